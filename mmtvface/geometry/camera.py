@@ -1,0 +1,72 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Weak-perspective camera and the one pixel convention of the project.
+
+Model space is in metres: x to the person's left, y up, z out of the face.
+Image space is normalised (NDC): x right and y down, both in [-1, 1] from edge
+to edge of the image, and smaller z is nearer.
+
+Pixels are indexed by their centres, as in OpenCV and in landmark files: the
+centre of the first pixel is 0, its left edge -0.5. Its NDC is therefore
+(2 * 0 + 1) / size - 1. The published systems place landmarks at
+i / 224 * 2 - 1, half a pixel away from where they rasterize; here landmarks,
+rasterizer and sampling share this single convention.
+"""
+
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar('Array', torch.Tensor, np.ndarray)
+
+
+def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
+    """Project model-space points by a weak-perspective camera.
+
+    ndc = s * (x + tx, y + ty, z), then y and z are negated (DECA, Feng et
+    al., SIGGRAPH 2021, section 3: orthographic projection with scale).
+
+    Args:
+        points: (B, N, 3) metres.
+        cam: (B, 3) scale s (NDC units per metre), tx, ty (metres).
+
+    Returns:
+        (B, N, 3) NDC.
+    """
+    scale = cam[:, None, :1]
+    shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
+    flip = points.new_tensor([1., -1., -1.])
+    return scale * (points + shift) * flip
+
+
+def unproject(ndc: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
+    """Invert :func:`project`.
+
+    Args:
+        ndc: (B, N, 3).
+        cam: (B, 3), scale not zero.
+
+    Returns:
+        (B, N, 3) metres.
+    """
+    scale = cam[:, None, :1]
+    shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
+    return ndc * ndc.new_tensor([1., -1., -1.]) / scale - shift
+
+
+def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
+    """Pixel-centre indices to NDC.
+
+    Args:
+        pixels: (..., 2) x and y, or any array for a single axis.
+        size: Width and height (broadcast against ``pixels``) or one number.
+
+    Returns:
+        Same shape, [-1, 1] inside the image.
+    """
+    return (2 * pixels + 1) / size - 1
+
+
+def ndc_to_pixel(ndc: Array, size: Array | int) -> Array:
+    """NDC to pixel-centre indices, the inverse of :func:`pixel_to_ndc`."""
+    return ((ndc + 1) * size - 1) / 2

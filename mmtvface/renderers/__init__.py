@@ -1,0 +1,1 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
