@@ -1,0 +1,106 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Least-squares alignment of corresponding points (Procrustes).
+
+The closed form by singular value decomposition of Umeyama, "Least-squares
+estimation of transformation parameters between two point patterns", PAMI
+1991, equations 38 to 43, batched. NumPy arrays and torch tensors are both
+accepted and answered in kind; with tensors everything is differentiable as
+long as the singular values differ.
+"""
+
+from typing import NamedTuple, TypeVar
+
+import numpy as np
+import torch
+
+Array = TypeVar('Array', torch.Tensor, np.ndarray)
+
+
+class Similarity(NamedTuple):
+    """The map ``x -> scale * rotation @ x + translation``.
+
+    Attributes:
+        scale: (...,), ones if the alignment was rigid.
+        rotation: (..., D, D), determinant +1.
+        translation: (..., D).
+    """
+
+    scale: torch.Tensor | np.ndarray
+    rotation: torch.Tensor | np.ndarray
+    translation: torch.Tensor | np.ndarray
+
+
+def procrustes(source: Array,
+               target: Array,
+               weights: Array | None = None,
+               with_scale: bool = True) -> Similarity:
+    """Similarity that maps ``source`` onto ``target`` with least squares.
+
+    Args:
+        source: (..., N, D) points, N >= D.
+        target: (..., N, D).
+        weights: (..., N) not negative, not all zero; default: all equal.
+        with_scale: False fixes the scale to 1 (rigid alignment).
+
+    Returns:
+        Scale, rotation and translation, of the type of ``source``.
+
+    Raises:
+        ValueError: If the shapes differ or there are fewer points than
+            dimensions.
+    """
+    if source.shape != target.shape:
+        raise ValueError('source and target must correspond: '
+                         f'{tuple(source.shape)} != {tuple(target.shape)}')
+    if source.ndim < 2 or source.shape[-2] < source.shape[-1]:
+        raise ValueError('expected at least D points (..., N, D), got '
+                         f'{tuple(source.shape)}')
+    if isinstance(source, np.ndarray):
+        tensors = procrustes(
+            torch.from_numpy(np.ascontiguousarray(source)),
+            torch.from_numpy(np.ascontiguousarray(target)),
+            None if weights is None else torch.as_tensor(weights), with_scale)
+        return Similarity(*(t.numpy() for t in tensors))
+    if weights is None:
+        weights = source.new_ones(source.shape[:-1])
+    weights = (weights / weights.sum(-1, keepdim=True)).to(source)[..., None]
+    source_mean = (weights * source).sum(-2, keepdim=True)
+    target_mean = (weights * target).sum(-2, keepdim=True)
+    source_centred = source - source_mean
+    target_centred = target - target_mean
+    covariance = (weights * target_centred).mT @ source_centred
+    u, singular, vh = torch.linalg.svd(covariance)
+    signs = torch.ones_like(singular)
+    signs[..., -1] = torch.sign(torch.linalg.det(u @ vh).detach())
+    rotation = (u * signs[..., None, :]) @ vh
+    if with_scale:
+        variance = (weights * source_centred.square()).sum((-2, -1))
+        scale = (singular * signs).sum(-1) / variance
+    else:
+        scale = torch.ones_like(singular[..., 0])
+    moved = (rotation @ source_mean.mT).mT * scale[..., None, None]
+    return Similarity(scale, rotation, (target_mean - moved).squeeze(-2))
+
+
+def apply_similarity(points: Array, transform: Similarity) -> Array:
+    """Apply the result of :func:`procrustes` to any points (..., M, D)."""
+    scale, rotation, translation = transform
+    transposed = (rotation.mT if isinstance(rotation, torch.Tensor) else
+                  np.swapaxes(rotation, -1, -2))
+    return (scale[..., None, None] * (points @ transposed) +
+            translation[..., None, :])
+
+
+def align_rigid(source: Array,
+                target: Array,
+                weights: Array | None = None) -> Array:
+    """``source`` (..., N, D) rotated and shifted onto ``target``."""
+    return apply_similarity(
+        source, procrustes(source, target, weights, with_scale=False))
+
+
+def align_similarity(source: Array,
+                     target: Array,
+                     weights: Array | None = None) -> Array:
+    """``source`` (..., N, D) scaled, rotated and shifted onto ``target``."""
+    return apply_similarity(source, procrustes(source, target, weights))
