@@ -1,0 +1,68 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Packaging of mmtvface, for environments of the user's own.
+
+The dependencies here are ranges, so that a working torch and mmcv stay as
+they are. ``tools/quickstart.sh`` installs the exact tested set instead.
+"""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+ROOT = Path(__file__).resolve().parent
+
+
+def version() -> str:
+    """The version, read without importing the package."""
+    text = (ROOT / 'mmtvface' / 'version.py').read_text(encoding='utf-8')
+    return re.search(r"__version__ = '(.+?)'", text).group(1)
+
+
+def requirements(name: str) -> list[str]:
+    """Requirements of one file without its comments."""
+    text = (ROOT / 'requirements' / f'{name}.txt').read_text(encoding='utf-8')
+    lines = (line.split('#')[0].strip() for line in text.splitlines())
+    return [line for line in lines if line]
+
+
+def readme() -> str:
+    """The README, if it is part of this distribution."""
+    path = ROOT / 'README.md'
+    return path.read_text(encoding='utf-8') if path.is_file() else ''
+
+
+setup(
+    name='mmtvface',
+    version=version(),
+    description='Animatable, detailed 3D faces from video (OpenMMLab plugin)',
+    long_description=readme(),
+    long_description_content_type='text/markdown',
+    author='mmtvface contributors',
+    license='Apache-2.0',
+    keywords='computer vision, 3D face reconstruction, FLAME, video',
+    classifiers=[
+        'Development Status :: 4 - Beta',
+        'License :: OSI Approved :: Apache Software License',
+        'Operating System :: POSIX :: Linux',
+        'Programming Language :: Python :: 3.10',
+        'Programming Language :: Python :: 3.11',
+        'Programming Language :: Python :: 3.12',
+        'Topic :: Scientific/Engineering :: Image Processing',
+    ],
+    python_requires='>=3.10,<3.13',
+    packages=find_packages(include=['mmtvface', 'mmtvface.*']),
+    package_data={'mmtvface': ['**/*.npz', '**/*.json']},
+    # mmcv and mmagic are missing on purpose: mmcv must be compiled for the
+    # torch that is there, and mmagic's metadata asks for packages that
+    # exclude each other (see requirements/no_deps.txt).
+    install_requires=['torch>=2.1', 'torchvision>=0.16',
+                      *requirements('runtime')],
+    extras_require={
+        'tests': requirements('tests'),
+        'face-alignment': ['face-alignment==1.4.1'],
+        'smplx': ['smplx>=0.1.28'],
+        'pytorch3d': ['pytorch3d @ git+https://github.com/facebookresearch/'
+                      'pytorch3d.git@V0.7.8'],
+    },
+    zip_safe=False)
