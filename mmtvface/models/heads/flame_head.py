@@ -1,0 +1,144 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Regressor from frame features to head-model codes."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from mmengine.model import BaseModule
+from torch import nn
+
+from mmtvface.registry import MODELS
+from mmtvface.structures import FlameCodeLayout
+
+SHAPE_MODES = ('frame', 'clip')
+IDENTITY_CODES = ('shape', 'tex')
+# The constant SH band contributes L0 / sqrt(4 pi) to the shading.
+AMBIENT_SH = math.sqrt(4 * math.pi)
+
+
+def share_over_clip(codes: torch.Tensor, layout: FlameCodeLayout,
+                    names: Sequence[str]) -> torch.Tensor:
+    """Replace codes by their mean over the frames of the clip.
+
+    Args:
+        codes: (n, t, layout.total).
+        layout: Names and sizes of the codes.
+        names: The codes that are constant over a clip.
+
+    Returns:
+        (n, t, layout.total); the argument is unchanged.
+    """
+    parts = codes.split(list(layout.sizes.values()), -1)
+    return torch.cat([
+        part.mean(1, keepdim=True).expand_as(part) if name in names else part
+        for name, part in zip(layout.sizes, parts, strict=True)
+    ], -1)
+
+
+@MODELS.register_module()
+class FLAMEHead(BaseModule):
+    """Two-layer regressor of DECA (Feng et al., SIGGRAPH 2021, sec. 4.1).
+
+    Linear, ReLU, Linear: ``layers.0`` and ``layers.2``, named as in the
+    published encoder.
+
+    Deviation: the last layer starts near zero with a bias that puts an
+    average, evenly lit head in the middle of the crop, so that the first
+    gradients of the landmark and photometric losses are useful. With
+    ``init_cam=None, init_light=None, init_std=None`` it starts like DECA's.
+
+    Args:
+        in_channels: Length of the features of a frame.
+        layout: The codes; a :class:`FlameCodeLayout`, its sizes as a dict,
+            or None for the sizes of DECA (236 in all).
+        hidden_channels: Width of the hidden layer.
+        shape_mode: ``'frame'``: all codes of a frame come from that frame.
+            ``'clip'``: the identity (shape and texture codes) is the mean
+            over the frames of the clip, hence constant in it.
+        init_cam: Initial (scale in NDC units per metre, tx, ty in metres).
+        init_light: Initial shading of the ambient light; 1 shows the
+            albedo as it is.
+        init_std: Standard deviation of the initial weights of the last
+            layer; the bias is zero but for camera and light.
+        init_cfg: See mmengine's ``BaseModule``.
+
+    Attributes:
+        layout: The code layout.
+        out_channels: ``layout.total``.
+    """
+
+    def __init__(self,
+                 in_channels: int,
+                 layout: FlameCodeLayout | Mapping[str, int] | None = None,
+                 hidden_channels: int = 1024,
+                 shape_mode: str = 'frame',
+                 init_cam: Sequence[float] | None = (9.0, 0.0, 0.0),
+                 init_light: float | None = 1.0,
+                 init_std: float | None = 1e-3,
+                 init_cfg: dict | list | None = None) -> None:
+        super().__init__(init_cfg)
+        if shape_mode not in SHAPE_MODES:
+            raise ValueError(f'shape_mode must be one of {SHAPE_MODES}, but '
+                             f'it is {shape_mode!r}.')
+        if not isinstance(layout, FlameCodeLayout):
+            layout = FlameCodeLayout(**(layout or {}))
+        if init_cam is not None and len(init_cam) != layout.cam:
+            raise ValueError(f'init_cam must have {layout.cam} entries, but '
+                             f'it is {tuple(init_cam)}.')
+        self.layout = layout
+        self.in_channels = in_channels
+        self.out_channels = layout.total
+        self.shape_mode = shape_mode
+        self.init_cam = init_cam
+        self.init_light = init_light
+        self.init_std = init_std
+        self.layers = nn.Sequential(
+            nn.Linear(in_channels, hidden_channels), nn.ReLU(inplace=True),
+            nn.Linear(hidden_channels, layout.total))
+        self._init_last_layer()
+
+    def _init_last_layer(self) -> None:
+        last = self.layers[2]
+        with torch.no_grad():
+            if self.init_std is not None:
+                nn.init.normal_(last.weight, std=self.init_std)
+                last.bias.zero_()
+            # views into the bias
+            bias = self.layout.split(last.bias)
+            if self.init_cam is not None:
+                bias['cam'].copy_(torch.tensor(self.init_cam))
+            if self.init_light is not None and self.layout.light:
+                bias['light'].zero_()
+                bias['light'][0] = self.init_light * AMBIENT_SH
+
+    def init_weights(self) -> None:
+        """Set the last layer's start again, then run ``init_cfg``."""
+        if not self.is_init:
+            self._init_last_layer()
+        super().init_weights()
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Regress the codes of every frame.
+
+        Args:
+            features: (n, t, in_channels).
+
+        Returns:
+            Flat codes (n, t, out_channels) in the order of the layout.
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
+        if features.ndim != 3 or features.shape[-1] != self.in_channels:
+            raise ValueError(
+                f'features must have the shape (n, t, {self.in_channels}), '
+                f'but it is {tuple(features.shape)}.')
+        codes = self.layers(features)
+        if self.shape_mode == 'clip':
+            codes = share_over_clip(codes, self.layout, IDENTITY_CODES)
+        return codes
+
+    def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""
+        return self.layout.split(codes)
