@@ -114,6 +114,55 @@ def crop_matrix(box: Sequence[float], out_size: int, scale: float = 1.,
     return square_matrix(centre, side, out_size)
 
 
+def track_squares(boxes: np.ndarray, scale: float | np.ndarray = 1.,
+                  shift: np.ndarray | Sequence[float] = (0., 0.),
+                  mode: str = 'frame', sigma: float = 2.
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """Squares around the boxes of consecutive frames.
+
+    'frame' takes each frame's own box, as DECA does, and so carries the
+    noise of the landmarks into the crops. 'smooth' filters centres and sides
+    along time by a Gaussian (renormalised at the ends). 'clip' holds one
+    square still: the median side around the middle of all centres, enlarged
+    where the face would leave it.
+
+    Args:
+        boxes: (t, 4) left, top, right, bottom, pixel indices.
+        scale: () or (t,), side relative to the box's mean side.
+        shift: (2,) or (t, 2), fractions of the box's mean side.
+        mode: 'frame', 'smooth' or 'clip'.
+        sigma: Standard deviation of 'smooth' in frames.
+
+    Returns:
+        centres (t, 2) and sides (t,) in pixels.
+
+    Raises:
+        ValueError: If the mode is unknown or a box is empty.
+    """
+    boxes = np.asarray(boxes, np.float64)
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    extents = boxes[:, 2:] - boxes[:, :2]
+    means = extents.mean(1)
+    if not (means > 0).all():
+        raise ValueError(f'All boxes must have a positive size: {boxes}.')
+    if mode == 'smooth':
+        frames = np.arange(len(boxes))
+        kernel = np.exp(-.5 * ((frames[:, None] - frames) / sigma)**2)
+        kernel /= kernel.sum(1, keepdims=True)
+        centres, means = kernel @ centres, kernel @ means
+    elif mode == 'clip':
+        middle = (centres.min(0) + centres.max(0)) / 2
+        reach = (np.abs(centres - middle) + extents / 2).max()
+        side = max(float(np.median(means)), 2 * float(reach) / 1.2)
+        centres, means = np.tile(middle, (len(boxes), 1)), np.full(
+            len(boxes), side)
+    elif mode != 'frame':
+        raise ValueError("mode must be 'frame', 'smooth' or 'clip', but it "
+                         f"is '{mode}'.")
+    centres = centres + np.asarray(shift) * means[:, None]
+    return centres, means * scale
+
+
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     """Apply an affine matrix to x and y; further columns are kept.
 

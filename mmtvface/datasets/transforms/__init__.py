@@ -1,0 +1,10 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Transforms of whole clips: random numbers are drawn once per clip."""
+
+from .crop import CropFaceClip
+from .formatting import PackFaceClip
+from .loading import LoadFaceClip
+from .photometric import ClipColorJitter, ClipDegradation
+
+__all__ = ['ClipColorJitter', 'ClipDegradation', 'CropFaceClip',
+           'LoadFaceClip', 'PackFaceClip']

@@ -1,0 +1,83 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import cv2
+import numpy as np
+import pytest
+
+from mmtvface.datasets.frame_io import (
+    normalise_mask,
+    read_image,
+    read_landmarks,
+    read_mask,
+)
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+def test_truncated_images_are_refused(tmp_path, suffix):
+    path = tmp_path / f'a{suffix}'
+    image = np.random.default_rng(0).integers(0, 255, (64, 48, 3), np.uint8)
+    cv2.imwrite(str(path), image)
+    assert read_image(path).shape == (64, 48, 3)
+    data = path.read_bytes()
+    path.write_bytes(data + b'\0' * 7)  # padding behind the end is harmless
+    assert read_image(path).shape == (64, 48, 3)
+    path.write_bytes(data[:len(data) // 2])
+    with pytest.raises(ValueError, match='truncated'):
+        read_image(path)
+    for content in (b'', b'not an image'):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match='cannot be decoded'):
+            read_image(path)
+
+
+def test_landmarks(tmp_path):
+    path = tmp_path / 'a.npy'
+    points = np.random.default_rng(0).uniform(0, 99, (68, 2))
+    np.save(path, points)
+    out = read_landmarks(path)
+    assert out.dtype == np.float32 and (out[:, 2] == 1).all()
+    np.testing.assert_allclose(out[:, :2], points, rtol=1e-6)
+    np.save(path, np.concatenate([points, np.full((68, 1), .5)], 1))
+    assert (read_landmarks(path)[:, 2] == .5).all()
+    for wrong, message in ((points[:51], r'not \(51, 2\)'),
+                           (points * np.nan, 'finite'),
+                           (points * [1, 0], 'one point or line')):
+        np.save(path, wrong)
+        with pytest.raises(ValueError, match=message):
+            read_landmarks(path)
+
+
+@pytest.mark.parametrize(('dtype', 'high'), [
+    (bool, 1), (np.uint8, 1), (np.uint8, 255), (np.int64, 1),
+    (np.int64, 255), (np.float16, 1), (np.float64, 1), (np.float32, 255)])
+def test_mask_ranges(tmp_path, dtype, high):
+    mask = np.zeros((6, 8), dtype)
+    mask[2:4, 3:5] = high
+    np.save(tmp_path / 'm.npy', mask)
+    out = read_mask(tmp_path / 'm.npy', (6, 8))
+    assert out.dtype == np.float32
+    np.testing.assert_array_equal(out, mask.astype(np.float32) / high)
+
+
+def test_mask_shapes_and_files(tmp_path):
+    mask = np.zeros((6, 8), np.uint8)
+    mask[1, 2] = 255
+    cv2.imwrite(str(tmp_path / 'm.png'), mask)
+    np.testing.assert_array_equal(
+        read_mask(tmp_path / 'm.png', (6, 8)), mask / 255)
+    for name, shape in (('a', (1, 6, 8)), ('b', (6, 8, 1))):
+        np.save(tmp_path / f'{name}.npy', mask.reshape(shape))
+        np.testing.assert_array_equal(
+            read_mask(tmp_path / f'{name}.npy', (6, 8)), mask / 255)
+    with pytest.raises(ValueError, match=r'\(6, 8\), the image \(8, 6\)'):
+        read_mask(tmp_path / 'm.png', (8, 6))
+
+
+def test_masks_that_are_none():
+    with pytest.raises(ValueError, match='class labels'):
+        normalise_mask(np.arange(19))
+    with pytest.raises(ValueError, match='nan'):
+        normalise_mask(np.array([0, np.nan]))
+    with pytest.raises(ValueError, match='-1'):
+        normalise_mask(np.array([-1, 1]))
+    with pytest.raises(ValueError, match='complex'):
+        normalise_mask(np.zeros(2, complex))
