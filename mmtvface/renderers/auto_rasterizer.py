@@ -1,0 +1,73 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Choice of a rasterizer."""
+
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+
+from .base import Rasterizer
+from .numba_rasterizer import NumbaRasterizer
+from .pytorch3d_rasterizer import PyTorch3DRasterizer
+from .torch_rasterizer import TorchRasterizer
+
+RASTERIZERS: dict[str, type[Rasterizer]] = {
+    'torch': TorchRasterizer,
+    'numba': NumbaRasterizer,
+    'pytorch3d': PyTorch3DRasterizer,
+}
+PREFERENCE = {'cpu': ('numba', ), 'cuda': ('pytorch3d', )}
+"""By type of device; 'torch' where none of them is installed."""
+
+
+@cache
+def _is_installed(package: str) -> bool:
+    return find_spec(package) is not None
+
+
+class AutoRasterizer(Rasterizer):
+    """The best installed back-end for the device of the vertices.
+
+    The choice is made at each call, so a module may be moved between
+    devices: numba on CPU, pytorch3d on CUDA, else torch.
+    """
+
+    def backend(self, device: torch.device) -> Rasterizer:
+        """The rasterizer for tensors on a device."""
+        for name in PREFERENCE.get(device.type, ()):
+            if _is_installed(name):
+                return RASTERIZERS[name]()
+        return TorchRasterizer()
+
+    def find_fragments(
+        self, vertices: torch.Tensor, faces: torch.Tensor, height: int,
+        width: int
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """See :meth:`Rasterizer.find_fragments`."""
+        return self.backend(vertices.device).find_fragments(
+            vertices, faces, height, width)
+
+    def vertex_gradients(self, vertices: torch.Tensor,
+                         *args: torch.Tensor) -> torch.Tensor:
+        """See :meth:`Rasterizer.vertex_gradients`."""
+        return self.backend(vertices.device).vertex_gradients(
+            vertices, *args)
+
+
+def build_rasterizer(name: str = 'auto') -> Rasterizer:
+    """Build a rasterizer by name.
+
+    Args:
+        name: 'auto' (chosen by the tensors' device at each call), 'torch',
+            'numba' or 'pytorch3d'.
+
+    Raises:
+        ValueError: If the name is unknown.
+        ImportError: If the back-end's package is not installed.
+    """
+    if name == 'auto':
+        return AutoRasterizer()
+    if name not in RASTERIZERS:
+        raise ValueError(f"There is no rasterizer '{name}'; there are "
+                         f"{['auto', *RASTERIZERS]}.")
+    return RASTERIZERS[name]()

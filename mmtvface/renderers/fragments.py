@@ -1,0 +1,87 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What a rasterizer returns, and interpolation over it."""
+
+from typing import NamedTuple
+
+import torch
+
+from mmtvface.utils.checks import check_shape
+
+
+class Fragments(NamedTuple):
+    """The nearest face at each pixel centre.
+
+    Attributes:
+        face_index: (B, H, W) int64 row in ``faces``, -1 where empty.
+        barycentrics: (B, H, W, 3) weights of the face's corners, each in
+            [0, 1], sum 1; 0 where empty. Differentiable.
+        depth: (B, H, W) z of the face, in the unit of the vertices' z; inf
+            where empty. Differentiable.
+    """
+
+    face_index: torch.Tensor
+    barycentrics: torch.Tensor
+    depth: torch.Tensor
+
+    @property
+    def covered(self) -> torch.Tensor:
+        """(B, H, W) bool, whether there is a face."""
+        return self.face_index >= 0
+
+
+def interpolate_last(fragments: Fragments, faces: torch.Tensor,
+                     attributes: torch.Tensor) -> torch.Tensor:
+    """:func:`interpolate` with the channels in the last axis.
+
+    Works on the covered pixels only (of a face crop, less than half).
+
+    Returns:
+        (B, H, W, C), contiguous.
+    """
+    if attributes.ndim == 2:
+        check_shape('attributes', attributes, ('V', 'C'))
+    else:
+        check_shape('attributes', attributes,
+                    (len(fragments.face_index), 'V', 'C'))
+    check_shape('faces', faces, ('F', 3))
+    face_index = fragments.face_index
+    pixels = fragments.covered.flatten().nonzero()[:, 0]
+    rows = faces.index_select(
+        0, face_index.flatten().index_select(0, pixels))
+    if attributes.ndim == 3:
+        image_size = face_index[0].numel()
+        item = torch.div(pixels, image_size, rounding_mode='floor')
+        rows = rows + (item * attributes.shape[1])[:, None]
+    weights = fragments.barycentrics.reshape(-1, 3).index_select(0, pixels)
+    table = attributes.flatten(0, -2)
+    # Corner by corner: three small gathers instead of one (N, 3, C) block.
+    values = weights[:, :1] * table.index_select(0, rows[:, 0])
+    for corner in (1, 2):
+        values = torch.addcmul(
+            values, weights[:, corner, None],
+            table.index_select(0, rows[:, corner]))
+    image = values.new_zeros(face_index.numel(), table.shape[1])
+    return image.index_copy(0, pixels, values).view(*face_index.shape, -1)
+
+
+def interpolate(fragments: Fragments, faces: torch.Tensor,
+                attributes: torch.Tensor) -> torch.Tensor:
+    """Interpolate vertex attributes over the image.
+
+    Several attributes of the same vertices are best concatenated: one call
+    gathers once. Differentiable in the barycentrics and the attributes.
+
+    Args:
+        fragments: From a rasterizer.
+        faces: (F, 3) rows of ``attributes`` at each face's corners: the
+            rasterized faces, or for example ``uv_faces`` for coordinates
+            with seams.
+        attributes: (B, V, C), or (V, C) for the whole batch.
+
+    Returns:
+        (B, C, H, W), 0 where there is no face (strided channels-last).
+
+    Raises:
+        ValueError: If a shape does not match.
+    """
+    return interpolate_last(fragments, faces, attributes).movedim(-1, 1)

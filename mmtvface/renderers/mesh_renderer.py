@@ -1,0 +1,295 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Differentiable rendering of textured, lit head meshes."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmtvface.geometry.lighting import (
+    DirectionalLights,
+    Light,
+    PointLights,
+    shade,
+)
+from mmtvface.geometry.mesh import (
+    FACING_OVERLAY,
+    facing_camera,
+    vertex_normals,
+)
+from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.registry import MODELS
+from mmtvface.utils.checks import check_shape
+
+from .auto_rasterizer import build_rasterizer
+from .fragments import Fragments, interpolate_last
+
+GREY = 180 / 255
+OVERLAY_DIRECTIONS = ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (1, -1, 1),
+                      (0, 0, 1))
+OVERLAY_INTENSITY = 1.7
+OUTSIDE = -2.0
+"""Grid coordinate of empty pixels: sampling there gives zero."""
+
+
+class RenderOutput(NamedTuple):
+    """Images of a batch of meshes; zero where no face is, but ``image``.
+
+    Attributes:
+        image: (B, 3, H, W) RGB, albedo * shading over the background.
+        alpha: (B, 1, H, W) 1 where a face covers the pixel centre, else 0.
+        face_mask: (B, 1, H, W) the face-and-eyes mask of the atlas, 0..1;
+            a weight, without gradient.
+        albedo: (B, 3, H, W) RGB.
+        shading: (B, 3, H, W) RGB.
+        normals: (B, 3, H, W) interpolated model-space vertex normals (not
+            renormalised, as in DECA).
+        depth: (B, 1, H, W) NDC z, 0 where empty.
+        uv_grid: (B, H, W, 2) coordinates for ``grid_sample`` of UV maps
+            with ``align_corners=False``; out of range where empty.
+        fragments: Of the rasterizer.
+    """
+
+    image: torch.Tensor
+    alpha: torch.Tensor
+    face_mask: torch.Tensor
+    albedo: torch.Tensor
+    shading: torch.Tensor
+    normals: torch.Tensor
+    depth: torch.Tensor
+    uv_grid: torch.Tensor
+    fragments: Fragments
+
+
+def resolve_topology(
+        topology: HeadTopology | str | Mapping[str, Any]) -> HeadTopology:
+    """Load a topology unless it is one.
+
+    Args:
+        topology: A topology, ``'procedural'`` or the path of a template, or
+            the arguments of ``load_head_topology``.
+    """
+    if isinstance(topology, HeadTopology):
+        return topology
+    from mmtvface.head_models.head_topology import load_head_topology
+    if isinstance(topology, Mapping):
+        return load_head_topology(**topology)
+    return load_head_topology(topology)
+
+
+def uv_to_grid(uv: torch.Tensor) -> torch.Tensor:
+    """UV coordinates (v upwards) to ``grid_sample`` coordinates, (..., 2)."""
+    return uv * uv.new_tensor([2., -2.]) + uv.new_tensor([-1., 1.])
+
+
+def overlay_lights(like: torch.Tensor) -> DirectionalLights:
+    """Five white lights from the front for grey overlays of (B, ...)."""
+    directions = like.new_tensor(OVERLAY_DIRECTIONS)
+    directions = directions.expand(len(like), -1, -1)
+    return DirectionalLights(
+        directions, torch.full_like(directions, OVERLAY_INTENSITY))
+
+
+def composite(image: torch.Tensor, mask: torch.Tensor,
+              background: torch.Tensor | None) -> torch.Tensor:
+    """Put an image over a background.
+
+    Args:
+        image: (B, 3, H, W).
+        mask: (B, 1, H, W) bool.
+        background: (B, 3, H, W), (3, H, W), a colour (3,), or None: black.
+    """
+    if background is None:
+        return torch.where(mask, image, 0)
+    if background.ndim == 1:
+        background = background[:, None, None]
+    return torch.where(mask, image, background)
+
+
+@MODELS.register_module()
+class MeshRenderer(nn.Module):
+    """Render head meshes with albedo and light.
+
+    Model of DECA (Feng et al., SIGGRAPH 2021, section 4): image =
+    albedo(uv) * shading(normal), rasterized with a hard z-buffer.
+    Gradients reach the albedo, the light, and the vertices through
+    barycentrics and normals; the silhouette itself has none.
+
+    It renders in float32 (or float64) also under autocast.
+
+    Args:
+        topology: Faces and atlas; a topology, ``'procedural'``, a template
+            path, or a dict of arguments of ``load_head_topology``.
+        image_size: Default size of images, pixels; one side or (H, W).
+        uv_size: Side of the UV maps that the face mask is stored in.
+        rasterizer: 'auto', 'torch', 'numba' or 'pytorch3d'.
+    """
+
+    faces: torch.Tensor
+    uv_coords: torch.Tensor
+    uv_faces: torch.Tensor
+    uv_face_eye_mask: torch.Tensor
+
+    def __init__(self,
+                 topology: HeadTopology | str
+                 | Mapping[str, Any] = 'procedural',
+                 image_size: int | tuple[int, int] = 224,
+                 uv_size: int = 256,
+                 rasterizer: str = 'auto') -> None:
+        super().__init__()
+        topology = resolve_topology(topology)
+        self.image_size = image_size
+        self.rasterizer = build_rasterizer(rasterizer)
+        mask = torch.as_tensor(topology.uv_face_eye_mask).float()[None, None]
+        if mask.shape[-1] != uv_size:
+            mask = F.interpolate(mask, size=(uv_size, uv_size),
+                                 mode='bilinear', antialias=True)
+        # Not persistent: they are files' contents, no learned state.
+        for name, value in (
+                ('faces', torch.as_tensor(topology.faces).long()),
+                ('uv_faces', torch.as_tensor(topology.uv_faces).long()),
+                ('uv_coords', torch.as_tensor(topology.uv_coords).float()),
+                ('uv_face_eye_mask', mask)):
+            self.register_buffer(name, value, persistent=False)
+
+    def _size(self, image_size: int | tuple[int, int] | None,
+              background: torch.Tensor | None) -> tuple[int, int]:
+        if image_size is None and background is not None and (
+                background.ndim > 1):
+            return tuple(background.shape[-2:])
+        size = self.image_size if image_size is None else image_size
+        return (size, size) if isinstance(size, int) else tuple(size)
+
+    def _check(self, vertices: torch.Tensor, vertices_ndc: torch.Tensor,
+               size: tuple[int, int],
+               background: torch.Tensor | None) -> None:
+        check_shape('vertices', vertices, ('B', 'V', 3))
+        check_shape('vertices_ndc', vertices_ndc, vertices.shape)
+        if background is not None and background.ndim > 1:
+            expected = (len(vertices), 3, *size)[-background.ndim:]
+            check_shape('background', background, expected)
+
+    def render(self,
+               vertices: torch.Tensor,
+               vertices_ndc: torch.Tensor,
+               albedo: torch.Tensor | None = None,
+               light: Light | None = None,
+               background: torch.Tensor | None = None,
+               image_size: int | tuple[int, int] | None = None
+               ) -> RenderOutput:
+        """Render meshes.
+
+        Args:
+            vertices: (B, V, 3) metres, model space; normals and light are
+                in this frame.
+            vertices_ndc: (B, V, 3) the same vertices in NDC.
+            albedo: (B, 3, S, S) UV map, RGB; None: grey.
+            light: (B, 9, 3) spherical harmonics, lights, or None: none,
+                the image is the albedo.
+            background: (B, 3, H, W), (3, H, W) or a colour (3,); None: black.
+            image_size: One side or (H, W), pixels; default: that of the
+                background, else that of the module.
+
+        Raises:
+            ValueError: If shapes do not match.
+        """
+        size = self._size(image_size, background)
+        self._check(vertices, vertices_ndc, size, background)
+        with torch.autocast(vertices.device.type, enabled=False):
+            vertices, vertices_ndc = _full(vertices), _full(vertices_ndc)
+            fragments = self.rasterizer(vertices_ndc, self.faces, size)
+            attributes = [vertex_normals(vertices, self.faces)]
+            if isinstance(light, PointLights):
+                attributes.append(vertices)
+            surface = interpolate_last(
+                fragments, self.faces, torch.cat(attributes, -1))
+            normals = surface[..., :3]
+            uv = interpolate_last(fragments, self.uv_faces,
+                                  self.uv_coords.to(vertices.dtype))
+            covered = fragments.covered
+            grid = torch.where(covered[..., None], uv_to_grid(uv), OUTSIDE)
+            alpha = covered[:, None].to(vertices.dtype)
+            albedo_image = (
+                alpha * GREY).expand(-1, 3, -1, -1) if albedo is None else (
+                    F.grid_sample(_full(albedo), grid, align_corners=False))
+            shading = alpha.expand(-1, 3, -1, -1)
+            if light is not None:
+                shading = shade(
+                    normals.flatten(1, 2), _full_light(light),
+                    surface[..., 3:].flatten(1, 2)).view_as(normals)
+                shading = shading.movedim(-1, 1) * alpha
+            return RenderOutput(
+                image=composite(albedo_image * shading, covered[:, None],
+                                background),
+                alpha=alpha,
+                face_mask=self.face_mask(grid),
+                albedo=albedo_image,
+                shading=shading,
+                normals=normals.movedim(-1, 1),
+                depth=torch.where(covered, fragments.depth, 0)[:, None],
+                uv_grid=grid,
+                fragments=fragments)
+
+    def face_mask(self, uv_grid: torch.Tensor) -> torch.Tensor:
+        """Sample the face-and-eyes mask: (B, H, W, 2) -> (B, 1, H, W)."""
+        mask = self.uv_face_eye_mask.to(uv_grid.dtype)
+        return F.grid_sample(
+            mask.expand(len(uv_grid), -1, -1, -1), uv_grid.detach(),
+            align_corners=False)
+
+    def render_shape(self,
+                     vertices: torch.Tensor,
+                     vertices_ndc: torch.Tensor,
+                     background: torch.Tensor | None = None,
+                     image_size: int | tuple[int, int] | None = None,
+                     colors: torch.Tensor | None = None) -> torch.Tensor:
+        """Render the bare shape under five directional lights.
+
+        Inner sides of the open neck, whose normals point away from the
+        camera, are not drawn.
+
+        Args:
+            vertices: (B, V, 3) metres, model space.
+            vertices_ndc: (B, V, 3) NDC.
+            background: See :meth:`render`.
+            image_size: See :meth:`render`.
+            colors: (B, V, 3) RGB of the vertices; None: grey 180/255.
+
+        Returns:
+            (B, 3, H, W) RGB in [0, 1] (for such a background).
+        """
+        size = self._size(image_size, background)
+        self._check(vertices, vertices_ndc, size, background)
+        with torch.autocast(vertices.device.type, enabled=False):
+            vertices, vertices_ndc = _full(vertices), _full(vertices_ndc)
+            fragments = self.rasterizer(vertices_ndc, self.faces, size)
+            attributes = [
+                vertex_normals(vertices, self.faces),
+                vertex_normals(vertices_ndc, self.faces),
+            ]
+            if colors is not None:
+                check_shape('colors', colors, vertices.shape)
+                attributes.append(_full(colors))
+            surface = interpolate_last(
+                fragments, self.faces, torch.cat(attributes, -1))
+            shape = surface.shape[:-1]
+            shading = shade(surface[..., :3].flatten(1, 2),
+                            overlay_lights(vertices)).view(*shape, 3)
+            base = GREY if colors is None else surface[..., 6:]
+            image = (shading * base).clamp(0, 1).movedim(-1, 1)
+            drawn = fragments.covered & facing_camera(
+                surface[..., 3:6], FACING_OVERLAY)
+            return composite(image, drawn[:, None], background)
+
+
+def _full(tensor: torch.Tensor) -> torch.Tensor:
+    """At least single precision."""
+    return tensor if tensor.dtype == torch.float64 else tensor.float()
+
+
+def _full_light(light: Light) -> Light:
+    if isinstance(light, torch.Tensor):
+        return _full(light)
+    return type(light)(*map(_full, light))
