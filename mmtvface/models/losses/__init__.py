@@ -1,1 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Losses of face reconstructors, chosen and weighted in configs."""
+
+from .base_loss import FaceLoss
+from .closure import EyeClosureLoss, LipClosureLoss
+from .identity import IdentityLoss
+from .landmark import LandmarkLoss
+from .photometric import PhotometricLoss
+from .prior import CodePriorLoss, JawPriorLoss, LightPriorLoss
+from .supervised import CodeLoss, VertexLoss
+from .temporal import ShapeVarianceLoss, TemporalSmoothnessLoss
+
+__all__ = [
+    'CodeLoss', 'CodePriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IdentityLoss',
+    'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss', 'LipClosureLoss',
+    'PhotometricLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
+    'VertexLoss'
+]

@@ -1,1 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Trainable reconstructors and their data preprocessor."""
+
+from .data_preprocessor import FaceClipDataPreprocessor
+from .temporal_deca import TemporalDECA
+
+__all__ = ['FaceClipDataPreprocessor', 'TemporalDECA']

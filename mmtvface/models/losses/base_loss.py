@@ -1,0 +1,103 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What every loss of a face reconstructor has in common.
+
+A loss reads two dictionaries and returns one weighted scalar. B = n * t
+frames, clip by clip; ``num_copies`` is c >= 1 where the reconstructor
+appended c - 1 variants of the same frames (shape consistency), so the first
+axis of everything is then c * n * t long, copy by copy.
+
+outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
+(B, V, 3) metres, ``landmarks2d`` (B, 68, 2) and ``landmarks3d`` (B, 68, 3)
+NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
+``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
+(B, 1, H, W), ``num_frames`` t and ``num_copies`` c (integers).
+
+targets: ``images`` (B, 3, H, W) RGB [0, 1], ``landmarks`` (B, 68, 3) NDC and
+visibility, and where the data has them ``masks`` (B, 1, H, W), ``codes`` and
+``vertices``.
+"""
+
+from abc import ABCMeta, abstractmethod
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import nn
+
+
+class FaceLoss(nn.Module, metaclass=ABCMeta):
+    """Weighted scalar loss on the outputs of a reconstructor.
+
+    Attributes:
+        requires: Keys of ``outputs`` that are read; the reconstructor
+            computes (and renders) only what some loss asks for.
+        requires_targets: Keys of ``targets`` without which the loss is
+            undefined.
+
+    Args:
+        loss_weight: Factor of the loss, not negative. A reconstructor leaves
+            out losses of weight 0.
+
+    Raises:
+        ValueError: If the weight is negative.
+    """
+
+    requires: ClassVar[tuple[str, ...]] = ()
+    requires_targets: ClassVar[tuple[str, ...]] = ()
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__()
+        if not loss_weight >= 0:
+            raise ValueError(f'{type(self).__name__}: loss_weight must not be '
+                             f'negative, but it is {loss_weight}.')
+        self.loss_weight = float(loss_weight)
+
+    @abstractmethod
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted scalar loss."""
+
+    def forward(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Weighted scalar loss.
+
+        Args:
+            outputs: See the module's description.
+            targets: See the module's description.
+
+        Returns:
+            () scalar tensor.
+        """
+        return self.loss_weight * self.compute(outputs, targets)
+
+    def extra_repr(self) -> str:
+        """Show the weight when printed."""
+        return f'loss_weight={self.loss_weight}'
+
+
+def first_copy(values: torch.Tensor, outputs: Mapping[str,
+                                                      Any]) -> torch.Tensor:
+    """Rows of the original frames, without appended variants.
+
+    Args:
+        values: (c * B, ...).
+        outputs: May hold ``num_copies`` c (1 if absent).
+
+    Returns:
+        (B, ...) view.
+    """
+    return values[:len(values) // outputs.get('num_copies', 1)]
+
+
+def by_clip(values: torch.Tensor, outputs: Mapping[str, Any]) -> torch.Tensor:
+    """Original frames as clips.
+
+    Args:
+        values: (c * n * t, ...).
+        outputs: Holds ``num_frames`` t, may hold ``num_copies`` c.
+
+    Returns:
+        (n, t, ...) view.
+    """
+    return first_copy(values, outputs).unflatten(
+        0, (-1, outputs['num_frames']))

@@ -1,0 +1,95 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Identity loss: the shaded face must be recognised as the input."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from mmtvface.registry import MODELS
+
+from .base_loss import FaceLoss, first_copy
+from .vggface2_resnet import (
+    VGGFace2ResNet50,
+    load_vggface2_weights,
+    vggface2_input,
+)
+
+
+@MODELS.register_module()
+class IdentityLoss(FaceLoss):
+    """1 - cosine of face embeddings of the overlay and the input.
+
+    The overlay is the input with the face region replaced by the render,
+    whose albedo and light are constants: the loss acts on the shape only
+    (DECA, Feng et al., SIGGRAPH 2021, section 4.1). The network is frozen,
+    stays in evaluation mode and is not part of checkpoints (100 MB that
+    every user of the loss has anyway).
+
+    Args:
+        weights: Path of ``resnet50_ft_weight.pkl`` (VGGFace2).
+        loss_weight: Factor of the loss, 0.2 in the published training.
+
+    Raises:
+        FileNotFoundError: If the weights are absent.
+        ValueError: If they do not belong to the network.
+    """
+
+    requires = ('overlay_images', )
+    requires_targets = ('images', )
+
+    def __init__(self,
+                 weights: str | os.PathLike,
+                 loss_weight: float = 0.2) -> None:
+        super().__init__(loss_weight)
+        network = VGGFace2ResNet50()
+        network.load_weights(load_vggface2_weights(weights))
+        self.network = network.requires_grad_(False).eval()
+        self._register_state_dict_hook(_drop_network)
+        self.register_load_state_dict_post_hook(_forgive_network)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch the mode; the network stays in evaluation mode."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Face embeddings.
+
+        Args:
+            images: (B, 3, H, W) RGB [0, 1].
+
+        Returns:
+            (B, 2048).
+        """
+        return self.network(vggface2_input(images))
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss in 0..2, mean over the frames."""
+        with torch.no_grad():
+            goal = self.embed(first_copy(targets['images'], outputs))
+        goal = goal.repeat(outputs.get('num_copies', 1), 1)
+        pred = self.embed(outputs['overlay_images'])
+        return (1 - F.cosine_similarity(pred, goal, dim=1)).mean()
+
+
+def _drop_network(module: nn.Module, state: dict[str, Any], prefix: str,
+                  *_: Any) -> None:
+    for key in [key for key in state if key.startswith(f'{prefix}network.')]:
+        del state[key]
+
+
+def _forgive_network(module: nn.Module, incompatible: Any) -> None:
+    # Names are absolute here, and the module does not know its own; other
+    # networks of the model are told apart by the loss's place in it.
+    names = set(module.network.state_dict())
+    incompatible.missing_keys[:] = [
+        key for key in incompatible.missing_keys
+        if not ('network.' in key and 'losses.' in key
+                and key.split('network.', 1)[1] in names)
+    ]

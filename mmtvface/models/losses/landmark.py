@@ -1,0 +1,99 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Weighted L1 distance of the 68 projected landmarks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from mmtvface.registry import MODELS
+from mmtvface.utils.checks import check_shape
+
+from .base_loss import FaceLoss
+
+# First and last index of each group (iBUG order); later groups win.
+_WEIGHT_GROUPS = (
+    (5, 6, 2.0), (10, 11, 2.0),  # jaw line beside the chin
+    (27, 35, 1.5),  # nose
+    (30, 30, 3.0), (31, 31, 3.0), (35, 35, 3.0),  # its tip and wings
+    (48, 59, 1.5), (60, 67, 1.5),  # outer and inner lips
+    (48, 48, 3.0), (54, 54, 3.0),  # corners of the mouth
+)
+
+
+def landmark_weights() -> torch.Tensor:
+    """Weights of the 68 landmarks (DECA, Feng et al., SIGGRAPH 2021).
+
+    Returns:
+        (68,) in 1..3: nose, lips, mouth corners and the line beside the chin
+        count more than the rest.
+    """
+    weights = torch.ones(68)
+    for first, last, weight in _WEIGHT_GROUPS:
+        weights[first:last + 1] = weight
+    return weights
+
+
+def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
+                            weights: torch.Tensor) -> torch.Tensor:
+    """Weighted mean of the L1 distance, halved: sum(w |d|) / (2 sum(w)).
+
+    w is the weight times the visibility (the third column of the target).
+    The published code multiplies the weights into the target tensor itself,
+    so that a second use sees their squares; here nothing is modified, and
+    coordinates of invisible landmarks may be anything, even NaN.
+
+    Args:
+        pred: (B, 68, 2) or more columns, NDC.
+        target: (B, 68, 3) NDC and visibility 0..1.
+        weights: (68,).
+
+    Returns:
+        () NDC units; 0 with zero gradient if nothing is visible.
+    """
+    weight = target[..., 2] * weights
+    points = torch.where(weight[..., None] > 0, target[..., :2],
+                         pred[..., :2].detach())
+    distance = (pred[..., :2] - points).abs().sum(-1)
+    return (distance * weight).sum() / (2 * weight.sum()).clamp(min=1e-8)
+
+
+@MODELS.register_module()
+class LandmarkLoss(FaceLoss):
+    """Weighted L1 loss of the 68 projected landmarks.
+
+    Args:
+        loss_weight: Factor of the loss.
+        weights: 68 landmark weights; the default is
+            :func:`landmark_weights`.
+        source: Which landmarks are compared: ``'landmarks2d'`` with the
+            contour that follows the head's yaw (as annotators and detectors
+            see it), or ``'landmarks3d'`` fixed on the surface.
+
+    Raises:
+        ValueError: If ``weights`` is not 68 long or ``source`` unknown.
+    """
+
+    requires_targets = ('landmarks', )
+
+    def __init__(self,
+                 loss_weight: float = 1.0,
+                 weights: Sequence[float] | None = None,
+                 source: str = 'landmarks2d') -> None:
+        super().__init__(loss_weight)
+        if source not in ('landmarks2d', 'landmarks3d'):
+            raise ValueError("LandmarkLoss: source must be 'landmarks2d' or "
+                             f"'landmarks3d', but it is {source!r}.")
+        values = landmark_weights() if weights is None else torch.tensor(
+            weights, dtype=torch.float32)
+        check_shape('LandmarkLoss: weights', values, (68, ))
+        self.source = source
+        self.requires = (source, )
+        self.register_buffer('weights', values, persistent=False)
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss, see :func:`weighted_landmark_error`."""
+        pred = outputs[self.source]
+        return weighted_landmark_error(pred, targets['landmarks'],
+                                       self.weights.to(pred.dtype))

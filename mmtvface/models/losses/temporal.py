@@ -1,0 +1,121 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Losses over the frames of a clip: one identity, smooth motion."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from mmtvface.registry import MODELS
+from mmtvface.structures import FlameCodeLayout
+
+from .base_loss import FaceLoss, by_clip
+
+
+def code_variance(codes: torch.Tensor) -> torch.Tensor:
+    """Variance over time, summed over the code's entries.
+
+    Args:
+        codes: (n, t, C).
+
+    Returns:
+        () mean over the clips; 0 for clips of one frame.
+    """
+    spread = codes - codes.mean(1, keepdim=True)
+    return spread.square().sum(-1).mean()
+
+
+def acceleration_energy(values: torch.Tensor) -> torch.Tensor:
+    """Mean squared second difference over time.
+
+    Args:
+        values: (n, t, ...) any quantity per frame.
+
+    Returns:
+        () in squared units of ``values``; 0 if t < 3.
+    """
+    if values.shape[1] < 3:
+        return 0 * values.sum()
+    second = values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]
+    return second.square().mean()
+
+
+@MODELS.register_module()
+class ShapeVarianceLoss(FaceLoss):
+    """Pulls the shape codes of a clip together: it shows one person.
+
+    A direct companion of shape consistency (the exchange of shape codes
+    within a clip), which acts through the images only.
+
+    Args:
+        loss_weight: Factor of the loss.
+        name: Code that must not change within a clip.
+
+    Raises:
+        ValueError: If there is no such code.
+    """
+
+    requires = ('codes', )
+
+    def __init__(self, loss_weight: float = 1.0, name: str = 'shape') -> None:
+        super().__init__(loss_weight)
+        if name not in FlameCodeLayout().sizes:
+            raise ValueError(
+                f'ShapeVarianceLoss: there is no code {name!r}; the codes are '
+                f'{list(FlameCodeLayout().sizes)}.')
+        self.name = name
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss, see :func:`code_variance`."""
+        codes = by_clip(outputs['codes'][self.name], outputs)
+        return code_variance(codes.flatten(2))
+
+
+@MODELS.register_module()
+class TemporalSmoothnessLoss(FaceLoss):
+    """Mean squared acceleration of vertices (mm) or landmarks (NDC).
+
+    Args:
+        loss_weight: Factor of the loss.
+        source: ``'vertices'``, ``'landmarks2d'`` or ``'landmarks3d'``.
+        relative_to_target: Penalise the difference from the acceleration of
+            the true vertices or landmarks instead of all motion. The targets
+            must hold them (true 3D landmarks are not kept in the data).
+
+    Raises:
+        ValueError: If an option is unknown or the combination undefined.
+    """
+
+    def __init__(self,
+                 loss_weight: float = 1.0,
+                 source: str = 'vertices',
+                 relative_to_target: bool = False) -> None:
+        super().__init__(loss_weight)
+        targets = {'vertices': 'vertices', 'landmarks2d': 'landmarks'}
+        known = (*targets, 'landmarks3d')
+        if source not in known or (relative_to_target
+                                   and source not in targets):
+            raise ValueError(
+                f'TemporalSmoothnessLoss: source must be one of {known}, with '
+                f'relative_to_target one of {tuple(targets)}, but it is '
+                f'{source!r}.')
+        self.source = source
+        self.target = targets[source] if relative_to_target else None
+        self.requires = (source, )
+        self.requires_targets = (self.target, ) if relative_to_target else ()
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss, see :func:`acceleration_energy`."""
+        values = by_clip(outputs[self.source], outputs)
+        if self.target is not None:
+            goal = by_clip(targets[self.target], outputs)
+            dims = values.shape[-1]
+            values = values - goal[..., :dims]
+            if self.target == 'landmarks':
+                # A landmark that is unseen in a frame moves with nothing.
+                visible = goal[..., dims:].amin(1, keepdim=True) > 0
+                values = torch.where(visible, values, 0.)
+        scale = 1000. if self.source == 'vertices' else 1.
+        return acceleration_energy(values * scale)
