@@ -149,6 +149,7 @@ def test_option_errors(kwargs, message):
 @pytest.mark.parametrize(('kwargs', 'message'), [
     (dict(propagation_stride=3), 'propagation_stride must be 2 or 4.*3'),
     (dict(mid_channels=6), r'deform_groups must divide.*16 and 2 \* 6'),
+    (dict(deform_op='cuda'), "deform_op must be one of .*'cuda'"),
     (dict(with_flow=False, spynet_pretrained='x.pth'), 'with_flow'),
 ])
 def test_temporal_option_errors(kwargs, message):

@@ -2,9 +2,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from mmcv.ops import ModulatedDeformConv2d
 from mmengine.model import BaseModule
 
 from mmtvface.models.encoders import TemporalResNet
+from mmtvface.models.encoders import deform_conv as deform
 from mmtvface.models.encoders import flow as flow_module
 from mmtvface.models.encoders import propagation as prop
 from mmtvface.registry import MODELS
@@ -233,36 +235,52 @@ def deform_inputs(dtype=torch.float32):
             torch.rand(2, 36, 5, 6, dtype=dtype), align)
 
 
-def test_both_deformable_operators_agree(monkeypatch):
+def value_and_gradients(inputs, align, deform_op):
+    tensors = [x.clone().requires_grad_() for x in inputs]
+    out = deform.deform_conv(*tensors, align, deform_op)
+    weights = torch.linspace(-1, 1, out.numel()).view_as(out)
+    return (out, *torch.autograd.grad(
+        (out * weights).sum(), [*tensors, align.weight, align.bias]))
+
+
+@pytest.mark.parametrize('deform_op', ['auto', 'grid_sample'])
+def test_deformable_operators_agree(monkeypatch, deform_op):
     *inputs, align = deform_inputs()
-    results = []
-    for has_op in (True, False):
-        monkeypatch.setattr(prop, 'mmcv_has_op_for', lambda _, h=has_op: h)
-        tensors = [x.clone().requires_grad_() for x in inputs]
-        out = prop.deform_conv(*tensors, align)
-        weights = torch.linspace(-1, 1, out.numel()).view_as(out)
-        results.append([
-            out, *torch.autograd.grad(
-                (out * weights).sum(), [*tensors, align.weight, align.bias])
-        ])
-    for mmcv_result, torchvision_result in zip(*results, strict=True):
-        torch.testing.assert_close(
-            mmcv_result, torchvision_result, rtol=1e-5, atol=1e-5)
+    expected = value_and_gradients(inputs, align, 'auto')
+    monkeypatch.setattr(deform, 'mmcv_has_op_for', lambda _: False)
+    result = value_and_gradients(inputs, align, deform_op)
+    for own, other in zip(result, expected, strict=True):
+        torch.testing.assert_close(own, other, rtol=1e-5, atol=2e-5)
+
+
+def test_grid_sample_operator_with_stride_groups_and_no_bias():
+    torch.manual_seed(0)
+    conv = ModulatedDeformConv2d(
+        8, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2),
+        groups=2, deform_groups=4, bias=False).double()
+    x = torch.randn(2, 8, 7, 6, dtype=torch.float64)
+    offset = 3 * torch.randn(2, 48, 4, 8, dtype=torch.float64)
+    mask = torch.rand(2, 24, 4, 8, dtype=torch.float64)
+    torch.testing.assert_close(
+        deform.deform_conv(x, offset, mask, conv, 'grid_sample'),
+        conv(x, offset, mask))
 
 
 def test_operator_depends_on_the_device(monkeypatch):
-    assert prop.mmcv_has_op_for('cpu')
-    assert not prop.mmcv_has_op_for('mps')
+    assert deform.mmcv_has_op_for('cpu')
+    assert not deform.mmcv_has_op_for('mps')
     for version, expected in (('not available', False), ('12.1', True)):
-        prop.mmcv_has_op_for.cache_clear()
-        monkeypatch.setattr(prop, 'get_compiling_cuda_version',
+        deform.mmcv_has_op_for.cache_clear()
+        monkeypatch.setattr(deform, 'get_compiling_cuda_version',
                             lambda v=version: v)
-        assert prop.mmcv_has_op_for('cuda') is expected
-    prop.mmcv_has_op_for.cache_clear()
+        assert deform.mmcv_has_op_for('cuda') is expected
+    deform.mmcv_has_op_for.cache_clear()
 
 
-def test_alignment_gradients():
+@pytest.mark.parametrize('deform_op', ['auto', 'grid_sample'])
+def test_alignment_gradients(deform_op):
     align = deform_inputs(torch.float64)[-1]
+    align.deform_op = deform_op
     randomize_alignment(align)
     inputs = [torch.randn(1, c, 3, 3, dtype=torch.float64)
               for c in (8, 12, 2, 2)]
@@ -341,7 +359,8 @@ def test_frozen_flow_network_runs_in_parts(monkeypatch):
 # ------------------------------------------------- the encoder
 @pytest.mark.parametrize('kwargs', [
     dict(), dict(norm_cfg=None), dict(with_flow=False),
-    dict(with_alignment=False), dict(propagation_stride=2)])
+    dict(with_alignment=False), dict(propagation_stride=2),
+    dict(deform_op='grid_sample')])
 @pytest.mark.parametrize('shape', [(2, 1, 3, 32, 64), (1, 3, 3, 32, 32)])
 def test_forward_and_backward(kwargs, shape):
     encoder = randomize_alignment(tiny(**kwargs))

@@ -7,16 +7,15 @@ hence only the constructor of a temporal model imports it.
 """
 
 import contextlib
-import functools
 import warnings
 from collections.abc import Sequence
 
 import torch
-import torchvision
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 from .batch_statistics import UnchangedStatistics
+from .deform_conv import DEFORM_OPS, deform_conv
 from .flow import Flows
 
 with warnings.catch_warnings():
@@ -32,7 +31,6 @@ with warnings.catch_warnings():
     )
     from mmagic.models.utils import default_init_weights, flow_warp, make_layer
     from mmcv.cnn import build_norm_layer
-    from mmcv.ops import get_compiling_cuda_version, modulated_deform_conv2d
 
 __all__ = ['SPyNet', 'SecondOrderPropagation', 'residual_blocks',
            'restore_special_init']
@@ -95,51 +93,24 @@ class InputConvResidualBlocks(ResidualBlocksWithInputConv):
         self.main[2] = residual_blocks(out_channels, num_blocks, norm_cfg)
 
 
-@functools.cache
-def mmcv_has_op_for(device_type: str) -> bool:
-    """Whether mmcv's compiled operators serve a type of device."""
-    if device_type == 'cuda':
-        return get_compiling_cuda_version() != 'not available'
-    return device_type == 'cpu'
-
-
-def deform_conv(x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor,
-                conv: nn.Module) -> torch.Tensor:
-    """Modulated deformable convolution on whatever device.
-
-    mmcv's operator where it is compiled for the device, else torchvision's;
-    both order the offsets (y, x) per kernel tap, tap by tap in each group.
-    Coordinates do not survive half precision, so autocast is off.
-
-    Args:
-        x: (n, C, h, w).
-        offset: (n, 2*G*k*k, h, w) in pixels, G deformable groups.
-        mask: (n, G*k*k, h, w) in [0, 1].
-        conv: Holds weight, bias, stride, padding, dilation, groups and
-            deform_groups.
-
-    Returns:
-        (n, C_out, h, w).
-    """
-    with torch.autocast(x.device.type, enabled=False):
-        dtype = torch.promote_types(offset.dtype, conv.weight.dtype)
-        x, offset, mask = x.to(dtype), offset.to(dtype), mask.to(dtype)
-        if mmcv_has_op_for(x.device.type):
-            return modulated_deform_conv2d(x, offset, mask, conv.weight,
-                                           conv.bias, conv.stride,
-                                           conv.padding, conv.dilation,
-                                           conv.groups, conv.deform_groups)
-        return torchvision.ops.deform_conv2d(x, offset, conv.weight,
-                                             conv.bias, conv.stride,
-                                             conv.padding, conv.dilation,
-                                             mask)
-
-
 class SecondOrderAlignment(plusplus.SecondOrderDeformableAlignment):
     """mmagic's second-order alignment that runs on any device.
 
     Offsets are residues to the flows (Chan et al., CVPR 2022, eq. 5 and 6).
+
+    Args:
+        *args: Of mmagic's module.
+        deform_op: See :func:`deform_conv`.
+        **kwargs: Of mmagic's module.
     """
+
+    def __init__(self, *args: int, deform_op: str = 'auto',
+                 **kwargs: int) -> None:
+        super().__init__(*args, **kwargs)
+        if deform_op not in DEFORM_OPS:
+            raise ValueError(f'deform_op must be one of {DEFORM_OPS}, but it '
+                             f'is {deform_op!r}.')
+        self.deform_op = deform_op
 
     def forward(self, x: torch.Tensor, extra_feat: torch.Tensor,
                 flow_1: torch.Tensor, flow_2: torch.Tensor) -> torch.Tensor:
@@ -166,7 +137,7 @@ class SecondOrderAlignment(plusplus.SecondOrderDeformableAlignment):
                                 residue.shape[1] // 2, 1, 1)
             for residue, flow in zip(residues, (flow_1, flow_2), strict=True)
         ], 1)
-        return deform_conv(x, offset, mask.sigmoid(), self)
+        return deform_conv(x, offset, mask.sigmoid(), self, self.deform_op)
 
 
 def restore_special_init(module: nn.Module) -> None:
@@ -207,6 +178,7 @@ class SecondOrderPropagation(nn.Module):
         norm_cfg: Norm layer of the residual blocks, None as in BasicVSR++.
         deform_groups: Deformable groups; a divisor of ``2 * channels``.
         max_residue_magnitude: Largest offset residue in pixels.
+        deform_op: See :func:`deform_conv`.
         with_alignment: Without, the last feature is taken as it is, at the
             same pixel.
         with_cp: Recompute activations in the backward pass: less memory,
@@ -220,6 +192,7 @@ class SecondOrderPropagation(nn.Module):
                  norm_cfg: dict | None = None,
                  deform_groups: int = 16,
                  max_residue_magnitude: float = 10,
+                 deform_op: str = 'auto',
                  with_alignment: bool = True,
                  with_cp: bool = False) -> None:
         super().__init__()
@@ -235,7 +208,8 @@ class SecondOrderPropagation(nn.Module):
             name: SecondOrderAlignment(
                 2 * channels, channels, 3, padding=1,
                 deform_groups=deform_groups,
-                max_residue_magnitude=max_residue_magnitude)
+                max_residue_magnitude=max_residue_magnitude,
+                deform_op=deform_op)
             for name in BRANCHES
         }) if with_alignment else None
 

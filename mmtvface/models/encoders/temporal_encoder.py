@@ -74,6 +74,10 @@ class TemporalResNet(BaseModule):
         deform_groups: Deformable groups; a divisor of ``2*mid_channels``.
         max_residue_magnitude: Largest offset residue in pixels of the
             propagation's resolution.
+        deform_op: ``'auto'`` runs mmcv's deformable operator where it is
+            compiled for the device, else torchvision's; ``'grid_sample'``
+            computes the same from PyTorch's own operators, many times
+            faster in training on the CPU.
         with_alignment: False leaves flows and deformable alignment out.
         with_flow: False keeps the alignment but starts it from zero flows,
             for training without SPyNet weights.
@@ -109,6 +113,7 @@ class TemporalResNet(BaseModule):
                  norm_cfg: dict | None = dict(type='BN'),  # noqa: B006
                  deform_groups: int = 16,
                  max_residue_magnitude: float = 10,
+                 deform_op: str = 'auto',
                  with_alignment: bool = True,
                  with_flow: bool = True,
                  spynet_pretrained: str | None = None,
@@ -156,6 +161,7 @@ class TemporalResNet(BaseModule):
             norm_cfg=norm_cfg,
             deform_groups=deform_groups,
             max_residue_magnitude=max_residue_magnitude,
+            deform_op=deform_op,
             with_alignment=with_alignment,
             with_cp=with_cp)
         self.down2 = down(TRUNK_STRIDE // propagation_stride)
