@@ -1,0 +1,35 @@
+"""Runtime shared by all configs: hooks, logging, checkpoints, seeds."""
+default_scope = 'mmtvface'
+custom_imports = dict(imports=['mmtvface.engine'])
+
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'),
+    logger=dict(type='LoggerHook', interval=100),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(
+        type='CheckpointHook', interval=5000, by_epoch=False,
+        max_keep_ckpts=3, save_best='landmark_nme', rule='less'),
+    sampler_seed=dict(type='DistSamplerSeedHook'))
+# Both make a resumed run equal to an uninterrupted one: the first keeps the
+# checkpoint loadable without executing pickled code, the second stores the
+# random states.
+custom_hooks = [
+    dict(type='SafeCheckpointHook'),
+    dict(type='RNGStateHook'),
+]
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=1),
+    dist_cfg=dict(backend='nccl'))
+
+vis_backends = [
+    dict(type='LocalVisBackend'),
+    dict(type='TensorboardVisBackend'),
+]
+visualizer = dict(type='Visualizer', vis_backends=vis_backends)
+log_processor = dict(type='LogProcessor', window_size=100, by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+randomness = dict(seed=0)
