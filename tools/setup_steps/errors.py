@@ -11,6 +11,7 @@ NETWORK = re.compile(
     r'Connection (?:refused|reset)|ProxyError|SSLError|'
     r'No route to host|Max retries exceeded', re.IGNORECASE)
 NO_MATCH = re.compile(r'No matching distribution found for (\S+)')
+NO_VERSION = 'from versions: none'
 LAST_ERROR = re.compile(r'^(?:ERROR|error|.*Error): .*|^.*\berror: .*', re.M)
 
 
@@ -42,11 +43,14 @@ def explain(step: str, output: str, log: str) -> SetupError:
             f'here{where}.')
     match = NO_MATCH.search(output)
     if match:
+        # Without retries pip says no more than this when it is offline.
+        network = 'check the network, or ' if NO_VERSION in output else ''
         return SetupError(
-            f'The package index in your pip configuration has no '
-            f'{match.group(1)} for this Python and platform: add an index '
-            'that has it (see "pip config list"), or use the version table '
-            f'of the README with an environment of your own{where}.')
+            f'Installing {step} failed: the package index in your pip '
+            f'configuration has no {match.group(1)} for this Python and '
+            f'platform: {network}add an index that has it (see "pip config '
+            'list"), or use the version table of the README with an '
+            f'environment of your own{where}.')
     if re.search(r'Permission denied', output):
         return SetupError(
             f'A folder is not writable while installing {step}: make the '

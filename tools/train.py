@@ -1,0 +1,114 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Trains a config."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+import torch
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from mmtvface.engine.safe_resume import allow_safe_globals
+from mmtvface.utils.setup_env import register_all_modules
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description='Train a config.')
+    parser.add_argument('config', help='config file')
+    parser.add_argument(
+        '--work-dir', help='folder of logs and checkpoints, default: '
+        'work_dirs/<name of the config>')
+    parser.add_argument(
+        '--resume', nargs='?', const='auto', metavar='CHECKPOINT',
+        help='continue from a checkpoint; without a path from the newest '
+        'one in the work dir, if there is one')
+    parser.add_argument(
+        '--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument('--seed', type=int, help='seed of everything random')
+    parser.add_argument(
+        '--deterministic', action='store_true',
+        help='use deterministic algorithms only (slower on GPUs)')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, metavar='KEY=VALUE',
+        help='overrides of the config, for example train_cfg.max_iters=100 '
+        'or "optim_wrapper.optimizer.lr=1e-5"')
+    parser.add_argument(
+        '--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none', help='what started several processes')
+    # Older launchers pass the rank as an argument.
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0)
+    args = parser.parse_args(argv)
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    if not Path(args.config).is_file():
+        parser.error(f'there is no config file {args.config}')
+    if args.resume not in (None, 'auto') and not Path(args.resume).is_file():
+        parser.error(f'there is no checkpoint {args.resume} to resume from')
+    return args
+
+
+def use_amp(cfg: Config) -> None:
+    """Switch the optimizer wrapper of a config to mixed precision.
+
+    Raises:
+        ValueError: If the config uses a wrapper of another kind.
+    """
+    kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
+    if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
+        raise ValueError(
+            '--amp replaces optim_wrapper.type=OptimWrapper, but the config '
+            f'has {kind}: set its precision in the config.')
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    if torch.cuda.is_available():
+        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
+    else:
+        # float16 is slower than float32 on CPUs and needs loss scaling,
+        # which exists for CUDA only.
+        cfg.optim_wrapper.setdefault('dtype', 'bfloat16')
+
+
+def fit_to_machine(cfg: Config, launcher: str) -> None:
+    """Settings that depend on the machine and not on the experiment."""
+    cfg.launcher = launcher
+    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
+    if launcher != 'none' and not torch.cuda.is_available() and \
+            dist_cfg.get('backend', 'nccl') == 'nccl':
+        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+
+
+def load_config(args: argparse.Namespace) -> Config:
+    """Read a config and apply what the command line says."""
+    cfg = Config.fromfile(args.config)
+    if args.cfg_options:
+        cfg.merge_from_dict(args.cfg_options)
+    if args.work_dir:
+        cfg.work_dir = args.work_dir
+    elif not cfg.get('work_dir'):
+        cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
+    fit_to_machine(cfg, args.launcher)
+    return cfg
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    args = parse_args(argv)
+    register_all_modules()
+    allow_safe_globals()
+    cfg = load_config(args)
+    if args.amp:
+        use_amp(cfg)
+    if args.resume:
+        cfg.resume = True
+        cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.seed is not None:
+        cfg.merge_from_dict({'randomness.seed': args.seed})
+    if args.deterministic:
+        cfg.merge_from_dict({'randomness.deterministic': True})
+    Runner.from_cfg(cfg).train()
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
