@@ -49,13 +49,20 @@ class IdentityLoss(FaceLoss):
         network.load_weights(load_vggface2_weights(weights))
         self.network = network.requires_grad_(False).eval()
         self._register_state_dict_hook(_drop_network)
-        self.register_load_state_dict_post_hook(_forgive_network)
 
     def train(self, mode: bool = True) -> nn.Module:
         """Switch the mode; the network stays in evaluation mode."""
         super().train(mode)
         self.network.eval()
         return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str,
+                              *args: Any) -> None:
+        # What checkpoints leave out is not missing.
+        own = self.network.state_dict(prefix=f'{prefix}network.')
+        for key, value in own.items():
+            state_dict.setdefault(key, value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Face embeddings.
@@ -82,14 +89,3 @@ def _drop_network(module: nn.Module, state: dict[str, Any], prefix: str,
                   *_: Any) -> None:
     for key in [key for key in state if key.startswith(f'{prefix}network.')]:
         del state[key]
-
-
-def _forgive_network(module: nn.Module, incompatible: Any) -> None:
-    # Names are absolute here, and the module does not know its own; other
-    # networks of the model are told apart by the loss's place in it.
-    names = set(module.network.state_dict())
-    incompatible.missing_keys[:] = [
-        key for key in incompatible.missing_keys
-        if not ('network.' in key and 'losses.' in key
-                and key.split('network.', 1)[1] in names)
-    ]

@@ -1,0 +1,272 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import math
+
+import pytest
+import torch
+
+from mmtvface.models.losses import (
+    CodeLoss,
+    CodePriorLoss,
+    EyeClosureLoss,
+    FaceLoss,
+    JawPriorLoss,
+    LandmarkLoss,
+    LightPriorLoss,
+    LipClosureLoss,
+    PhotometricLoss,
+    ShapeVarianceLoss,
+    TemporalSmoothnessLoss,
+    VertexLoss,
+)
+from mmtvface.models.losses.closure import pair_distance_error
+from mmtvface.models.losses.landmark import (
+    landmark_weights,
+    weighted_landmark_error,
+)
+from mmtvface.models.losses.photometric import photometric_error
+from mmtvface.models.losses.prior import jaw_angles
+from mmtvface.registry import MODELS
+
+
+def visible(batch=2, **kwargs):
+    points = torch.rand(batch, 68, 3, **kwargs) * 2 - 1
+    points[..., 2] = 1
+    return points
+
+
+def test_landmark_weights_by_name():
+    weights = landmark_weights()
+    expected = {0: 1, 4: 1, 5: 2, 6: 2, 7: 1, 10: 2, 11: 2, 12: 1, 26: 1,
+                27: 1.5, 29: 1.5, 30: 3, 31: 3, 32: 1.5, 34: 1.5, 35: 3,
+                36: 1, 47: 1, 48: 3, 49: 1.5, 53: 1.5, 54: 3, 55: 1.5,
+                59: 1.5, 60: 1.5, 64: 1.5, 67: 1.5}
+    for index, weight in expected.items():
+        assert weights[index] == weight, index
+    assert weights.sum() == 68 + 4 + (9 + 9) * 0.5 + 20 * 0.5 + 2 * 1.5
+
+
+def test_landmark_loss_hand_computed():
+    target = visible(1)
+    target[..., 2] = 0
+    target[0, [0, 30], 2] = 1
+    pred = target[..., :2].clone()
+    pred[0, 0] += torch.tensor([0.1, -0.2])  # weight 1
+    pred[0, 30] += torch.tensor([0.0, 0.4])  # weight 3
+    pred[0, 1] += 7.  # invisible
+    loss = LandmarkLoss(loss_weight=2.)
+    before = target.clone()
+    value = loss(dict(landmarks2d=pred), dict(landmarks=target))
+    again = loss(dict(landmarks2d=pred), dict(landmarks=target))
+    assert value.item() == pytest.approx(2 * (0.3 + 3 * 0.4) / (2 * 4))
+    assert torch.equal(value, again)
+    assert torch.equal(target, before)
+
+
+def test_landmark_loss_ignores_invisible_nan_and_empty_frames():
+    target = visible(2, dtype=torch.float64)
+    target[0, 5] = torch.tensor([math.nan, math.nan, 0.])
+    pred = torch.rand(2, 68, 2, dtype=torch.float64, requires_grad=True)
+    weighted_landmark_error(pred, target,
+                            landmark_weights().double()).backward()
+    assert pred.grad.isfinite().all() and (pred.grad[0, 5] == 0).all()
+    target[..., 2] = 0
+    pred.grad = None
+    value = weighted_landmark_error(pred, target, landmark_weights().double())
+    value.backward()
+    assert value == 0 and (pred.grad == 0).all()
+
+
+def test_landmark_loss_rejects_wrong_options():
+    with pytest.raises(ValueError, match=r'weights.*\(68\).*\(3,\)'):
+        LandmarkLoss(weights=[1, 2, 3])
+    with pytest.raises(ValueError, match='landmarks4d'):
+        LandmarkLoss(source='landmarks4d')
+
+
+@pytest.mark.parametrize('loss, pairs', [
+    (EyeClosureLoss(), ((37, 41), (38, 40), (43, 47), (44, 46))),
+    (LipClosureLoss(), ((61, 67), (62, 66), (63, 65)))])
+def test_closure_against_loop(loss, pairs):
+    pred, target = visible(3), visible(3)
+    expected = 0.
+    for frame in range(3):
+        for a, b in pairs:
+            gap = math.dist(pred[frame, a, :2], pred[frame, b, :2])
+            goal = math.dist(target[frame, a, :2], target[frame, b, :2])
+            expected += abs(gap - goal)
+    expected *= loss.loss_weight / (3 * len(pairs))
+    value = loss(dict(landmarks2d=pred[..., :2]), dict(landmarks=target))
+    assert value.item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_closure_gradient_at_a_closed_mouth_is_zero_not_nan():
+    pred = torch.zeros(1, 68, 2, requires_grad=True)
+    pairs = torch.tensor([[61, 67]])
+    pair_distance_error(pred, visible(1), pairs).backward()
+    assert torch.equal(pred.grad, torch.zeros_like(pred))
+
+
+def test_closure_gradcheck():
+    pred = torch.rand(1, 68, 2, dtype=torch.float64, requires_grad=True)
+    target = visible(1, dtype=torch.float64)
+    pairs = torch.tensor([[61, 67], [62, 66]])
+    assert torch.autograd.gradcheck(
+        lambda x: pair_distance_error(x, target, pairs), (pred, ))
+
+
+def test_photometric_hand_computed():
+    images = torch.zeros(2, 3, 4, 5)
+    rendered = torch.full_like(images, 0.5)
+    mask = torch.zeros(2, 1, 4, 5)
+    mask[0, :, :2] = 1  # 10 pixels, the second frame is empty
+    assert photometric_error(rendered, images,
+                             mask).item() == pytest.approx(0.5 / 2)
+    assert photometric_error(rendered, images, mask, 'image').item() == (
+        pytest.approx(0.5 * 10 / 20 / 2))
+    images[0, :, 2:] = 9.  # outside the mask
+    assert photometric_error(rendered, images,
+                             mask).item() == pytest.approx(0.25)
+
+
+def test_photometric_masks():
+    outputs = dict(
+        rendered_images=torch.ones(1, 3, 4, 4), face_mask=torch.ones(1, 1, 4,
+                                                                     4))
+    images = torch.ones(1, 3, 4, 4)
+    images[..., 0] = 0  # a hand
+    skin = torch.ones(1, 1, 4, 4)
+    skin[..., 0] = 0
+    targets = dict(images=images, masks=skin)
+    assert PhotometricLoss(1.)(outputs, targets) == 0
+    assert PhotometricLoss(1., mask='rendered')(outputs, targets) == 0.25
+    assert PhotometricLoss(1.)(outputs, dict(images=images)) == 0.25
+    with pytest.raises(ValueError, match='divide_by'):
+        PhotometricLoss(divide_by='area')
+
+
+def test_photometric_gradcheck_and_no_gradient_through_the_mask():
+    rendered = torch.rand(
+        1, 3, 3, 3, dtype=torch.float64, requires_grad=True)
+    images = torch.rand(1, 3, 3, 3, dtype=torch.float64)
+    mask = torch.rand(1, 1, 3, 3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda x: photometric_error(x, images, mask), (rendered, ))
+    photometric_error(rendered, images, mask).backward()
+    assert mask.grad is None
+
+
+def test_code_prior_is_the_published_sum_at_twenty_frames():
+    shape = torch.randn(20, 100)
+    value = CodePriorLoss('shape', loss_weight=1e-4)(
+        dict(codes=dict(shape=shape)), {})
+    assert value.item() == pytest.approx(
+        1e-4 * shape.square().sum().item() / 2, rel=1e-5)
+    # The same frames twice are the same loss, not twice the loss.
+    twice = CodePriorLoss('shape')(
+        dict(codes=dict(shape=torch.cat([shape, shape]))), {})
+    assert twice.item() == pytest.approx(value.item(), rel=1e-5)
+    with pytest.raises(ValueError, match='no code'):
+        CodePriorLoss('form')
+
+
+def test_light_prior():
+    light = torch.zeros(1, 9, 3)
+    light[0, 0] = torch.tensor([1., 2., 3.])  # grey 2, differences 1, 0, 1
+    outputs = dict(codes=dict(light=light))
+    assert LightPriorLoss()(outputs, {}).item() == pytest.approx(2 / 27)
+    outputs = dict(codes=dict(light=torch.ones(2, 9, 3)))
+    assert LightPriorLoss()(outputs, {}) == 0
+
+
+def test_jaw_angles_against_scipy():
+    rotation = pytest.importorskip('scipy.spatial.transform').Rotation
+    jaw = torch.randn(50, 3, dtype=torch.float64) * 0.4
+    opening, roll = jaw_angles(jaw)
+    angles = torch.from_numpy(
+        rotation.from_rotvec(jaw.numpy()).as_euler('xyz'))
+    assert torch.allclose(opening, angles[:, 0], atol=1e-7)
+    assert torch.allclose(roll, angles[:, 2], atol=1e-7)
+
+
+def test_jaw_prior_hand_computed_and_regular_at_rest():
+    pose = torch.zeros(2, 6, requires_grad=True)
+    value = JawPriorLoss()(dict(codes=dict(pose=pose)), {})
+    value.backward()
+    assert value.item() < 1e-9 and pose.grad.isfinite().all()
+    closed = torch.zeros(20, 6)
+    closed[:, 3] = -0.2
+    outputs = dict(codes=dict(pose=closed))
+    assert JawPriorLoss()(outputs, {}).item() == pytest.approx(
+        20 * 10 * 0.2**2 / 2, rel=1e-4)
+    outputs = dict(codes=dict(pose=-closed))
+    assert JawPriorLoss()(outputs, {}).item() < 1e-9
+    rolled = torch.zeros(20, 6)
+    rolled[:, 5] = 0.1
+    outputs = dict(codes=dict(pose=rolled))
+    assert JawPriorLoss()(outputs, {}).item() == pytest.approx(
+        20 * 100 * 0.1**2 / 2, rel=1e-4)
+
+
+def test_shape_variance_within_clips():
+    shape = torch.tensor([[0.], [2.], [5.], [5.]])  # two clips of two frames
+    outputs = dict(codes=dict(shape=shape), num_frames=2)
+    assert ShapeVarianceLoss()(outputs, {}) == 0.5  # (1 + 1 + 0 + 0) / 4
+    doubled = dict(
+        codes=dict(shape=torch.cat([shape, shape[[1, 0, 3, 2]] * 9])),
+        num_frames=2,
+        num_copies=2)
+    assert ShapeVarianceLoss()(doubled, {}) == 0.5
+
+
+def test_temporal_smoothness():
+    time = torch.arange(4.)[:, None, None]
+    steady = (time * torch.tensor([1., 2., 3.])).expand(4, 7, 3)
+    loss = TemporalSmoothnessLoss()
+    assert loss(dict(vertices=steady, num_frames=4), {}) == 0
+    jerky = steady.clone()
+    jerky[1, :, 0] += 0.001  # 1 mm: accelerations -2 and 1
+    value = loss(dict(vertices=jerky, num_frames=4), {})
+    assert value.item() == pytest.approx((4 + 1) / 2 / 3, rel=1e-3)
+    assert loss(dict(vertices=jerky[:2], num_frames=2), {}) == 0
+    relative = TemporalSmoothnessLoss(relative_to_target=True)
+    assert relative(
+        dict(vertices=jerky + steady, num_frames=4),
+        dict(vertices=jerky)).item() < 1e-6
+    with pytest.raises(ValueError, match='landmarks3d'):
+        TemporalSmoothnessLoss(source='landmarks3d', relative_to_target=True)
+
+
+def test_supervised_losses():
+    target = torch.zeros(2, 3, 3)
+    pred = target + torch.tensor([0.003, 0., 0.004])
+    outputs, targets = dict(vertices=pred), dict(vertices=target)
+    assert VertexLoss()(outputs, targets).item() == pytest.approx(7 / 3)
+    assert VertexLoss(norm='l2')(outputs, targets).item() == pytest.approx(5.)
+    with pytest.raises(ValueError, match='another head model'):
+        VertexLoss()(outputs, dict(vertices=target[:, :2]))
+    codes = dict(shape=torch.full((2, 4), 0.05), pose=torch.ones(2, 6))
+    truth = dict(shape=torch.zeros(2, 4), pose=torch.zeros(2, 6))
+    loss = CodeLoss(weights=dict(shape=2., pose=1.), beta=0.1)
+    value = loss(dict(codes=codes), dict(codes=truth))
+    assert value.item() == pytest.approx(2 * 0.05**2 / 0.2 + (1 - 0.05))
+    with pytest.raises(ValueError, match=r"'shape'.*\(2, 4\).*\(2, 3\)"):
+        loss(dict(codes=codes), dict(codes=dict(shape=torch.zeros(2, 3))))
+    with pytest.raises(ValueError, match='jaw'):
+        CodeLoss(weights=dict(jaw=1.))
+
+
+def test_every_loss_is_registered_and_names_what_it_reads():
+    configs = [
+        dict(type='LandmarkLoss'), dict(type='EyeClosureLoss'),
+        dict(type='LipClosureLoss'), dict(type='PhotometricLoss'),
+        dict(type='CodePriorLoss', name='exp'), dict(type='LightPriorLoss'),
+        dict(type='JawPriorLoss'), dict(type='ShapeVarianceLoss'),
+        dict(type='TemporalSmoothnessLoss'), dict(type='VertexLoss'),
+        dict(type='CodeLoss')
+    ]
+    for config in configs:
+        loss = MODELS.build(config)
+        assert isinstance(loss, FaceLoss) and loss.requires, config
+        assert not list(loss.parameters()) and not loss.state_dict(), config
+    with pytest.raises(ValueError, match='loss_weight'):
+        MODELS.build(dict(type='LandmarkLoss', loss_weight=-1))
