@@ -51,16 +51,16 @@ def sh_basis(normals: torch.Tensor) -> torch.Tensor:
     """Spherical harmonic polynomials of normals, without their factors.
 
     Args:
-        normals: (..., 3) unit length.
+        normals: (B, N, 3) unit length.
 
     Returns:
-        (..., 9): 1, x, y, z, xy, xz, yz, x^2 - y^2, 3z^2 - 1.
+        (B, 9, N): 1, x, y, z, xy, xz, yz, x^2 - y^2, 3z^2 - 1.
     """
     x, y, z = normals.unbind(-1)
     return torch.stack([
         torch.ones_like(x), x, y, z, x * y, x * z, y * z, x * x - y * y,
         3 * z * z - 1
-    ], -1)
+    ], 1)
 
 
 def sh_shading(normals: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
@@ -76,12 +76,12 @@ def sh_shading(normals: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
         light: (B, 9, 3) bands x RGB.
 
     Returns:
-        (B, N, 3) RGB.
+        (B, N, 3) RGB, stored as colour planes.
     """
     check_shape('normals', normals, ('B', 'N', 3))
     check_shape('light', light, (len(normals), NUM_SH_BANDS, 3))
     factors = light.new_tensor(SH_FACTORS)[:, None]
-    return sh_basis(normals) @ (light * factors)
+    return ((light * factors).mT @ sh_basis(normals)).mT
 
 
 def directional_shading(normals: torch.Tensor,

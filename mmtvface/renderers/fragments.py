@@ -29,47 +29,14 @@ class Fragments(NamedTuple):
         return self.face_index >= 0
 
 
-def interpolate_last(fragments: Fragments, faces: torch.Tensor,
-                     attributes: torch.Tensor) -> torch.Tensor:
-    """:func:`interpolate` with the channels in the last axis.
-
-    Works on the covered pixels only (of a face crop, less than half).
-
-    Returns:
-        (B, H, W, C), contiguous.
-    """
-    if attributes.ndim == 2:
-        check_shape('attributes', attributes, ('V', 'C'))
-    else:
-        check_shape('attributes', attributes,
-                    (len(fragments.face_index), 'V', 'C'))
-    check_shape('faces', faces, ('F', 3))
-    face_index = fragments.face_index
-    pixels = fragments.covered.flatten().nonzero()[:, 0]
-    rows = faces.index_select(
-        0, face_index.flatten().index_select(0, pixels))
-    if attributes.ndim == 3:
-        image_size = face_index[0].numel()
-        item = torch.div(pixels, image_size, rounding_mode='floor')
-        rows = rows + (item * attributes.shape[1])[:, None]
-    weights = fragments.barycentrics.reshape(-1, 3).index_select(0, pixels)
-    table = attributes.flatten(0, -2)
-    # Corner by corner: three small gathers instead of one (N, 3, C) block.
-    values = weights[:, :1] * table.index_select(0, rows[:, 0])
-    for corner in (1, 2):
-        values = torch.addcmul(
-            values, weights[:, corner, None],
-            table.index_select(0, rows[:, corner]))
-    image = values.new_zeros(face_index.numel(), table.shape[1])
-    return image.index_copy(0, pixels, values).view(*face_index.shape, -1)
-
-
 def interpolate(fragments: Fragments, faces: torch.Tensor,
                 attributes: torch.Tensor) -> torch.Tensor:
     """Interpolate vertex attributes over the image.
 
-    Several attributes of the same vertices are best concatenated: one call
-    gathers once. Differentiable in the barycentrics and the attributes.
+    Works on the covered pixels only (of a face crop, less than half), one
+    plane per channel. Several attributes of the same vertices are best
+    concatenated: one call gathers once. Differentiable in the
+    barycentrics and the attributes.
 
     Args:
         fragments: From a rasterizer.
@@ -79,9 +46,32 @@ def interpolate(fragments: Fragments, faces: torch.Tensor,
         attributes: (B, V, C), or (V, C) for the whole batch.
 
     Returns:
-        (B, C, H, W), 0 where there is no face (strided channels-last).
+        (B, C, H, W), 0 where there is no face.
 
     Raises:
         ValueError: If a shape does not match.
     """
-    return interpolate_last(fragments, faces, attributes).movedim(-1, 1)
+    face_index = fragments.face_index
+    check_shape('faces', faces, ('F', 3))
+    if attributes.ndim == 2:
+        check_shape('attributes', attributes, ('V', 'C'))
+    else:
+        check_shape('attributes', attributes, (len(face_index), 'V', 'C'))
+    pixels = fragments.covered.flatten().nonzero()[:, 0]
+    rows = faces.mT.index_select(
+        1, face_index.flatten().index_select(0, pixels))
+    if attributes.ndim == 3:
+        item = torch.div(
+            pixels, face_index[0].numel(), rounding_mode='floor')
+        rows = rows + item * attributes.shape[1]
+    weights = fragments.barycentrics.reshape(-1, 3).index_select(
+        0, pixels).mT.contiguous()
+    # Planes: products of long rows instead of one (N, 3, C) block.
+    table = attributes.movedim(-1, 0).flatten(1)
+    values = weights[0] * table.index_select(1, rows[0])
+    for corner in (1, 2):
+        values = torch.addcmul(values, weights[corner],
+                               table.index_select(1, rows[corner]))
+    planes = values.new_zeros(len(table), face_index.numel())
+    planes = planes.index_copy(1, pixels, values)
+    return planes.unflatten(1, face_index.shape).transpose(0, 1)

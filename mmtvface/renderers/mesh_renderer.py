@@ -24,7 +24,7 @@ from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .auto_rasterizer import build_rasterizer
-from .fragments import Fragments, interpolate_last
+from .fragments import Fragments, interpolate
 
 GREY = 180 / 255
 OVERLAY_DIRECTIONS = ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (1, -1, 1),
@@ -93,16 +93,14 @@ def overlay_lights(like: torch.Tensor) -> DirectionalLights:
 
 
 def composite(image: torch.Tensor, mask: torch.Tensor,
-              background: torch.Tensor | None) -> torch.Tensor:
+              background: torch.Tensor) -> torch.Tensor:
     """Put an image over a background.
 
     Args:
         image: (B, 3, H, W).
         mask: (B, 1, H, W) bool.
-        background: (B, 3, H, W), (3, H, W), a colour (3,), or None: black.
+        background: (B, 3, H, W), (3, H, W) or a colour (3,).
     """
-    if background is None:
-        return torch.where(mask, image, 0)
     if background.ndim == 1:
         background = background[:, None, None]
     return torch.where(mask, image, background)
@@ -203,31 +201,34 @@ class MeshRenderer(nn.Module):
             attributes = [vertex_normals(vertices, self.faces)]
             if isinstance(light, PointLights):
                 attributes.append(vertices)
-            surface = interpolate_last(
+            surface = interpolate(
                 fragments, self.faces, torch.cat(attributes, -1))
-            normals = surface[..., :3]
-            uv = interpolate_last(fragments, self.uv_faces,
-                                  self.uv_coords.to(vertices.dtype))
+            uv_grid = interpolate(
+                fragments, self.uv_faces,
+                uv_to_grid(self.uv_coords).to(vertices.dtype))
             covered = fragments.covered
-            grid = torch.where(covered[..., None], uv_to_grid(uv), OUTSIDE)
+            grid = torch.where(covered[..., None], uv_grid.movedim(1, -1),
+                               OUTSIDE)
             alpha = covered[:, None].to(vertices.dtype)
             albedo_image = (
                 alpha * GREY).expand(-1, 3, -1, -1) if albedo is None else (
                     F.grid_sample(_full(albedo), grid, align_corners=False))
             shading = alpha.expand(-1, 3, -1, -1)
             if light is not None:
-                shading = shade(
-                    normals.flatten(1, 2), _full_light(light),
-                    surface[..., 3:].flatten(1, 2)).view_as(normals)
-                shading = shading.movedim(-1, 1) * alpha
+                points = surface.flatten(2).mT
+                lit = shade(points[..., :3], _full_light(light),
+                            points[..., 3:])
+                shading = lit.mT.reshape(shading.shape) * alpha
+            image = albedo_image * shading
+            if background is not None:
+                image = composite(image, covered[:, None], background)
             return RenderOutput(
-                image=composite(albedo_image * shading, covered[:, None],
-                                background),
+                image=image,
                 alpha=alpha,
                 face_mask=self.face_mask(grid),
                 albedo=albedo_image,
                 shading=shading,
-                normals=normals.movedim(-1, 1),
+                normals=surface[:, :3],
                 depth=torch.where(covered, fragments.depth, 0)[:, None],
                 uv_grid=grid,
                 fragments=fragments)
@@ -272,15 +273,16 @@ class MeshRenderer(nn.Module):
             if colors is not None:
                 check_shape('colors', colors, vertices.shape)
                 attributes.append(_full(colors))
-            surface = interpolate_last(
+            surface = interpolate(
                 fragments, self.faces, torch.cat(attributes, -1))
-            shape = surface.shape[:-1]
-            shading = shade(surface[..., :3].flatten(1, 2),
-                            overlay_lights(vertices)).view(*shape, 3)
-            base = GREY if colors is None else surface[..., 6:]
-            image = (shading * base).clamp(0, 1).movedim(-1, 1)
+            points = surface.flatten(2).mT
+            shading = shade(points[..., :3], overlay_lights(vertices))
+            base = GREY if colors is None else points[..., 6:]
+            image = (shading * base).clamp(0, 1).mT.reshape(-1, 3, *size)
             drawn = fragments.covered & facing_camera(
-                surface[..., 3:6], FACING_OVERLAY)
+                surface[:, 3:6].movedim(1, -1), FACING_OVERLAY)
+            if background is None:
+                background = image.new_zeros(3)
             return composite(image, drawn[:, None], background)
 
 

@@ -25,7 +25,7 @@ def _run(function: Callable[..., None], tasks: Sequence[tuple],
     The threads live for one call only (they start in about 0.1 ms), so there
     is no pool that a forked process could inherit half-alive.
     """
-    if num_threads == 1 or len(tasks) == 1:
+    if num_threads == 1 or len(tasks) <= 1:
         for task in tasks:
             function(*task)
         return

@@ -20,7 +20,7 @@ from mmtvface.utils.checks import check_shape
 from .auto_rasterizer import build_rasterizer
 from .base import covered_corners
 from .fragments import Fragments
-from .mesh_renderer import resolve_topology, uv_to_grid
+from .mesh_renderer import OUTSIDE, resolve_topology, uv_to_grid
 from .torch_rasterizer import TorchRasterizer
 
 
@@ -28,7 +28,8 @@ class UVTexture(NamedTuple):
     """A texture taken from an image.
 
     Attributes:
-        texture: (B, C, S, S) the image's values; meaningful where visible.
+        texture: (B, C, S, S) the image's values, 0 outside of the charts;
+            meaningful where visible.
         visibility: (B, 1, S, S) 1 where the texel's surface is seen, else
             0; without gradient.
     """
@@ -152,10 +153,12 @@ class UVMapper(nn.Module):
             normals_ndc = vertex_normals(vertices_ndc.detach(), self.faces)
         channels = [vertices_ndc, normals_ndc.detach()]
         maps = self.to_uv(torch.cat(channels, -1))
-        grid = maps[:, :2].movedim(1, -1)
+        covered = self.covered
+        grid = torch.where(covered[..., None], maps[:, :2].movedim(1, -1),
+                           OUTSIDE)
         texture = F.grid_sample(images, grid, align_corners=False)
         with torch.no_grad():
-            visible = self.covered & (grid.abs() <= 1).all(-1)
+            visible = covered & (grid.abs() <= 1).all(-1)
             visible &= facing_camera(maps[:, 3:].movedim(1, -1), threshold)
             if occlusion:
                 if fragments is None:
