@@ -3,6 +3,8 @@
 
 from .face_clip_dataset import FaceClipDataset
 from .samplers import EpochSampler
+from .synthetic import write_clip_folder
+from .synthetic_clip_dataset import SyntheticFaceClipDataset
 from .transforms import (
     ClipColorJitter,
     ClipDegradation,
@@ -12,4 +14,5 @@ from .transforms import (
 )
 
 __all__ = ['ClipColorJitter', 'ClipDegradation', 'CropFaceClip',
-           'EpochSampler', 'FaceClipDataset', 'LoadFaceClip', 'PackFaceClip']
+           'EpochSampler', 'FaceClipDataset', 'LoadFaceClip', 'PackFaceClip',
+           'SyntheticFaceClipDataset', 'write_clip_folder']

@@ -1,0 +1,250 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Who is in a synthetic clip and what they do: all codes but the camera."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from .light import draw_light
+from .trajectories import (
+    FPS,
+    activation,
+    blinks,
+    euler_to_axis_angle,
+    head_rotation,
+    smooth_noise,
+    speech,
+)
+
+SPLITS = ('train', 'val', 'test')
+_SIDES = ('_l', '_r', '_left', '_right', 'left', 'right')
+_LIDS = ('blink', 'eyeclose', 'eye_close')
+_JAW = ('jawopen', 'jaw_open', 'jaw', 'mouthopen', 'mouth_open')
+
+
+@dataclass(frozen=True)
+class PerformanceConfig:
+    """Ranges of the movements.
+
+    Attributes:
+        pose_limits: Largest yaw, pitch and roll in degrees.
+        pose_scale: Factor on them.
+        shape_scale: Standard deviation of the identity coefficients.
+        tex_scale: Standard deviation of the albedo coefficients.
+        expression_noise: Standard deviation of the generic movement of the
+            first expression coefficients; later ones move less.
+        expression_strength: Coefficient of a named expression at full
+            activation.
+        blink_strength: Coefficient of closed lids.
+        expressions_per_clip: Mean number of named expressions in a clip.
+        jaw_open: Jaw angle of the widest speech, radians.
+        talking: Probability that the person talks.
+        blink_rate: Blinks per second.
+        light_contrast: 0 is ambient light alone.
+        fps: Frames per second.
+    """
+
+    pose_limits: tuple[float, float, float] = (40., 20., 15.)
+    pose_scale: float = 1.
+    shape_scale: float = 1.
+    tex_scale: float = 1.
+    expression_noise: float = .35
+    expression_strength: float = 1.
+    blink_strength: float = 1.
+    expressions_per_clip: float = 2.5
+    jaw_open: float = .28
+    talking: float = .7
+    blink_rate: float = .35
+    light_contrast: float = 1.
+    fps: float = FPS
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A person.
+
+    Attributes:
+        name: Unique over the splits.
+        shape: (C,) identity coefficients.
+        tex: (C,) albedo coefficients.
+        style: (16,) uniform numbers in 0..1 for hair and the like.
+    """
+
+    name: str
+    shape: np.ndarray
+    tex: np.ndarray
+    style: np.ndarray
+
+
+@dataclass(frozen=True)
+class Performance:
+    """Codes of a clip, float64; the camera follows from the landmarks.
+
+    Attributes:
+        exp: (t, C) expression coefficients.
+        pose: (t, 6) global and jaw axis-angle, radians.
+        light: (t, 9, 3) spherical harmonics.
+    """
+
+    exp: np.ndarray
+    pose: np.ndarray
+    light: np.ndarray
+
+
+@dataclass(frozen=True)
+class ExpressionPlan:
+    """What the coefficients of a head model mean.
+
+    Attributes:
+        lids: Coefficients that close the lids.
+        jaw: Coefficients that open the jaw (the jaw joint does that here).
+        groups: Coefficients that act together (left and right).
+    """
+
+    lids: tuple[int, ...] = ()
+    jaw: tuple[int, ...] = ()
+    groups: tuple[tuple[int, ...], ...] = field(default=())
+
+
+def split_generator(rng: np.random.Generator,
+                    count: int) -> list[np.random.Generator]:
+    """Independent generators seeded by one."""
+    return [np.random.default_rng(seed)
+            for seed in rng.integers(0, 2**32, (count, 4)).tolist()]
+
+
+def plan_expressions(names: Sequence[str], num: int) -> ExpressionPlan:
+    """Find lids, jaw and pairs in the names of expression coefficients.
+
+    Args:
+        names: Of the first coefficients; '' for those without a meaning.
+        num: Coefficients in use; names beyond are ignored.
+    """
+    lids, jaw, groups = [], [], {}
+    for index, name in enumerate(names[:num]):
+        key = name.lower()
+        if not key:
+            continue
+        if any(word in key for word in _LIDS):
+            lids.append(index)
+        elif key in _JAW:
+            jaw.append(index)
+        else:
+            for side in _SIDES:
+                if key.endswith(side) and len(key) > len(side):
+                    key = key[:-len(side)]
+                    break
+            groups.setdefault(key, []).append(index)
+    return ExpressionPlan(tuple(lids), tuple(jaw),
+                          tuple(tuple(group) for group in groups.values()))
+
+
+def draw_identity(split: str, number: int, num_shape: int, num_tex: int,
+                  config: PerformanceConfig = PerformanceConfig()
+                  ) -> Identity:
+    """The person with a number in a split.
+
+    The split is part of the seed, so that no person is in two splits,
+    whatever their number.
+
+    Args:
+        split: One of :data:`SPLITS`.
+        number: 0, 1, ...
+        num_shape: Identity coefficients.
+        num_tex: Albedo coefficients.
+        config: Standard deviations.
+
+    Raises:
+        ValueError: If the split is unknown.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split must be one of {SPLITS}, but it is "
+                         f"'{split}'.")
+    rng = np.random.default_rng([68, SPLITS.index(split), number])
+    # Long vectors are drawn, then cut: using more coefficients adds detail
+    # to a person instead of making another one.
+    shape, tex = rng.standard_normal((2, 300))
+    style = rng.random(16)
+    return Identity(f'{split}_{number:05d}',
+                    config.shape_scale * shape[:num_shape],
+                    config.tex_scale * tex[:num_tex], style)
+
+
+def draw_expression(rng: np.random.Generator, num_frames: int, num: int,
+                    plan: ExpressionPlan, config: PerformanceConfig,
+                    opening: np.ndarray) -> np.ndarray:
+    """Expression coefficients of a clip.
+
+    Args:
+        rng: Generator.
+        num_frames: t.
+        num: Coefficients C.
+        plan: Their meaning.
+        config: Ranges.
+        opening: (t,) of the mouth in speech, 0..1.
+
+    Returns:
+        (t, C).
+    """
+    fps = config.fps
+    order = np.arange(num)
+    fade = config.expression_noise / np.sqrt(1 + order / 10.)
+    level = .7 * rng.standard_normal(num)
+    codes = fade * (level + .7 * smooth_noise(rng, num_frames, num, 1., fps))
+    named = [index for group in plan.groups for index in group]
+    for index in (*plan.lids, *plan.jaw, *named):
+        codes[:, index] = 0
+    count = min(len(plan.groups), rng.poisson(config.expressions_per_clip))
+    chosen = rng.permutation(len(plan.groups))[:count]
+    for group in chosen.tolist():
+        strength = config.expression_strength * rng.uniform(.25, 1.)
+        # Rarely an expression is of one side only; never are both sides
+        # exactly alike.
+        balance = rng.uniform(.75, 1., len(plan.groups[group]))
+        if len(balance) > 1 and rng.random() < .15:
+            balance[rng.integers(len(balance))] *= .2
+        wave = activation(rng, num_frames, strength, .8, fps)
+        for index, share in zip(plan.groups[group], balance, strict=True):
+            codes[:, index] += share * wave
+    # Lips take part in speech beyond the jaw: a little of some groups.
+    for group in rng.permutation(len(plan.groups))[:2].tolist():
+        wave = smooth_noise(rng, num_frames, 1, 3.5, fps)[:, 0]
+        for index in plan.groups[group]:
+            codes[:, index] += .15 * config.expression_strength * (
+                opening * np.maximum(wave, 0))
+    closure = blinks(rng, num_frames, config.blink_rate, fps)
+    tired = .15 * rng.random()
+    for index in plan.lids:
+        codes[:, index] = config.blink_strength * (
+            closure + (1 - closure) * tired)
+    return codes
+
+
+def draw_performance(rng: np.random.Generator, num_frames: int,
+                     num_expression: int, plan: ExpressionPlan,
+                     config: PerformanceConfig = PerformanceConfig()
+                     ) -> Performance:
+    """Movements and light of a clip.
+
+    Args:
+        rng: Generator of the clip.
+        num_frames: t.
+        num_expression: Expression coefficients.
+        plan: Their meaning.
+        config: Ranges.
+    """
+    # One generator per aspect: changing the ranges of one leaves the others
+    # as they are.
+    rng_pose, rng_jaw, rng_exp, rng_light = split_generator(rng, 4)
+    fps = config.fps
+    pose = np.zeros((num_frames, 6))
+    pose[:, :3] = euler_to_axis_angle(head_rotation(
+        rng_pose, num_frames, config.pose_limits, config.pose_scale, fps))
+    opening = speech(rng_jaw, num_frames, fps, config.talking)
+    pose[:, 3] = config.jaw_open * opening
+    pose[:, 4:] = .012 * smooth_noise(rng_jaw, num_frames, 2, 2., fps)
+    return Performance(
+        draw_expression(rng_exp, num_frames, num_expression, plan, config,
+                        opening), pose,
+        draw_light(rng_light, num_frames, config.light_contrast, fps))

@@ -1,0 +1,231 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Render the head of a synthetic clip and put the picture together."""
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from mmtvface.geometry.camera import ndc_to_pixel, project
+from mmtvface.head_models import FLAME, FLAMETexture
+from mmtvface.renderers import MeshRenderer, UVMapper
+
+from .hair import hair_colour, hair_texture, hair_weight
+from .performance import Identity
+
+DEFAULT_HEAD = dict(
+    model_path='procedural', landmark_embedding_path=None,
+    texture_path='procedural', topology='procedural', num_shape=100,
+    num_expression=50, num_tex=50)
+_MOUTH = (.10, .035, .035)
+_FACING = -.02
+_PEOPLE_KEPT = 256
+
+
+class Picture(NamedTuple):
+    """A rendered head without its background.
+
+    Attributes:
+        colour: (t, H, W, 3) float32 RGB 0..1, multiplied by the opacity.
+        opacity: (t, H, W, 1) float32 0..1, soft at the outline.
+        skin: (t, H, W) float32 0..1, the face and eyes without hair.
+    """
+
+    colour: np.ndarray
+    opacity: np.ndarray
+    skin: np.ndarray
+
+
+class Heads(NamedTuple):
+    """Posed heads of a clip.
+
+    Attributes:
+        vertices: (t, V, 3) metres, model space.
+        landmarks: (t, 68, 3) metres, with the dynamic contour.
+    """
+
+    vertices: torch.Tensor
+    landmarks: torch.Tensor
+
+
+class HeadScene:
+    """Head model, albedo and renderer for synthetic clips, on the CPU.
+
+    It is built in the process that uses it and is never pickled.
+
+    Args:
+        head: Changes to :data:`DEFAULT_HEAD`.
+        image_size: Side S of the image in pixels.
+        supersample: Render that many times larger and average.
+        hair: Paint hair on the scalp.
+        rasterizer: Of :class:`mmtvface.renderers.MeshRenderer`.
+
+    Raises:
+        ValueError: If ``head`` has unknown entries.
+    """
+
+    def __init__(self, head: Mapping[str, Any] | None = None,
+                 image_size: int = 224, supersample: int = 1,
+                 hair: bool = True, rasterizer: str = 'auto'):
+        config = complete_head(head)
+        # Texels about as small as pixels
+        atlas = 128 if image_size * supersample <= 128 else 256
+        self.size = image_size
+        self.supersample = supersample
+        self.hair = hair
+        self.atlas = atlas
+        self.flame = FLAME(
+            config['model_path'], config['landmark_embedding_path'],
+            config['num_shape'], config['num_expression']).requires_grad_(
+                False)
+        self.texture = FLAMETexture(
+            config['texture_path'], config['num_tex'],
+            atlas).requires_grad_(False)
+        self.renderer = MeshRenderer(
+            config['topology'], image_size * supersample, atlas, rasterizer)
+        self.mapper = UVMapper(config['topology'], atlas) if hair else None
+        self._people: OrderedDict[str, tuple] = OrderedDict()
+        neutral = self._neutral(np.zeros(config['num_shape']))
+        template = neutral.vertices[0].numpy()
+        height = template[:, 1]
+        # The lower end of the neck: the last tenth of the head's height
+        low = height.min() + .05 * (height.max() - height.min())
+        self.neck = torch.from_numpy(np.flatnonzero(height <= low))
+
+    def _neutral(self, shape: np.ndarray) -> Heads:
+        """The head of a person at rest, t = 1."""
+        codes = torch.as_tensor(shape, dtype=torch.float32)[None]
+        out = self.flame(codes, codes.new_zeros(1, self.flame.num_expression),
+                         codes.new_zeros(1, 6))
+        return Heads(out.vertices, out.landmarks2d)
+
+    def person(self, identity: Identity) -> tuple[torch.Tensor,
+                                                  torch.Tensor | None]:
+        """Albedo (1, 3, A, A) with hair and weight of the hair (1, 1, A, A).
+
+        The last ones are kept: people appear in many clips.
+        """
+        if identity.name in self._people:
+            self._people.move_to_end(identity.name)
+            return self._people[identity.name]
+        albedo = self.texture(
+            torch.as_tensor(identity.tex, dtype=torch.float32)[None])
+        albedo, weight = albedo.clamp(0, 1), None
+        if self.hair:
+            neutral = self._neutral(identity.shape)
+            weight = torch.from_numpy(hair_weight(
+                neutral.vertices[0].double().numpy(),
+                neutral.landmarks[0].double().numpy(), identity.style))
+            weight = self.mapper.to_uv(weight.float()[None, :, None])
+            strands = hair_colour(identity.style)[:, None, None] * (
+                hair_texture(identity.style, self.atlas))
+            albedo = torch.lerp(
+                albedo, torch.from_numpy(strands).float()[None], weight)
+        while len(self._people) >= _PEOPLE_KEPT:
+            self._people.popitem(last=False)
+        self._people[identity.name] = (albedo, weight)
+        return albedo, weight
+
+    def pose_heads(self, codes: Mapping[str, torch.Tensor]) -> Heads:
+        """Heads of the codes (t, C) shape, exp and pose."""
+        out = self.flame(codes['shape'], codes['exp'], codes['pose'])
+        return Heads(out.vertices, out.landmarks2d)
+
+    def render(self, heads: Heads, cam: torch.Tensor, light: torch.Tensor,
+               identity: Identity) -> Picture:
+        """Render the frames of a clip in one call.
+
+        Args:
+            heads: t heads.
+            cam: (t, 3).
+            light: (t, 9, 3).
+            identity: The person.
+        """
+        albedo, hair = self.person(identity)
+        frames = len(cam)
+        out = self.renderer.render(
+            heads.vertices, project(heads.vertices, cam),
+            albedo.expand(frames, -1, -1, -1), light)
+        # The far inner side of the head shows through an open mouth.
+        inside = (out.alpha > 0) & (out.normals[:, 2:] < _FACING)
+        dark = out.image.new_tensor(_MOUTH)[:, None, None]
+        colour = torch.where(inside, dark * out.alpha,
+                             out.image.clamp(0, 1) * out.alpha)
+        skin = out.face_mask * ~inside
+        if hair is not None:
+            skin = skin * (1 - F.grid_sample(
+                hair.expand(frames, -1, -1, -1), out.uv_grid,
+                align_corners=False))
+        layers = torch.cat([colour, out.alpha, skin], 1)
+        if self.supersample > 1:
+            layers = F.avg_pool2d(layers.contiguous(), self.supersample)
+        layers = layers.movedim(1, -1).contiguous().numpy()
+        if self.supersample == 1:
+            layers = soften_outline(layers)
+        return Picture(layers[..., :3], layers[..., 3:4], layers[..., 4])
+
+    def neck_pixels(self, heads: Heads, cam: torch.Tensor) -> np.ndarray:
+        """Centre x, y and width of the neck's end in pixels: (t, 3)."""
+        ring = project(heads.vertices[:, self.neck], cam)[..., :2]
+        pixels = ndc_to_pixel(ring, self.size)
+        low, high = pixels.amin(1), pixels.amax(1)
+        return torch.stack([(low[:, 0] + high[:, 0]) / 2, high[:, 1],
+                            high[:, 0] - low[:, 0]], -1).numpy()
+
+    def skin_colour(self, identity: Identity) -> np.ndarray:
+        """Mean albedo of the face, (3,) RGB 0..1."""
+        albedo, hair = self.person(identity)
+        weight = F.interpolate(self.renderer.uv_face_eye_mask,
+                               size=albedo.shape[-2:])
+        if hair is not None:
+            weight = weight * (1 - hair)
+        total = weight.sum().clamp(min=1)
+        return ((albedo * weight).sum((0, 2, 3)) / total).numpy()
+
+
+def complete_head(head: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Fill a head configuration with the defaults.
+
+    Raises:
+        ValueError: If it has unknown entries.
+    """
+    unknown = set(head or {}) - set(DEFAULT_HEAD)
+    if unknown:
+        raise ValueError(f'head has unknown entries {sorted(unknown)}; there '
+                         f'are {sorted(DEFAULT_HEAD)}.')
+    return {**DEFAULT_HEAD, **(head or {})}
+
+
+def soften_outline(layers: np.ndarray) -> np.ndarray:
+    """Blur the steps of a hard outline over one pixel; the inside stays.
+
+    Args:
+        layers: (t, H, W, 5) float32: colour (zero outside), opacity 0 or 1,
+            skin.
+
+    Returns:
+        The same with soft opacity and with colours multiplied by it.
+    """
+    out = []
+    for frame in layers:
+        near = cv2.blur(np.ascontiguousarray(frame[..., :4]), (3, 3))
+        near = np.where(near[..., 3:] < 1 - 1e-4, near, frame[..., :4])
+        out.append(np.concatenate([near, frame[..., 4:]], -1))
+    return np.stack(out)
+
+
+def compose(picture: Picture, backgrounds: np.ndarray) -> np.ndarray:
+    """Put a head over backgrounds (t, H, W, 3) uint8 -> uint8."""
+    mixed = picture.colour * 255
+    mixed += (1 - picture.opacity) * backgrounds
+    return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
+
+
+def canvas_size(size: int) -> int:
+    """Side of a background that a window of ``size`` may pan over."""
+    return math.ceil(1.25 * size)
