@@ -52,9 +52,9 @@ def _open(path: Path):  # noqa: ANN202 (a type of the lazily imported PyAV)
             'it again or re-encode it, e.g. ffmpeg -i IN -c:v libx264 '
             'OUT.mp4.') from error
     if not container.streams.video:
+        kinds = [stream.type for stream in container.streams]
         container.close()
-        raise ValueError(f'{path} has no video stream (it has '
-                         f'{[s.type for s in container.streams]}).')
+        raise ValueError(f'{path} has no video stream, only {kinds}.')
     return container
 
 
@@ -70,6 +70,14 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(fps=float(rate) if rate else DEFAULT_FPS,
                          num_frames=stream.frames)
+
+
+def _frames_by_duration(container) -> int:  # noqa: ANN001
+    """Frames that the header's duration promises, 0 if it has none."""
+    rate = container.streams.video[0].average_rate
+    if not (rate and container.duration):
+        return 0
+    return int(container.duration / 1e6 * rate)  # microseconds
 
 
 def upright(frame: np.ndarray, degrees: int) -> np.ndarray:
@@ -108,7 +116,7 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = 'AUTO'
-        expected = stream.frames
+        expected = stream.frames or _frames_by_duration(container)
         packets = container.demux(stream)
         while True:
             try:
@@ -127,7 +135,7 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
         raise ValueError(
             f'No frame of {path} can be decoded ({broken} broken packets). '
             'Fetch the file again or re-encode it.')
-    if broken or frames < expected:
+    if broken or frames < 0.95 * expected - 1:
         print_log(
             f'{path} is damaged or incomplete: {frames} frames decoded of '
             f'{expected or "an unknown number"}, {broken} broken packets '
