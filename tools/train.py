@@ -27,6 +27,9 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         'one in the work dir, if there is one')
     parser.add_argument(
         '--amp', action='store_true', help='automatic mixed precision')
+    parser.add_argument(
+        '--max-minutes', type=float, help='stop after this time with a '
+        'checkpoint, from which --resume continues')
     parser.add_argument('--seed', type=int, help='seed of everything random')
     parser.add_argument(
         '--deterministic', action='store_true',
@@ -102,6 +105,9 @@ def main(argv: list[str] | None = None) -> int:
     if args.resume:
         cfg.resume = True
         cfg.load_from = None if args.resume == 'auto' else args.resume
+    if args.max_minutes is not None:
+        cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(
+            type='TimeLimitHook', minutes=args.max_minutes)]
     if args.seed is not None:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.deterministic:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 HEARTBEAT = 30.0  # seconds between lines where no terminal redraws them
@@ -45,7 +46,8 @@ def _tail(log: Path, start: int, limit: int = 8192) -> str:
 
 
 def run_logged(command: list[str], log: Path, label: str,
-               env: dict | None = None, keep_open: tuple = ()
+               env: dict | None = None, keep_open: tuple = (),
+               status: Callable[[str], str] = status_of
                ) -> tuple[int, str]:
     """Run a command with its output in a log and a live status line.
 
@@ -56,6 +58,7 @@ def run_logged(command: list[str], log: Path, label: str,
         env: Environment of the program, default: this one's.
         keep_open: File descriptors that the program inherits. The set-up
             lock is one: it stays taken while an orphaned installer runs.
+        status: Turns the newest output into a few words.
 
     Returns:
         Exit status, and the output of this command alone.
@@ -80,7 +83,7 @@ def run_logged(command: list[str], log: Path, label: str,
                     continue
                 beat = now
                 line = (f'{label} ... {now - begin:.0f} s '
-                        f'{status_of(_tail(log, start))}')
+                        f'{status(_tail(log, start))}')
                 if tty:
                     sys.stdout.write('\r\033[K' + line[:100])
                     sys.stdout.flush()

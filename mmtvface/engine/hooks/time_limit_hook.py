@@ -1,0 +1,68 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Ends a training after a given time."""
+
+import time
+from pathlib import Path
+
+import torch
+from mmengine.dist import broadcast, is_main_process
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from mmtvface.registry import HOOKS
+
+
+@HOOKS.register_module()
+class TimeLimitHook(Hook):
+    """Stop a training after some minutes and keep its state.
+
+    The last iteration is written to a checkpoint even if the checkpoint
+    hook's interval does not hit it, so that resuming loses nothing. The
+    clock of the first process decides for all.
+
+    Args:
+        minutes: The limit, measured from the first iteration of this run.
+        interval: Iterations between two looks at the clock.
+
+    Raises:
+        ValueError: If a number is not positive.
+    """
+
+    # After the checkpoint and scheduler hooks of the same iteration.
+    priority = 'LOWEST'
+
+    def __init__(self, minutes: float, interval: int = 5) -> None:
+        if minutes <= 0 or interval <= 0:
+            raise ValueError(
+                'minutes and interval must be positive, but they are '
+                f'{minutes} and {interval}.')
+        self.seconds = minutes * 60
+        self.interval = interval
+
+    def before_train(self, runner: Runner) -> None:
+        """Start the clock."""
+        self._begin = time.monotonic()
+
+    def after_train_iter(self, runner: Runner, batch_idx: int,
+                         data_batch: dict | None = None,
+                         outputs: dict | None = None) -> None:
+        """Look at the clock; when the time is over, save and stop."""
+        if not self.every_n_train_iters(runner, self.interval) or \
+                self.is_last_train_iter(runner):
+            return
+        device = next(runner.model.parameters()).device
+        over = torch.tensor(
+            float(time.monotonic() - self._begin >= self.seconds),
+            device=device)
+        broadcast(over)
+        if not over.item():
+            return
+        runner.train_loop.stop_training = True
+        name = f'iter_{runner.iter + 1}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        if is_main_process():
+            folder = Path(runner.work_dir)
+            (folder / 'last_checkpoint').write_text(str(folder / name))
+        runner.logger.info(
+            f'Stopped after iteration {runner.iter + 1}: the time limit of '
+            f'{self.seconds / 60:.1f} minutes is reached.')

@@ -1,0 +1,319 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""The whole path once: built-in head, training, test, reconstruction.
+
+A second run goes on where the first one stopped and repeats nothing that is
+finished: the training belongs to a fingerprint of its config.
+"""
+
+import argparse
+import hashlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+from setup_steps.progress import run_logged, say
+
+ROOT = Path(__file__).resolve().parent.parent
+CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
+MINUTES = 5.0
+TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')
+LOSS = re.compile(r'\bloss: ([\d.naif]+)')
+TESTED = re.compile(r'Iter\((?:test|val)\)\s*\[\s*(\d+)/(\d+)\]')
+LOOK_AT = 30  # frames in which a face is looked for before the training
+
+
+class QuickstartError(Exception):
+    """A reason to stop, phrased for the user."""
+
+
+def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(
+        prog='tools/quickstart.sh', description='Train a small model on '
+        'generated clips and reconstruct the faces of an input with it.')
+    parser.add_argument(
+        'path', nargs='?', type=Path, help='an image, a folder of frames, a '
+        'clip folder (jpg/, kpt/) or a video; default: a held-out generated '
+        'clip')
+    parser.add_argument(
+        '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'quickstart',
+        help='folder of the results, default: %(default)s')
+    parser.add_argument(
+        '--config', type=Path, default=ROOT / 'configs' / CONFIG,
+        help='config that is trained, default: %(default)s')
+    parser.add_argument(
+        '--minutes', type=float, default=MINUTES,
+        help='limit of the training, default: %(default)s')
+    return parser.parse_args(argv)
+
+
+def check_input(path: Path) -> None:
+    """Look at the input before minutes go into a training.
+
+    Raises:
+        QuickstartError: If it cannot be read or shows no face.
+    """
+    from mmtvface.apis.inputs import open_frames
+    from mmtvface.preprocessing.landmark_detector import (
+        MediaPipeLandmarkDetector,
+    )
+    try:
+        frames, readable, detector = open_frames(path), 0, None
+        for number, frame in enumerate(frames):
+            if frame.image is None:
+                continue
+            if frame.landmarks is not None or number >= LOOK_AT:
+                return
+            readable += 1
+            detector = detector or MediaPipeLandmarkDetector(video=False)
+            if len(detector(frame.image)):
+                return
+    except (OSError, ValueError, ImportError) as error:
+        raise QuickstartError(str(error)) from None
+    if not readable:
+        raise QuickstartError(
+            f'No frame of {path} can be read: give an image, a folder of '
+            'frames, a clip folder or a video.')
+    raise QuickstartError(
+        f'No face was found in {path} ({readable} frame(s)): give a picture '
+        'with an upright face of at least about 40 pixels, or a clip folder '
+        'with landmarks (kpt/).')
+
+
+def fingerprint(config: Path) -> str:
+    """Of everything that decides about the training."""
+    from mmengine.config import Config
+
+    from mmtvface import __version__
+    text = Config.fromfile(config).pretty_text
+    return hashlib.sha256(f'{__version__}\n{text}'.encode()).hexdigest()
+
+
+def training_status(output: str) -> str:
+    """Newest progress of mmengine's log in a few words."""
+    done = TRAINED.findall(output)
+    loss = LOSS.findall(output)
+    tested = TESTED.findall(output)
+    if done:
+        text = f'iteration {done[-1][0]} of {done[-1][1]}'
+        return f'{text}, loss {loss[-1]}' if loss else text
+    return f'clip {tested[-1][0]} of {tested[-1][1]}' if tested else 'starting'
+
+
+def run_tool(arguments: list, log: Path, label: str) -> None:
+    """Run another tool of this folder with its output in a log.
+
+    Raises:
+        QuickstartError: If it fails, with the last line it wrote.
+    """
+    say('      $ python ' + ' '.join(
+        os.path.relpath(a, ROOT) if isinstance(a, Path) else str(a)
+        for a in arguments))
+    env = dict(os.environ, PYTHONWARNINGS='ignore')
+    code, output = run_logged(
+        [sys.executable, *map(str, arguments)], log, f'      {label}',
+        env=env, status=training_status)
+    if code:
+        lines = [line for line in output.splitlines() if line.strip()]
+        raise QuickstartError(
+            f'{label} failed ({lines[-1][:200] if lines else "no output"}): '
+            f'see {log}. The same command continues after the cause is '
+            'mended.')
+
+
+def write_head(folder: Path) -> str:
+    """Write the built-in head in the official file formats."""
+    from mmtvface.head_models.procedural import save_procedural_head
+    if not (folder / 'generic_model.npz').is_file():
+        save_procedural_head(folder)
+    return f'{len(list(folder.iterdir()))} files in {folder}'
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint that a training in this folder would resume from."""
+    pointer = folder / 'last_checkpoint'
+    if not pointer.is_file():
+        return None
+    path = Path(pointer.read_text().strip())
+    # The pointer holds an absolute path; the checkout may have moved.
+    path = folder / path.name
+    return path if path.is_file() else None
+
+
+def train(config: Path, folder: Path, minutes: float) -> Path:
+    """Train the config, resume, or reuse a finished training.
+
+    Returns:
+        The checkpoint.
+    """
+    key = fingerprint(config)
+    state = folder / 'quickstart.json'
+    try:
+        known = json.loads(state.read_text())
+    except (OSError, ValueError):
+        known = {}
+    checkpoint = newest_checkpoint(folder)
+    if known.get('key') == key and known.get('finished') and checkpoint:
+        say(f'      already trained: {checkpoint}')
+        return checkpoint
+    if folder.exists() and known.get('key') != key:
+        say('      the config changed: training anew')
+        shutil.rmtree(folder)
+        checkpoint = None
+    folder.mkdir(parents=True, exist_ok=True)
+    state.write_text(json.dumps({'key': key, 'finished': False}))
+    resume = []
+    if checkpoint:
+        say(f'      resuming from {checkpoint.name}')
+        resume = ['--resume', checkpoint]
+    run_tool([ROOT / 'tools' / 'train.py', config, '--work-dir', folder,
+              '--max-minutes', minutes, *resume],
+             folder / 'train.log', 'training')
+    checkpoint = newest_checkpoint(folder)
+    if checkpoint is None:
+        raise QuickstartError(
+            f'The training left no checkpoint in {folder}: see '
+            f'{folder / "train.log"}.')
+    state.write_text(json.dumps({'key': key, 'finished': True}))
+    return checkpoint
+
+
+def test(config: Path, checkpoint: Path, out: Path) -> dict:
+    """Metrics of a checkpoint, measured once."""
+    stamp = {'checkpoint': checkpoint.name,
+             'time': checkpoint.stat().st_mtime_ns,
+             'config': fingerprint(config)}
+    mark = out.with_suffix('.stamp')
+    if not (out.is_file() and mark.is_file()
+            and json.loads(mark.read_text()) == stamp):
+        run_tool([ROOT / 'tools' / 'test.py', config, checkpoint,
+                  '--work-dir', out.parent, '--out', out],
+                 out.parent / 'test.log', 'testing')
+        mark.write_text(json.dumps(stamp))
+    return json.loads(out.read_text())
+
+
+def held_out_clip(config: Path, folder: Path) -> Path:
+    """Write a generated clip that the training never saw."""
+    from mmengine.config import Config
+
+    from mmtvface.datasets.synthetic import write_clip_folder
+    from mmtvface.registry import DATASETS
+    if not (folder / 'serial.npy').is_file():
+        cfg = Config.fromfile(config)
+        dataset = DATASETS.build(cfg.test_dataloader.dataset)
+        write_clip_folder(dataset[0], folder)
+    return folder
+
+
+def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
+                ) -> dict:
+    """Reconstruct an input and write everything that comes of it."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mmtvface.apis import FaceReconstructor, save_results
+    reconstructor = FaceReconstructor(config, checkpoint)
+    console = Console()
+    with Progress(console=console, transient=True,
+                  disable=not console.is_terminal) as bar:
+        tasks: dict = {}
+
+        def progress(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bar.add_task(step)
+            bar.update(tasks[step], completed=done, total=total or None)
+
+        return save_results(
+            reconstructor(source, progress=progress), source, out,
+            reconstructor.build_renderer())
+
+
+def step(number: int, title: str, work: Callable, *arguments):
+    """Announce a step, do it, and say how long it took."""
+    say(f'[{number}/5] {title}')
+    begin = time.monotonic()
+    result = work(*arguments)
+    say(f'      done in {time.monotonic() - begin:.1f} s')
+    return result
+
+
+def summarize(metrics: dict, files: dict, source: Path) -> None:
+    """Show what was made and where."""
+    from rich.console import Console
+    from rich.table import Table
+    table = Table(title=f'Reconstruction of {source}', title_justify='left')
+    table.add_column('what')
+    table.add_column('where', overflow='fold')
+    for kind, path in files.items():
+        table.add_row(kind, os.path.relpath(path))
+    console = Console()
+    console.print(table)
+    numbers = ', '.join(f'{k.split("/")[-1]} {v:.4g}'
+                        for k, v in metrics['test'].items())
+    console.print(f'Test on held-out generated clips: {numbers}')
+
+
+def run(args: argparse.Namespace) -> None:
+    """All steps.
+
+    Raises:
+        QuickstartError: With the reason to stop.
+    """
+    source, work_dir = args.path, args.work_dir.resolve()
+    if source is not None:
+        source = source.expanduser().resolve()
+        check_input(source)
+    from mmtvface.utils.setup_env import register_all_modules
+    register_all_modules()
+    work_dir.mkdir(parents=True, exist_ok=True)
+    step(1, 'writing the built-in head', write_head, work_dir / 'head')
+    checkpoint = step(
+        2, f'training {args.config.stem} (at most {args.minutes:g} minutes)',
+        train, args.config, work_dir / 'train', args.minutes)
+    tested = step(3, 'testing on held-out generated clips', test,
+                  args.config, checkpoint, work_dir / 'test' / 'metrics.json')
+    if source is None:
+        source = step(4, 'writing a held-out generated clip', held_out_clip,
+                      args.config, work_dir / 'clip')
+    else:
+        say(f'[4/5] input: {source}')
+    made = step(5, 'reconstructing', reconstruct, args.config, checkpoint,
+                source, work_dir)
+    files = made.pop('files')
+    metrics = {'test': tested, 'reconstruction': made}
+    part = work_dir / 'metrics.part'
+    part.write_text(json.dumps(metrics, indent=2) + '\n')
+    part.replace(work_dir / 'metrics.json')
+    files.update(head=str(work_dir / 'head'), checkpoint=str(checkpoint))
+    summarize(metrics, files, source)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point."""
+    warnings.filterwarnings('ignore', category=FutureWarning)
+    args = parse_args(argv)
+    begin = time.monotonic()
+    try:
+        run(args)
+    except (QuickstartError, ValueError, OSError,
+            subprocess.SubprocessError) as error:
+        sys.stderr.write(f'quickstart stopped: {error}\n')
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write('quickstart interrupted: the same command '
+                         'continues.\n')
+        return 130
+    say(f'finished in {time.monotonic() - begin:.0f} s')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())
