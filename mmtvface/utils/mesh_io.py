@@ -84,15 +84,18 @@ def read_obj(path: str | os.PathLike) -> ObjMesh:
             except ValueError as error:
                 raise ValueError(f'{path}, line {number}: {line.strip()!r} '
                                  f'is no valid OBJ line ({error}).') from error
+    if not vertices or not corners:
+        raise ValueError(f'{path} is no triangle mesh: {len(vertices)} '
+                         f'vertices, {len(corners) // 3} faces.')
     try:
-        values = np.array(vertices, np.float64).reshape(len(vertices), -1)
+        values = np.array(vertices, np.float64)
         uv = np.array(uv_coords, np.float64).reshape(-1, 2)
     except ValueError as error:
         raise ValueError(f'{path}: its "v" or "vt" lines differ in length '
                          f'({error}).') from error
-    if not len(values) or values.shape[1] < 3 or not corners:
-        raise ValueError(f'{path} is no triangle mesh: {len(vertices)} '
-                         f'vertices, {len(corners) // 3} faces.')
+    if values.shape[1] < 3:
+        raise ValueError(f'{path} is no triangle mesh: its "v" lines have '
+                         f'{values.shape[1]} numbers instead of 3.')
     index = np.array(corners, np.int64).reshape(-1, 3, 2)
     faces, uv_faces = index[..., 0], index[..., 1]
     if faces.min() < 0 or faces.max() >= len(values):
