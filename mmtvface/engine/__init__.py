@@ -1,1 +1,15 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Training machinery: hooks, safe and exact resuming."""
+
+from .hooks import (
+    FaceVisualizationHook,
+    RNGStateHook,
+    SafeCheckpointHook,
+    TimeLimitHook,
+)
+from .safe_resume import allow_safe_globals
+
+__all__ = [
+    'FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
+    'TimeLimitHook', 'allow_safe_globals'
+]
