@@ -1,0 +1,190 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""First pass over an input: which face is where, and how it is cropped."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from mmengine.logging import print_log
+
+from mmtvface.preprocessing.landmark_detector import (
+    LandmarkDetector,
+    MediaPipeLandmarkDetector,
+)
+from mmtvface.preprocessing.tracking import follow_face, steady_crop_matrices
+
+from .inputs import FrameSource
+from .results import NO_FACE, OK, UNREADABLE
+from .windows import plan_windows
+
+#: Told the step, the frames done, and the frames in all (0: not known).
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass
+class FramePlan:
+    """What the first pass found out about one frame.
+
+    Attributes:
+        index: Position in the source.
+        name: Of the frame.
+        size: Height and width, None if unreadable.
+        faces: (68, 2) pixel indices of every face.
+        origin: 'given' or 'detected'.
+        problem: See :class:`FrameResult`.
+        face: Number of the chosen face, -1 if none.
+        track_id: Of the chosen face, -1 if none.
+        crop_matrix: (3, 3), None without a face.
+    """
+
+    index: int
+    name: str
+    size: tuple[int, int] | None
+    faces: list[np.ndarray] = field(default_factory=list)
+    origin: str = ''
+    problem: str = ''
+    face: int = -1
+    track_id: int = -1
+    crop_matrix: np.ndarray | None = None
+
+    @property
+    def status(self) -> str:
+        """Status before the model has run."""
+        if self.size is None:
+            return UNREADABLE
+        return OK if self.face >= 0 else NO_FACE
+
+    @property
+    def detection(self) -> np.ndarray | None:
+        """(68, 2) landmarks of the chosen face."""
+        return self.faces[self.face] if self.face >= 0 else None
+
+
+def find_faces(source: FrameSource, detector: LandmarkDetector | None,
+               progress: Progress) -> list[FramePlan]:
+    """Landmarks of all faces in all frames.
+
+    Landmarks that came with a frame are used as they are. MediaPipe is
+    started when the first frame without landmarks is met, unless another
+    detector is given.
+
+    Args:
+        source: The frames.
+        detector: Finds faces, None for MediaPipe.
+        progress: Called after every frame.
+
+    Returns:
+        One plan per frame, without a chosen face yet.
+
+    Raises:
+        ImportError: If MediaPipe is needed and not installed.
+    """
+    plans, own = [], None
+    try:
+        for frame in source:
+            plan = FramePlan(frame.index, frame.name,
+                             frame.image.shape[:2]
+                             if frame.image is not None else None,
+                             problem=frame.problem)
+            plans.append(plan)
+            if frame.landmarks is not None and plan.size:
+                plan.faces, plan.origin = [frame.landmarks], 'given'
+            elif plan.size:
+                if detector is None:
+                    detector = own = MediaPipeLandmarkDetector(
+                        video=source.consecutive and len(source) != 1)
+                plan.origin = 'detected'
+                plan.faces = [
+                    np.asarray(face, np.float64)
+                    for face in detector(frame.image)
+                    if np.isfinite(face).all() and np.ptp(face, 0).min() > 0]
+            progress('Looking for faces', len(plans), len(source))
+    finally:
+        if own is not None:
+            own.close()
+    return plans
+
+
+def choose_faces(plans: list[FramePlan], source: FrameSource) -> None:
+    """Fill in the face that is followed, and report frames without one.
+
+    Raises:
+        ValueError: If no frame has a face.
+    """
+    if source.consecutive:
+        face, track = follow_face([plan.faces for plan in plans],
+                                  [plan.size for plan in plans])
+    else:
+        alone = [follow_face([plan.faces], [plan.size]) for plan in plans]
+        face = np.array([chosen[0] for chosen, _ in alone], int)
+        track = np.where(face >= 0, np.cumsum(face >= 0) - 1, -1)
+    for plan, number, track_id in zip(plans, face.tolist(), track.tolist(),
+                                      strict=True):
+        plan.face, plan.track_id = number, track_id
+        if plan.status == NO_FACE and not plan.problem:
+            plan.problem = ('another face is followed' if plan.faces
+                            else 'no face was found')
+    lost = [plan for plan in plans if plan.status != OK]
+    if len(lost) == len(plans):
+        raise ValueError(_nothing_found(plans, source))
+    if lost:
+        shown = ', '.join(plan.name for plan in lost[:5])
+        unreadable = sum(plan.status == UNREADABLE for plan in lost)
+        print_log(
+            f'{source.name}: {len(lost)} of {len(plans)} frames are skipped '
+            f'({unreadable} unreadable, {len(lost) - unreadable} without '
+            f'the face): {shown}{", ..." if len(lost) > 5 else ""}. '
+            f'First reason: {lost[0].problem}.', logger='current', level=30)
+
+
+def _nothing_found(plans: list[FramePlan], source: FrameSource) -> str:
+    if not plans:
+        return f'{source.name} has no frames.'
+    if all(plan.status == UNREADABLE for plan in plans):
+        return (f'None of the {len(plans)} frames of {source.name} can be '
+                f'read: {plans[0].problem}.')
+    return (f'No face was found in any of the {len(plans)} frames of '
+            f'{source.name}. A face should be upright and at least about 40 '
+            'pixels wide; otherwise give its 68 landmarks in a clip folder '
+            '(jpg/<name>.jpg with kpt/<name>_kpt2d.npy).')
+
+
+def place_crops(plans: list[FramePlan], image_size: int, scale: float,
+                sigma: float) -> list[list[FramePlan]]:
+    """Set the crop of every frame, smoothly along each track.
+
+    Args:
+        plans: All frames, with their chosen faces.
+        image_size: Side of the crops.
+        scale: Side of the crops relative to the landmark box.
+        sigma: Smoothing over time in frames.
+
+    Returns:
+        The frames with a face, track by track, in order of time.
+    """
+    tracks: dict[int, list[FramePlan]] = {}
+    for plan in plans:
+        if plan.status == OK:
+            tracks.setdefault(plan.track_id, []).append(plan)
+    for track in tracks.values():
+        matrices = steady_crop_matrices(
+            np.stack([plan.detection for plan in track]), image_size, scale,
+            sigma)
+        for plan, matrix in zip(track, matrices, strict=True):
+            plan.crop_matrix = matrix
+    return list(tracks.values())
+
+
+def cut_clips(tracks: list[list[FramePlan]], clip_length: int
+              ) -> list[tuple[list[FramePlan], set[int]]]:
+    """Clips for the model: their frames, and whose results are kept.
+
+    Returns:
+        (frames, indices of the frames that are kept) in order of time.
+    """
+    return [
+        (track[window.start:window.stop],
+         {plan.index for plan in track[window.keep_start:window.keep_stop]})
+        for track in tracks
+        for window in plan_windows(len(track), clip_length)
+    ]

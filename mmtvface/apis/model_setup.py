@@ -1,0 +1,136 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Build a reconstructor from a config and fill it from a checkpoint."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from mmtvface.engine.safe_resume import allow_safe_globals
+from mmtvface.registry import MODELS
+from mmtvface.utils.assets import require_file
+
+DEFAULT_SCALE = 1.6
+DEFAULT_CLIP_LENGTH = 5
+
+
+@dataclass(frozen=True)
+class CropSettings:
+    """How the model was trained to see faces.
+
+    Attributes:
+        clip_length: Frames per clip.
+        image_size: Side of the crop in pixels.
+        scale: Side of the crop relative to the landmark box.
+    """
+
+    clip_length: int
+    image_size: int
+    scale: float
+
+
+def load_config(config: str | os.PathLike | Config) -> Config:
+    """Read a config file unless it is read already.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it has no model.
+    """
+    name = 'The config'
+    if not isinstance(config, Config):
+        path = require_file(config, 'Config', 'See the folder configs/.')
+        config, name = Config.fromfile(path), str(path)
+    if 'model' not in config:
+        raise ValueError(f"{name} has no 'model'; it has {sorted(config)}.")
+    return config
+
+
+def crop_settings(config: Config, clip_length: int | None = None,
+                  image_size: int | None = None,
+                  scale: float | None = None) -> CropSettings:
+    """Clip length and crop from a config, unless given.
+
+    They are those of the first of the test, validation and training datasets
+    that states them; a range of scales counts as its middle. Without any:
+    5 frames, the model's ``image_size`` or 224, and 1.6, which are the
+    datasets' own defaults.
+    """
+    datasets = [
+        config[name]['dataset']
+        for name in ('test_dataloader', 'val_dataloader', 'train_dataloader')
+        if isinstance(config.get(name), Mapping) and 'dataset' in config[name]
+    ]
+
+    def find(key: str, default: Any) -> Any:
+        return next((data[key] for data in datasets if key in data), default)
+
+    if scale is None:
+        scale = find('scale', DEFAULT_SCALE)
+        if not isinstance(scale, int | float):
+            scale = sum(scale) / len(scale)
+    return CropSettings(
+        clip_length or int(find('clip_length', DEFAULT_CLIP_LENGTH)),
+        image_size or int(find('image_size',
+                               config.model.get('image_size', 224))),
+        float(scale))
+
+
+def build_model(config: Config, checkpoint: str | os.PathLike,
+                device: str | torch.device) -> nn.Module:
+    """Build the model of a config with the weights of a checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it is no checkpoint, or not of this model.
+    """
+    path = require_file(
+        checkpoint, 'Checkpoint', 'Train one with tools/train.py.')
+    model = MODELS.build(config.model)
+    load_weights(model, path)
+    return model.to(device).eval()
+
+
+def load_weights(model: nn.Module, path: Path) -> None:
+    """Fill a model from a checkpoint without running code from it.
+
+    Weights of losses may be missing on either side, all others must fit.
+
+    Raises:
+        ValueError: If the file cannot be read safely, or does not fit; the
+            message says what is missing or differs.
+    """
+    try:
+        allow_safe_globals()
+        content = torch.load(path, map_location='cpu', weights_only=True)
+    # A damaged file makes torch.load raise errors of many kinds.
+    except Exception as error:
+        reason = str(error).strip().splitlines()[:1] or [repr(error)]
+        raise ValueError(
+            f'{path} is no checkpoint that can be read safely '
+            f'({reason[0]}). It must be a .pth file written in training; '
+            'copy it again if it was cut off.') from error
+    state = content.get('state_dict', content) if isinstance(
+        content, Mapping) else {}
+    state = {key.removeprefix('module.'): value
+             for key, value in state.items()
+             if isinstance(value, torch.Tensor)}
+    expected = {key: value for key, value in model.state_dict().items()
+                if not key.startswith('losses.')}
+    missing = [key for key in expected if key not in state]
+    other = [f'{key} is {tuple(state[key].shape)} instead of '
+             f'{tuple(value.shape)}' for key, value in expected.items()
+             if key in state and state[key].shape != value.shape]
+    if missing or other:
+        detail = [f'{len(missing)} of {len(expected)} weights are missing, '
+                  f"such as '{missing[0]}'"] if missing else []
+        detail += [f'{len(other)} differ in shape: {other[0]}'] if (
+            other) else []
+        raise ValueError(f'{path} does not fit the model of the config: '
+                         f'{"; ".join(detail)}. Use the config it was '
+                         'trained with.')
+    model.load_state_dict({key: state[key] for key in expected}, strict=False)

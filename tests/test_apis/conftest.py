@@ -1,0 +1,26 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtvface.registry import MODELS
+from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
+
+
+@pytest.fixture
+def model_files(tmp_path):
+    """Config and checkpoint of a small random model that reads its input."""
+    torch.manual_seed(0)
+    config = Config(dict(
+        model=toy_config(**toy_rendering()),
+        test_dataloader=dict(dataset=dict(
+            type='FaceClipDataset', clip_length=3, image_size=32,
+            scale=(1.4, 1.6)))))
+    model = MODELS.build(config.model)
+    for parameter in model.head.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    with torch.no_grad():
+        model.head.layers[2].bias[-30] = 8.  # the camera's scale
+    path = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=1)), path)
+    return config, path

@@ -1,0 +1,168 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from mmtvface.apis import FaceReconstructor, save_results
+from mmtvface.apis.export import GridRows
+from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from mmtvface.utils.mesh_io import read_obj
+from mmtvface.utils.video_io import read_video, write_video
+
+KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
+
+
+@pytest.fixture
+def reconstructor(model_files):
+    return FaceReconstructor(*model_files, device='cpu',
+                             detector=find_bright_boxes)
+
+
+def test_everything_is_written_and_agrees(reconstructor, tmp_path):
+    path = write_video(
+        tmp_path / 'a.mp4',
+        [picture(x=30 + i, side=0 if i == 2 else 40, size=(121, 163))
+         for i in range(6)], fps=10)
+    results = list(reconstructor(path))
+    out = tmp_path / 'out' / 'deep'
+    saved = save_results(iter(results), path, out,
+                         reconstructor.build_renderer(), KINDS)
+    assert set(saved['files']) == {*KINDS, 'metrics'}
+
+    names = [r.name for r in results if r.valid]
+    assert sorted(p.stem for p in (out / 'meshes').iterdir()) == names
+    mesh = read_obj(out / 'meshes' / f'{names[3]}.obj')
+    chosen = next(r for r in results if r.name == names[3])
+    np.testing.assert_allclose(mesh.vertices, chosen.vertices, atol=1e-6)
+    np.testing.assert_array_equal(mesh.faces, reconstructor.faces)
+    assert mesh.uv_coords.shape == (144, 2)
+
+    with np.load(out / 'codes.npz', allow_pickle=False) as codes:
+        assert codes['shape'].shape == (6, 4)
+        assert codes['light'].shape == (6, 9, 3)
+        assert codes['frame_name'].tolist() == [r.name for r in results]
+        assert codes['valid'].tolist() == [i != 2 for i in range(6)]
+        assert np.isnan(codes['pose'][2]).all()
+        np.testing.assert_array_equal(codes['exp'][4], results[4].codes['exp'])
+        np.testing.assert_array_equal(codes['camera'][4], results[4].camera)
+        assert codes['frame_size'].tolist() == [[122, 164]] * 6
+        assert codes['fps'] == pytest.approx(10)
+
+    video = list(read_video(out / 'overlay.mp4'))
+    originals = list(read_video(path))
+    assert len(video) == 6 and video[0].shape == originals[0].shape
+    change = [np.abs(a.astype(int) - b).mean()
+              for a, b in zip(video, originals, strict=True)]
+    assert change[2] < 2 and min(change[:2] + change[3:]) > 2 * change[2]
+
+    grid = cv2.imread(str(out / 'overlay_grid.png'))
+    assert grid.shape == (5 * 258 - 2, 4 * 258 - 2, 3)
+    np.testing.assert_allclose(np.load(
+        out / 'landmarks' / f'{names[3]}.npy'), chosen.landmarks2d)
+
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['frames'] == 6 and metrics['frames_reconstructed'] == 5
+    assert metrics['skipped'] == {'no_face': ['000002']}
+    error = np.linalg.norm(chosen.landmarks2d - chosen.detection,
+                           axis=1).mean()
+    box = np.ptp(chosen.detection, 0).mean()
+    assert metrics['landmark_nme']['per_frame'][chosen.name] == (
+        pytest.approx(error / box))
+    assert metrics['landmark_nme']['reference'] == 'detected'
+    shapes = np.stack([r.codes['shape'] for r in results if r.valid])
+    mean = shapes.mean(0)
+    spread = np.linalg.norm(shapes - mean, axis=1).max()
+    assert metrics['shape_spread'] == {
+        '0': pytest.approx(spread / np.linalg.norm(mean), rel=1e-4)}
+    # Frames 3, 4 and 5 are the only three in a row.
+    three = [r.landmarks2d for r in results[3:]]
+    bend = np.linalg.norm(three[0] - 2 * three[1] + three[2], axis=1).mean()
+    size = np.ptp(three[1], 0).mean()
+    assert metrics['landmark_jitter']['predicted'] == pytest.approx(
+        bend / size)
+    assert not [p for p in out.rglob('*') if 'part' in p.name]
+
+
+def test_one_image_and_a_renderer_without_atlas(reconstructor, tmp_path):
+    faces = reconstructor.model.renderer.faces
+    reconstructor.model.renderer = None
+    reconstructor.model.flame.faces = faces
+    image = picture()
+    saved = save_results(reconstructor(image), image, tmp_path,
+                         reconstructor.build_renderer())
+    mesh = read_obj(tmp_path / 'meshes' / '000000.obj')
+    assert mesh.uv_coords is None and len(mesh.vertices) == 144
+    assert saved['landmark_jitter'] == dict(predicted=None, reference=None)
+    assert saved['shape_spread'] == {'0': 0.}
+    drawn, = read_video(tmp_path / 'overlay.mp4')
+    assert np.abs(drawn.astype(int) - image).mean() > 1
+
+
+def test_only_what_is_asked_for(reconstructor, tmp_path):
+    image = picture()
+    save_results(reconstructor(image), image, tmp_path,
+                 reconstructor.build_renderer(), ['codes'])
+    assert sorted(p.name for p in tmp_path.iterdir()
+                  if p.name != 'weights.pth') == ['codes.npz', 'metrics.json']
+    with pytest.raises(ValueError, match="'gltf'.*'obj'"):
+        save_results([], image, tmp_path, None, ['gltf'])
+
+
+def test_stale_meshes_go_but_foreign_files_stay(reconstructor, tmp_path):
+    renderer = reconstructor.build_renderer()
+    out = tmp_path / 'out'
+    (out / 'meshes').mkdir(parents=True)
+    foreign = out / 'meshes' / 'mine.obj'
+    foreign.write_text('v 0 0 0\n')
+    frames = [picture(), picture()]
+    save_results(reconstructor(frames), frames, out, renderer, ['obj'])
+    assert foreign.exists()  # no earlier run has made it
+    foreign.unlink()
+    save_results(reconstructor(frames[:1]), frames[:1], out, renderer,
+                 ['obj'])
+    assert [p.name for p in (out / 'meshes').iterdir()] == ['000000.obj']
+
+
+def test_unwritable_output_is_refused_before_the_work(reconstructor,
+                                                      tmp_path):
+    file = tmp_path / 'file'
+    file.write_text('')
+
+    def never():
+        raise AssertionError('work was begun')
+        yield
+
+    with pytest.raises(ValueError, match='Cannot write to the output folder'):
+        save_results(never(), picture(), file / 'out',
+                     reconstructor.build_renderer())
+
+
+def test_meshes_survive_a_failure_in_the_middle(reconstructor, tmp_path):
+    frames = [picture(x=30 + i) for i in range(5)]
+
+    def failing():
+        for result in reconstructor(frames):
+            if result.index == 3:
+                raise RuntimeError('power cut')
+            yield result
+
+    with pytest.raises(RuntimeError, match='power cut'):
+        save_results(failing(), frames, tmp_path / 'out',
+                     reconstructor.build_renderer())
+    assert sorted(p.name for p in (tmp_path / 'out').rglob('*.*')) == [
+        '000000.obj', '000001.obj', '000002.obj']
+
+
+def test_grid_rows_are_spread_over_any_length(reconstructor):
+    rows = GridRows(reconstructor.build_renderer(), most=4)
+    picked = []
+    rows._row = lambda frame, result, drawn: frame
+    result = next(iter(reconstructor(picture())))
+    for number in range(37):
+        rows.offer(number, result, None)
+        picked.append(list(rows.pictures))
+    assert rows.pictures == [0, 16, 32]
+    assert max(map(len, picked)) == 4
+    assert picked[3] == [0, 1, 2, 3]
