@@ -52,7 +52,8 @@ class SyntheticFaceClipDataset(BaseDataset):
     form of :class:`FaceClipDataset`, with ``gt_codes`` (shape, tex, exp, pose,
     cam, light) and ``gt_vertices`` besides landmarks and masks. Landmarks are
     visible wherever they lie in the image, also behind occluders; masks are
-    skin that is seen.
+    skin that is seen. No code holds the gaze: it moves the eyes in the images,
+    while ``gt_vertices`` follow the codes.
 
     The movements assume 25 frames per second. Per-frame randomness is
     smooth, so that what a temporal model should learn can be learnt.
@@ -246,7 +247,8 @@ class SyntheticFaceClipDataset(BaseDataset):
                                      ('tex', identity.tex))}
         for name in ('exp', 'pose', 'light'):
             codes[name] = torch.from_numpy(getattr(acted, name)).float()
-        heads = scene.pose_heads(codes)
+        eyes = torch.from_numpy(acted.eyes).float()
+        heads = scene.pose_heads(codes, eyes if acted.eyes.any() else None)
         codes['cam'] = torch.from_numpy(draw_camera(
             rng_cam, heads.landmarks.double().numpy(), self.scale, self.shift,
             self.shake, self.performance.fps)).float()

@@ -24,10 +24,14 @@ CLEAN = dict(degradations=False, occluder_prob=0., hair=False, torso=False)
 
 @pytest.fixture
 def build(toy_head_config):
-    def make(num_clips=6, **kwargs):
+    def make(num_clips=6, performance=None, **kwargs):
+        # Every vertex of the toy head moves with the eyes.
+        performance = {'gaze': 0., **(performance or {})}
         return SyntheticFaceClipDataset(
             num_clips, **{**dict(clip_length=4, image_size=SIZE,
-                                 head=toy_head_config), **kwargs})
+                                 head=toy_head_config,
+                                 performance=performance),
+                          **kwargs})
     return make
 
 
@@ -186,6 +190,14 @@ def test_occluders_leave_the_mask_but_not_the_landmarks(build):
         changed = (a['inputs'] != b['inputs']).any(1, keepdim=True)
         assert not (changed & (after == before) & (before > .99)).any()
     assert .02 < lost < .6
+
+
+def test_gaze_is_seen_but_not_in_the_truth(build):
+    straight = build(**CLEAN)[0]
+    looking = build(**CLEAN, performance=dict(gaze=20.))[0]
+    assert torch.equal(straight['data_samples'].gt_vertices,
+                       looking['data_samples'].gt_vertices)
+    assert not torch.equal(straight['inputs'], looking['inputs'])
 
 
 def test_hair_is_not_skin(build):

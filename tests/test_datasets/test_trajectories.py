@@ -84,6 +84,19 @@ def test_blinks_take_a_few_frames():
     assert .2 / 25 * .7 < closed / frames < .2 / 25 * 2.2
 
 
+def test_gaze_jumps_and_counters_the_head():
+    head = np.zeros((200, 3))
+    looks = tr.gaze(np.random.default_rng(0), head, .25)
+    assert np.abs(looks).max() < .25
+    moves = np.abs(np.diff(looks, axis=0)).max(1)
+    assert .01 < (moves > 0).mean() < .12  # fixations between the jumps
+    head[:, 0] = .2
+    turned = tr.gaze(np.random.default_rng(0), head, .25)
+    assert (turned[:, 0] < looks[:, 0]).all()
+    np.testing.assert_array_equal(turned[:, 1], looks[:, 1])
+    assert (tr.gaze(np.random.default_rng(0), head, 0.) == 0).all()
+
+
 def test_activation_range():
     for rng in rngs(20):
         wave = tr.activation(rng, 50, 3.)

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Who is in a synthetic clip and what they do: all codes but the camera."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -12,6 +13,7 @@ from .trajectories import (
     activation,
     blinks,
     euler_to_axis_angle,
+    gaze,
     head_rotation,
     smooth_noise,
     speech,
@@ -41,6 +43,7 @@ class PerformanceConfig:
         jaw_open: Jaw angle of the widest speech, radians.
         talking: Probability that the person talks.
         blink_rate: Blinks per second.
+        gaze: Largest angle of the eyes in degrees; 0 fixes them.
         light_contrast: 0 is ambient light alone.
         fps: Frames per second.
     """
@@ -56,6 +59,7 @@ class PerformanceConfig:
     jaw_open: float = .28
     talking: float = .7
     blink_rate: float = .35
+    gaze: float = 15.
     light_contrast: float = 1.
     fps: float = FPS
 
@@ -85,11 +89,14 @@ class Performance:
         exp: (t, C) expression coefficients.
         pose: (t, 6) global and jaw axis-angle, radians.
         light: (t, 9, 3) spherical harmonics.
+        eyes: (t, 6) axis-angle of both eyes, radians. No code holds it: it
+            is in the images only.
     """
 
     exp: np.ndarray
     pose: np.ndarray
     light: np.ndarray
+    eyes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -236,15 +243,20 @@ def draw_performance(rng: np.random.Generator, num_frames: int,
     """
     # One generator per aspect: changing the ranges of one leaves the others
     # as they are.
-    rng_pose, rng_jaw, rng_exp, rng_light = split_generator(rng, 4)
+    rng_pose, rng_jaw, rng_exp, rng_light, rng_eyes = split_generator(
+        rng, 5)
     fps = config.fps
     pose = np.zeros((num_frames, 6))
-    pose[:, :3] = euler_to_axis_angle(head_rotation(
-        rng_pose, num_frames, config.pose_limits, config.pose_scale, fps))
+    head = head_rotation(rng_pose, num_frames, config.pose_limits,
+                         config.pose_scale, fps)
+    pose[:, :3] = euler_to_axis_angle(head)
     opening = speech(rng_jaw, num_frames, fps, config.talking)
     pose[:, 3] = config.jaw_open * opening
     pose[:, 4:] = .012 * smooth_noise(rng_jaw, num_frames, 2, 2., fps)
+    looking = gaze(rng_eyes, head, math.radians(config.gaze), fps)
+    eye = euler_to_axis_angle(np.pad(looking, ((0, 0), (0, 1))))
     return Performance(
         draw_expression(rng_exp, num_frames, num_expression, plan, config,
                         opening), pose,
-        draw_light(rng_light, num_frames, config.light_contrast, fps))
+        draw_light(rng_light, num_frames, config.light_contrast, fps),
+        np.tile(eye, 2))

@@ -47,10 +47,12 @@ class Heads(NamedTuple):
     Attributes:
         vertices: (t, V, 3) metres, model space.
         landmarks: (t, 68, 3) metres, with the dynamic contour.
+        shown: (t, V, 3) the vertices with the gaze of the eyes.
     """
 
     vertices: torch.Tensor
     landmarks: torch.Tensor
+    shown: torch.Tensor
 
 
 class HeadScene:
@@ -102,7 +104,7 @@ class HeadScene:
         codes = torch.as_tensor(shape, dtype=torch.float32)[None]
         out = self.flame(codes, codes.new_zeros(1, self.flame.num_expression),
                          codes.new_zeros(1, 6))
-        return Heads(out.vertices, out.landmarks2d)
+        return Heads(out.vertices, out.landmarks2d, out.vertices)
 
     def person(self, identity: Identity) -> tuple[torch.Tensor,
                                                   torch.Tensor | None]:
@@ -131,10 +133,15 @@ class HeadScene:
         self._people[identity.name] = (albedo, weight)
         return albedo, weight
 
-    def pose_heads(self, codes: Mapping[str, torch.Tensor]) -> Heads:
-        """Heads of the codes (t, C) shape, exp and pose."""
-        out = self.flame(codes['shape'], codes['exp'], codes['pose'])
-        return Heads(out.vertices, out.landmarks2d)
+    def pose_heads(self, codes: Mapping[str, torch.Tensor],
+                   eyes: torch.Tensor | None = None) -> Heads:
+        """Heads of the codes (t, C) shape, exp, pose; eye poses (t, 6)."""
+        arguments = codes['shape'], codes['exp'], codes['pose']
+        out = self.flame(*arguments)
+        shown = out.vertices
+        if eyes is not None:
+            shown = self.flame(*arguments, eye_pose=eyes).vertices
+        return Heads(out.vertices, out.landmarks2d, shown)
 
     def render(self, heads: Heads, cam: torch.Tensor, light: torch.Tensor,
                identity: Identity) -> Picture:
@@ -149,7 +156,7 @@ class HeadScene:
         albedo, hair = self.person(identity)
         frames = len(cam)
         out = self.renderer.render(
-            heads.vertices, project(heads.vertices, cam),
+            heads.shown, project(heads.shown, cam),
             albedo.expand(frames, -1, -1, -1), light)
         # The far inner side of the head shows through an open mouth.
         inside = (out.alpha > 0) & (out.normals[:, 2:] < _FACING)

@@ -172,3 +172,28 @@ def activation(rng: np.random.Generator, num_frames: int, strength: float,
     level = rng.uniform(-1.5, 1.5)
     wave = smooth_noise(rng, num_frames, 1, cutoff, fps)[:, 0]
     return strength / (1 + np.exp(-2. * (wave + level)))
+
+
+def gaze(rng: np.random.Generator, head: np.ndarray, limit: float,
+         fps: float = FPS) -> np.ndarray:
+    """Eyes that jump between targets near the camera.
+
+    People mostly keep looking at the same side while the head turns, so half
+    of the head's rotation is taken back; the rest are saccades.
+
+    Args:
+        rng: Generator.
+        head: (t, 3) yaw, pitch, roll of the head in radians.
+        limit: Largest angle of the eyes in radians.
+        fps: Frames per second.
+
+    Returns:
+        (t, 2) yaw and pitch of the eyes in the head, radians, with the signs
+        of :func:`head_rotation`.
+    """
+    num_frames = len(head)
+    jumps = rng.random(num_frames) < 1.2 / fps
+    targets = rng.normal(0, .3, (num_frames + 1, 2))
+    looking = targets[np.cumsum(jumps)]
+    return soft_limit(limit * looking - .5 * head[:, :2],
+                      limit) if limit else np.zeros((num_frames, 2))
