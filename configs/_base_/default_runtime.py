@@ -8,7 +8,7 @@ default_hooks = dict(
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
         type='CheckpointHook', interval=5000, by_epoch=False,
-        max_keep_ckpts=3, save_best='landmark_nme', rule='less'),
+        max_keep_ckpts=3, save_best='landmark/nme', rule='less'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
 # Both make a resumed run equal to an uninterrupted one: the first keeps the
 # checkpoint loadable without executing pickled code, the second stores the

@@ -119,13 +119,12 @@ def test_photometric_hand_computed():
     rendered = torch.full_like(images, 0.5)
     mask = torch.zeros(2, 1, 4, 5)
     mask[0, :, :2] = 1  # 10 pixels, the second frame is empty
-    assert photometric_error(rendered, images,
-                             mask).item() == pytest.approx(0.5 / 2)
-    assert photometric_error(rendered, images, mask, 'image').item() == (
-        pytest.approx(0.5 * 10 / 20 / 2))
-    images[0, :, 2:] = 9.  # outside the mask
-    assert photometric_error(rendered, images,
-                             mask).item() == pytest.approx(0.25)
+    for _ in range(2):
+        assert photometric_error(rendered, images, mask, 'mask').item() == (
+            pytest.approx(0.5 / 2))
+        assert photometric_error(rendered, images, mask).item() == (
+            pytest.approx(0.5 * 10 / 20 / 2))
+        images[0, :, 2:] = 9.  # outside the mask
 
 
 def test_photometric_masks():
