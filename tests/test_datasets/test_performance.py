@@ -16,7 +16,7 @@ from mmtvface.datasets.synthetic.performance import (
 def test_plan_from_names():
     plan = plan_expressions(
         ('jawOpen', 'smile_L', 'smile_R', 'eyeBlink_L', 'eyeBlink_R', '',
-         'pout', 'never'), 7)
+         'pout', 'residual_01', 'never'), 8)
     assert plan.jaw == (0, )
     assert plan.lids == (3, 4)
     assert plan.groups == ((1, 2), (6, ))

@@ -22,7 +22,8 @@ from .trajectories import (
 SPLITS = ('train', 'val', 'test')
 _SIDES = ('_l', '_r', '_left', '_right', 'left', 'right')
 _LIDS = ('blink', 'eyeclose', 'eye_close')
-_JAW = ('jawopen', 'jaw_open', 'jaw', 'mouthopen', 'mouth_open')
+_JAW = ('jawopen', 'jawdrop', 'jaw_open', 'jaw', 'mouthopen')
+_UNNAMED = ('residual', )
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class PerformanceConfig:
         expression_noise: Standard deviation of the generic movement of the
             first expression coefficients; later ones move less.
         expression_strength: Coefficient of a named expression at full
-            activation.
+            activation (2 in the built-in head).
         blink_strength: Coefficient of closed lids.
         expressions_per_clip: Mean number of named expressions in a clip.
         jaw_open: Jaw angle of the widest speech, radians.
@@ -53,8 +54,8 @@ class PerformanceConfig:
     shape_scale: float = 1.
     tex_scale: float = 1.
     expression_noise: float = .35
-    expression_strength: float = 1.
-    blink_strength: float = 1.
+    expression_strength: float = 2.
+    blink_strength: float = 2.
     expressions_per_clip: float = 2.5
     jaw_open: float = .28
     talking: float = .7
@@ -125,13 +126,14 @@ def plan_expressions(names: Sequence[str], num: int) -> ExpressionPlan:
     """Find lids, jaw and pairs in the names of expression coefficients.
 
     Args:
-        names: Of the first coefficients; '' for those without a meaning.
+        names: Of the first coefficients; '' or 'residual...' for those
+            without a meaning.
         num: Coefficients in use; names beyond are ignored.
     """
     lids, jaw, groups = [], [], {}
     for index, name in enumerate(names[:num]):
         key = name.lower()
-        if not key:
+        if not key or key.startswith(_UNNAMED):
             continue
         if any(word in key for word in _LIDS):
             lids.append(index)
