@@ -13,6 +13,7 @@ from mmtvface.models.reconstructors.shape_exchange import (
 )
 from mmtvface.models.reconstructors.temporal_deca import overlay_images
 from mmtvface.registry import MODELS
+from mmtvface.testing.toy_head import save_toy_head, toy_head
 from mmtvface.testing.toy_reconstructor import (
     toy_batch,
     toy_config,
@@ -316,3 +317,38 @@ class TestPreprocessor:
         batch['data_samples'].pop()
         with pytest.raises(ValueError, match='2 clips but 1 data samples'):
             preprocessor(batch)
+
+
+def test_real_parts_from_files(tmp_path):
+    paths = save_toy_head(tmp_path, toy_head())
+    flame = {key: str(paths.pop(key)) for key in
+             ('model_path', 'landmark_embedding_path')}
+    topology = {key: str(path) for key, path in paths.items()}
+    layout = dict(shape=10, tex=3, exp=5)
+    losses = COARSE | dict(
+        spread=dict(type='ShapeVarianceLoss'),
+        smooth=dict(type='TemporalSmoothnessLoss', source='landmarks2d',
+                    relative_to_target=True))
+    model = build(
+        encoder=dict(type='ResNetEncoder', depth=18, base_channels=8),
+        head=dict(type='FLAMEHead', layout=layout, hidden_channels=16),
+        flame=dict(type='FLAME', num_shape=10, num_expression=5, **flame),
+        texture=dict(type='ToyTexture'),
+        renderer=dict(
+            type='MeshRenderer', topology=topology, image_size=32),
+        shape_consistency=True,
+        losses=losses)
+    wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), 1e-3))
+    batch = toy_batch(0, 1)
+    logs = [
+        model.train_step(copy.deepcopy(batch), wrapper) for _ in range(40)]
+    assert set(logs[0]) == {f'loss_{name}' for name in losses} | {
+        'loss', 'shape_spread'}
+    for name in ('landmark', 'eye', 'photometric'):
+        assert logs[-1][f'loss_{name}'] < 0.9 * logs[0][f'loss_{name}'], name
+    result = model.val_step(batch)[0]
+    assert result.pred_vertices.shape == (3, len(toy_head().model.v_template),
+                                          3)
+    # Licensed arrays stay out of checkpoints.
+    assert not any(key.startswith(('flame.', 'renderer.'))
+                   for key in model.state_dict())
