@@ -144,9 +144,10 @@ def _nothing_found(plans: list[FramePlan], source: FrameSource) -> str:
         return (f'None of the {len(plans)} frames of {source.name} can be '
                 f'read: {plans[0].problem}.')
     return (f'No face was found in any of the {len(plans)} frames of '
-            f'{source.name}. A face should be upright and at least about 40 '
-            'pixels wide; otherwise give its 68 landmarks in a clip folder '
-            '(jpg/<name>.jpg with kpt/<name>_kpt2d.npy).')
+            f'{source.name}. A face should be upright, lit, and not much '
+            'smaller than 1/20 of the frame; crop the frames, or give the 68 '
+            'landmarks in a clip folder (jpg/<name>.jpg with '
+            'kpt/<name>_kpt2d.npy).')
 
 
 def place_crops(plans: list[FramePlan], image_size: int, scale: float,

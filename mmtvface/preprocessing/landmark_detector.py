@@ -30,8 +30,9 @@ class MediaPipeLandmarkDetector:
     The networks (short-range face detection and Face Mesh, Kartynnik et
     al., CVPR Workshop 2019) are inside the package: nothing is downloaded.
     Where the direct search finds no face, small and distant faces are looked
-    for by the full-range detector and their surroundings enlarged, then
-    faces that fill the frame by adding a margin.
+    for by the full-range detector and their surroundings enlarged (in single
+    images also part by part, which is slower), then faces that fill the
+    frame by adding a margin.
 
     Use it as a context manager or call :meth:`close`; it is not safe to
     share between threads.
@@ -107,24 +108,38 @@ class MediaPipeLandmarkDetector:
 
     def _far_faces(self, image: np.ndarray) -> list[np.ndarray]:
         """Faces too small for the short-range detector."""
+        squares = self._far_squares(image)
+        if not squares and self._tracker is self._still:
+            squares = [
+                (x + left, y + top, side)
+                for left, top, part in tiles(image)
+                for x, y, side in self._far_squares(part)]
+        meshes, seen = [], []
+        for x, y, side in squares:
+            # Tiles overlap, so that a face may be found in several.
+            if any(np.hypot(x - u, y - v) < side / 2 for u, v in seen):
+                continue
+            seen.append((x, y))
+            left, top = max(0, int(x - side)), max(0, int(y - side))
+            part = image[top:int(y + side) + 1, left:int(x + side) + 1]
+            if part.size:
+                meshes += [mesh + [left, top, 0.]
+                           for mesh in self._enlarged(part)[:1]]
+        return meshes
+
+    def _far_squares(self, image: np.ndarray
+                     ) -> list[tuple[float, float, float]]:
+        """Centre x, y and side of faces by the full-range detector."""
         height, width = image.shape[:2]
         with warnings.catch_warnings():
             warnings.simplefilter('ignore', UserWarning)
-            boxes = self._far.process(image).detections or []
-        meshes = []
-        for detection in boxes:
-            box = detection.location_data.relative_bounding_box
-            side = 2 * max(box.width * width, box.height * height)
-            left = (box.xmin + box.width / 2) * width - side / 2
-            top = (box.ymin + box.height / 2) * height - side / 2
-            x0, y0 = max(0, int(left)), max(0, int(top))
-            part = image[y0:int(top + side) + 1, x0:int(left + side) + 1]
-            if not part.size:
-                continue
-            for mesh in self._enlarged(part):
-                meshes.append(mesh + [x0, y0, 0.])
-                break  # one per detection
-        return meshes
+            found = self._far.process(
+                np.ascontiguousarray(image)).detections or []
+        boxes = [one.location_data.relative_bounding_box for one in found]
+        return [((box.xmin + box.width / 2) * width,
+                 (box.ymin + box.height / 2) * height,
+                 max(box.width * width, box.height * height))
+                for box in boxes]
 
     def _close_faces(self, image: np.ndarray) -> list[np.ndarray]:
         """Faces that fill the frame and are cut by its edge."""
@@ -156,6 +171,29 @@ class MediaPipeLandmarkDetector:
                  error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
+
+
+def tiles(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Overlapping squares of half the shorter side that cover an image.
+
+    A face of up to a quarter of the shorter side is whole in one of them.
+
+    Args:
+        image: (H, W, 3).
+
+    Yields:
+        Left, top and the part of the image (a view).
+    """
+    height, width = image.shape[:2]
+    side = max(1, min(height, width) // 2)
+
+    def starts(length: int) -> np.ndarray:
+        count = -(-2 * (length - side) // side) + 1
+        return np.linspace(0, length - side, count).astype(int)
+
+    for top in starts(height).tolist():
+        for left in starts(width).tolist():
+            yield left, top, image[top:top + side, left:left + side]
 
 
 def _solution(name: str) -> ModuleType:

@@ -6,6 +6,7 @@ import pytest
 
 from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
+    tiles,
 )
 
 
@@ -59,6 +60,18 @@ def test_margin_and_enlargement_are_undone():
         np.zeros((60, 60, 3), np.uint8))
     np.testing.assert_allclose(mesh[1, :2], [29.5, 29.5])
     np.testing.assert_allclose(mesh[0, :2], [-0.5, 59.5])
+
+
+@pytest.mark.parametrize('size', [(100, 100), (90, 161), (301, 77), (3, 1)])
+def test_every_small_square_is_whole_in_a_tile(size):
+    height, width = size
+    reach = max(0, min(size) // 4 - 1)
+    whole = np.zeros((height - reach, width - reach), bool)
+    for left, top, part in tiles(np.zeros((*size, 3), np.uint8)):
+        assert part.shape[0] == part.shape[1] == max(1, min(size) // 2)
+        whole[top:top + part.shape[0] - reach,
+              left:left + part.shape[1] - reach] = True
+    assert whole.all()
 
 
 def test_a_missing_package_is_named_with_the_cure(monkeypatch):
