@@ -11,4 +11,5 @@ model = dict(
         photometric=dict(type='PhotometricLoss', loss_weight=2.0),
         tex_prior=dict(type='CodePriorLoss', name='tex', loss_weight=1e-4),
         light_prior=dict(type='LightPriorLoss', loss_weight=1.0)))
-load_from = 'work_dirs/temporal-deca_r50_1xb2-pretrain_face-clips/iter_100000.pth'
+load_from = ('work_dirs/temporal-deca_r50_1xb2-pretrain_face-clips/'
+             'iter_100000.pth')

@@ -1,15 +1,22 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """An mmagic network inside an mmtvface config, by inheritance alone."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from mmengine.config import Config
+from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
 
 from mmtvface.models.encoders import RestoredEncoder
 from mmtvface.registry import MODELS
+from mmtvface.structures import FaceClipSample
+
+CONFIG = (Path(__file__).resolve().parents[2] / 'configs/temporal_deca' /
+          'temporal-deca_basicvsrpp-r50_1xb2-coarse_face-clips-64.py')
 
 BASE = """
 encoder = dict(
@@ -144,3 +151,39 @@ def test_shape_errors(doubling):
     encoder.restorer.forward = lambda clips: clips[:, :1]
     with pytest.raises(ValueError, match=r'restored clips.*\(1, 2, 3, H'):
         encoder(torch.rand(1, 2, 3, 32, 32))
+
+
+def small(cfg):
+    """The shipped config at a size for tests; only sizes change."""
+    cfg = cfg.to_dict()
+    model = cfg['model']
+    model['encoder']['restorer'].update(mid_channels=8, num_blocks=1)
+    model['encoder'].update(restorer_pretrained=None, image_size=64)
+    model['encoder']['encoder'].update(
+        mid_channels=8, depth=18, base_channels=4, num_blocks=1,
+        num_extra_blocks=1, deform_groups=2, spynet_pretrained=None)
+    model['head'].pop('in_channels')
+    model['texture'].update(size=32)
+    model['renderer'].update(uv_size=32)
+    return model
+
+
+def test_shipped_config_trains_the_reconstructor_on_low_resolution():
+    cfg = Config.fromfile(CONFIG)
+    model = MODELS.build(small(cfg))
+    model.train()
+    t = 2
+    data = dict(
+        inputs=[torch.randint(0, 255, (t, 3, 64, 64), dtype=torch.uint8)],
+        data_samples=[FaceClipSample(
+            gt_landmarks=torch.rand(t, 68, 3),
+            gt_masks=torch.ones(t, 1, 64, 64))])
+    optim = OptimWrapper(torch.optim.Adam(
+        [p for p in model.parameters() if p.requires_grad], 1e-3))
+    before = model.encoder.encoder.head.weight.clone()
+    logs = model.train_step(data, optim)
+    assert {'loss_landmark', 'loss_photometric'} <= set(logs)
+    assert all(value.isfinite().all() for value in logs.values())
+    assert not torch.equal(model.encoder.encoder.head.weight, before)
+    assert all(p.grad is None
+               for p in model.encoder.restorer.parameters())
