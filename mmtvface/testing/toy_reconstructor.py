@@ -61,6 +61,8 @@ class ToyFlame(nn.Module):
         template = torch.stack([x, y, z], -1).view(-1, 3)
         self.register_buffer('template', template, persistent=False)
         self.register_buffer('basis', basis * 2e-3, persistent=False)
+        self.register_buffer(
+            'faces', torch.from_numpy(toy_topology().faces), persistent=False)
 
     def forward(self, shape: torch.Tensor, expression: torch.Tensor,
                 pose: torch.Tensor) -> FlameOutput:

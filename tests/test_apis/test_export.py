@@ -86,9 +86,7 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
 
 
 def test_one_image_and_a_renderer_without_atlas(reconstructor, tmp_path):
-    faces = reconstructor.model.renderer.faces
     reconstructor.model.renderer = None
-    reconstructor.model.flame.faces = faces
     image = picture()
     saved = save_results(reconstructor(image), image, tmp_path,
                          reconstructor.build_renderer())

@@ -1,0 +1,91 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import importlib.util
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtvface.registry import MODELS
+from mmtvface.testing.toy_pictures import POINTS, picture
+from mmtvface.testing.toy_reconstructor import toy_config
+
+REPO = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location(
+        'reconstruct_tool', REPO / 'tools' / 'reconstruct.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Config file, checkpoint and a clip folder with landmarks."""
+    config = Config(dict(
+        custom_imports=dict(imports=['mmtvface.testing.toy_reconstructor']),
+        model=toy_config()))
+    path = tmp_path / 'toy.py'
+    config.dump(path)
+    torch.manual_seed(0)
+    weights = tmp_path / 'weights.pth'
+    torch.save(dict(state_dict=MODELS.build(config.model).state_dict()),
+               weights)
+    clip = tmp_path / 'clip'
+    (clip / 'jpg').mkdir(parents=True)
+    (clip / 'kpt').mkdir()
+    for name in ('1', '2', '3'):
+        cv2.imwrite(str(clip / 'jpg' / f'{name}.jpg'), picture())
+        np.save(clip / 'kpt' / f'{name}_kpt2d.npy', POINTS * 39 + [40, 30])
+    return [str(path), str(weights), str(clip)]
+
+
+def test_a_clip_folder(tool, files, tmp_path, capsys):
+    (Path(files[2]) / 'jpg' / '2.jpg').write_bytes(b'broken')
+    out = tmp_path / 'out'
+    assert tool.main([*files, '--out', str(out), '--device', 'cpu']) == 0
+    text = capsys.readouterr().out
+    assert 'Reconstructed 2 of 3 frames (1 face tracks).' in text
+    assert 'skipped, unreadable: 1 (2)' in text
+    assert '% of the landmark box, to those given' in text
+    assert str(out / 'overlay.mp4') in text
+    assert sorted(p.name for p in out.iterdir()) == [
+        'codes.npz', 'meshes', 'metrics.json', 'overlay.mp4',
+        'overlay_grid.png']
+    assert json.loads((out / 'metrics.json').read_text())['frames'] == 3
+
+
+def test_only_landmarks_and_meshes(tool, files, tmp_path):
+    out = tmp_path / 'out'
+    assert tool.main([*files, '--out', str(out), '--device', 'cpu', '--save',
+                      'landmarks', 'obj', '--independent', '--fps', '5',
+                      '--clip-length', '2', '--crop-scale', '1.3']) == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        'landmarks', 'meshes', 'metrics.json']
+    assert len(list((out / 'meshes').iterdir())) == 3
+
+
+@pytest.mark.parametrize('change, expected', [
+    ({2: 'nowhere.mp4'}, 'Input not found: nowhere.mp4'),
+    ({0: 'nowhere.py'}, 'Config not found: nowhere.py'),
+    ({1: 'nowhere.pth'}, 'Checkpoint not found: nowhere.pth'),
+    ({4: '{file}/out'}, 'Cannot write to the output folder'),
+    ({6: 'cuda:99'}, "device 'cuda:99' cannot be used"),
+])
+def test_errors_are_one_sentence_and_code_2(tool, files, tmp_path, capsys,
+                                            change, expected):
+    file = tmp_path / 'file'
+    file.write_text('')
+    arguments = [*files, '--out', str(tmp_path / 'out'), '--device', 'cpu']
+    for place, value in change.items():
+        arguments[place] = value.format(file=file)
+    assert tool.main(arguments) == 2
+    text = capsys.readouterr().err
+    assert text.startswith('error: ') and expected in text
+    assert text.count('\n') == 1
