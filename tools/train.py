@@ -56,29 +56,39 @@ def use_amp(cfg: Config) -> None:
     """Switch the optimizer wrapper of a config to mixed precision.
 
     Raises:
-        ValueError: If the config uses a wrapper of another kind.
+        ValueError: If there is no GPU, or if the config uses a wrapper of
+            another kind.
     """
+    if not torch.cuda.is_available():
+        raise ValueError('--amp needs a GPU, and torch finds none here: '
+                         'leave it out.')
     kind = cfg.optim_wrapper.get('type', 'OptimWrapper')
     if kind not in ('OptimWrapper', 'AmpOptimWrapper'):
         raise ValueError(
             '--amp replaces optim_wrapper.type=OptimWrapper, but the config '
             f'has {kind}: set its precision in the config.')
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    if torch.cuda.is_available():
-        cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
-    else:
-        # float16 is slower than float32 on CPUs and needs loss scaling,
-        # which exists for CUDA only.
-        cfg.optim_wrapper.setdefault('dtype', 'bfloat16')
+    cfg.optim_wrapper.setdefault('loss_scale', 'dynamic')
 
 
 def fit_to_machine(cfg: Config, launcher: str) -> None:
-    """Settings that depend on the machine and not on the experiment."""
+    """Settings that depend on the machine and not on the experiment.
+
+    mmengine's launchers take a GPU for granted. Without one the processes
+    are connected here, over gloo, before its runner would try.
+    """
     cfg.launcher = launcher
-    dist_cfg = cfg.get('env_cfg', {}).get('dist_cfg', {})
-    if launcher != 'none' and not torch.cuda.is_available() and \
-            dist_cfg.get('backend', 'nccl') == 'nccl':
-        cfg.merge_from_dict({'env_cfg.dist_cfg.backend': 'gloo'})
+    if launcher != 'pytorch' or torch.cuda.is_available():
+        return
+    if not torch.distributed.is_initialized():
+        torch.distributed.init_process_group('gloo')
+    wrapper = dict(
+        type='MMDistributedDataParallel',
+        broadcast_buffers=False,
+        find_unused_parameters=cfg.get('find_unused_parameters', False))
+    # Modules on the CPU have no device ids; the runner would fill them in.
+    cfg.model_wrapper_cfg = {**(cfg.get('model_wrapper_cfg') or wrapper),
+                             'device_ids': None}
 
 
 def load_config(args: argparse.Namespace) -> Config:
