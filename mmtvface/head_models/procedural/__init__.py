@@ -1,0 +1,17 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""The built-in head: a licence-free, generated model in FLAME's layout.
+
+Everything is made by code from average measures of adult heads
+(:mod:`.anatomy`); no scan or mesh is shipped. It serves tests, synthetic data
+and users who may not use a licensed model.
+"""
+
+from .cache import procedural_head
+from .export import save_procedural_head
+from .expression import FULL_ACTIVATION
+from .head import ProceduralHead, generate_head
+
+__all__ = [
+    'FULL_ACTIVATION', 'ProceduralHead', 'generate_head', 'procedural_head',
+    'save_procedural_head'
+]
