@@ -16,7 +16,12 @@ from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.mesh_io import write_obj
 from mmtvface.utils.video_io import VideoWriter
-from mmtvface.visualization.drawing import GREEN, RED, draw_landmarks
+from mmtvface.visualization.drawing import (
+    GREEN,
+    RED,
+    add_caption,
+    draw_landmarks,
+)
 from mmtvface.visualization.grid import image_grid
 from mmtvface.visualization.overlay import overlay_shape, shape_image
 
@@ -231,6 +236,7 @@ class GridRows:
             [0, 0, 1]]) @ result.crop_matrix
         cells = [warp(image, to_cell, _CELL)
                  for image in (frame.image, marked, drawn)]
+        cells[0] = add_caption(cells[0], result.name)
         return [*cells, shape_image(self.renderer, result.vertices, _CELL)]
 
 

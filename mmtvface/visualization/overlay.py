@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Meshes drawn over the frames they were reconstructed from."""
 
+import cv2
 import numpy as np
 import torch
 
@@ -90,8 +91,10 @@ def shape_image(renderer: MeshRenderer, vertices: np.ndarray, size: int = 224,
         (size, size, 3) uint8 RGB.
     """
     low, high = vertices.min(0), vertices.max(0)
-    zoom = size / ((high - low)[:2].max() * margin)
+    fine = 2 * size  # averaged to smooth edges
+    zoom = fine / ((high - low)[:2].max() * margin)
     centred = (vertices - (low + high) / 2) * zoom * [1., -1., -1.]
-    centred[:, :2] += (size - 1) / 2
-    blank = np.full((size, size, 3), grey, np.uint8)
-    return overlay_shape(renderer, blank, vertices, centred)
+    centred[:, :2] += (fine - 1) / 2
+    blank = np.full((fine, fine, 3), grey, np.uint8)
+    return cv2.resize(overlay_shape(renderer, blank, vertices, centred),
+                      (size, size), interpolation=cv2.INTER_AREA)

@@ -1,13 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import sys
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
+from mmtvface.geometry.camera import ndc_to_pixel, project
+from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
     tiles,
 )
+from mmtvface.renderers import MeshRenderer
 
 
 class FakeGraph:
@@ -90,3 +95,42 @@ def test_no_face_in_noise_and_nothing_on_stderr(capfd):
         assert detector(noise[:40, :30]) == []
     out, err = capfd.readouterr()
     assert out == err == ''
+
+
+@pytest.fixture(scope='module')
+def heads():
+    """Pictures of the built-in head from three sides, and its landmarks."""
+    flame, size = FLAME('procedural'), 320
+    pose, cam = torch.zeros(3, 6), torch.tensor([[5., 0., 0.]]).expand(3, 3)
+    pose[:, 1] = torch.tensor([-0.3, 0., 0.3])
+    light = torch.zeros(3, 9, 3)
+    light[:, 0], light[:, 3] = 3., 0.8
+    with torch.no_grad():
+        head = flame(torch.zeros(3, 100), torch.zeros(3, 50), pose)
+        images = MeshRenderer('procedural').render(
+            head.vertices, project(head.vertices, cam),
+            FLAMETexture('procedural')(torch.zeros(3, 50)), light,
+            background=torch.full((3, ), 0.5), image_size=size).image
+    pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+    points = ndc_to_pixel(project(head.landmarks2d, cam)[..., :2], size)
+    return pixels.numpy(), points.double().numpy()
+
+
+def error(found, true):
+    """Mean distance over the size of the landmark box."""
+    return np.linalg.norm(found - true, axis=1).mean() / np.ptp(true, 0).mean()
+
+
+def test_landmarks_of_the_built_in_head(heads):
+    pytest.importorskip('mediapipe.python.solutions.face_mesh')
+    small = np.full((720, 1280, 3), 90, np.uint8)
+    small[500:560, 200:260] = cv2.resize(
+        heads[0][1], (60, 60), interpolation=cv2.INTER_AREA)
+    with MediaPipeLandmarkDetector() as detector:
+        for image, true in zip(*heads, strict=True):
+            found, = detector(image)
+            assert error(found, true) < 0.045
+        # A head of 50 pixels in a frame of 1280.
+        found, = detector(small)
+        scaled = (heads[1][1] + 0.5) * 60 / 320 - 0.5 + [200, 500]
+        assert error(found, scaled) < 0.08
