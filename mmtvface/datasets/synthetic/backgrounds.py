@@ -151,14 +151,18 @@ def draw_torso(backgrounds: np.ndarray, neck: np.ndarray,
         proportions: (3,) in 0..1: width and slope of the shoulders, depth
             of the neckline.
     """
-    wide = 1.5 + .6 * proportions[0]
-    slope = .25 + .35 * proportions[1]
-    depth = .15 + .7 * proportions[2]
-    outline = np.array([[-.62, -.12], [-.9, .02], [-wide, slope],
-                        [-wide - .35, 6.], [wide + .35, 6.], [wide, slope],
-                        [.9, .02], [.62, -.12]])
-    throat = np.array([[-.62, -.3], [.62, -.3], [.6, .0], [.0, depth],
-                       [-.6, .0]])
+    wide = 1.6 + .6 * proportions[0]
+    slope = .3 + .4 * proportions[1]
+    depth = .1 + .5 * proportions[2]
+    # From the neck outwards the line falls steeply, then flattens out.
+    across = np.linspace(0, 1, 12)
+    side = np.stack([.4 + (wide - .4) * across,
+                     -.3 + (slope + .3) * across**.55], 1)
+    side = np.concatenate([side, [[wide + .25, slope + .3],
+                                  [wide + .4, 8.]]])
+    outline = np.concatenate([side[::-1] * (-1, 1), side])
+    throat = np.array([[-.34, -.4], [.34, -.4], [.44, -.08], [.0, depth],
+                       [-.44, -.08]])
     for frame, (x, y, width) in zip(backgrounds, neck, strict=True):
         for points, fill in ((outline, colour), (throat, skin)):
             pixels = np.rint((points * width + (x, y)) * 16).astype(np.int32)

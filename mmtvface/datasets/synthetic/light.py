@@ -80,7 +80,7 @@ def draw_light(rng: np.random.Generator, num_frames: int, scale: float = 1.,
     height = math.radians(rng.uniform(-10, 60))
     wander = np.radians(3) * smooth_noise(rng, num_frames, 2, .5, fps)
     side = rng.choice([-1., 1.])
-    exposure = rng.uniform(.8, 1.15)
+    exposure = rng.uniform(.75, 1.1)
     share = scale * rng.uniform(.3, .75)
     base = _tint(rng, .05)
     key, fill = share * _tint(rng, .07), .35 * share * _tint(rng, .1)
@@ -91,5 +91,5 @@ def draw_light(rng: np.random.Generator, num_frames: int, scale: float = 1.,
     other = np.array([side * .9, .1, .42])
     light = project_directional(direction, np.tile(key, (num_frames, 1)))
     light += project_directional(other / np.linalg.norm(other), fill)
-    light += ambient((1. - .62 * share) * base)
+    light += ambient((1. - .75 * share) * base)
     return light * exposure
