@@ -9,10 +9,11 @@ from typing import Any
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.registry import MODELS
+from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 
 DEFAULT_SCALE = 1.6
@@ -90,7 +91,11 @@ def build_model(config: Config, checkpoint: str | os.PathLike,
     """
     path = require_file(
         checkpoint, 'Checkpoint', 'Train one with tools/train.py.')
-    model = MODELS.build(config.model)
+    # mmengine builds some parts from its own root, where types without a
+    # scope are only found by this one.
+    scope = config.get('default_scope', SCOPE)
+    with DefaultScope.overwrite_default_scope(scope):
+        model = MODELS.build(config.model)
     load_weights(model, path)
     return model.to(device).eval()
 

@@ -2,6 +2,7 @@
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.registry import DefaultScope
 
 from mmtvface.registry import MODELS
 from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
@@ -12,11 +13,14 @@ def model_files(tmp_path):
     """Config and checkpoint of a small random model that reads its input."""
     torch.manual_seed(0)
     config = Config(dict(
-        model=toy_config(**toy_rendering()),
+        model=toy_config(
+            data_preprocessor=dict(type='FaceClipDataPreprocessor'),
+            **toy_rendering()),
         test_dataloader=dict(dataset=dict(
             type='FaceClipDataset', clip_length=3, image_size=32,
             scale=(1.4, 1.6)))))
-    model = MODELS.build(config.model)
+    with DefaultScope.overwrite_default_scope('mmtvface'):
+        model = MODELS.build(config.model)
     for parameter in model.head.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     with torch.no_grad():
