@@ -51,7 +51,7 @@ def barycentrics_of(corners: torch.Tensor, pixels: torch.Tensor
     a, b, c = (corners[..., :2] - pixels[:, None]).unbind(1)
     edges = torch.stack([cross_2d(b, c), cross_2d(c, a), cross_2d(a, b)], -1)
     total = edges[:, 0] + edges[:, 1] + edges[:, 2]
-    weights = edges / total[:, None]
+    weights = edges * (1 / total)[:, None]
     terms = weights * corners[..., 2]
     return weights, terms[:, 0] + terms[:, 1] + terms[:, 2]
 

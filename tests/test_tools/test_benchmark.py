@@ -1,0 +1,86 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import importlib
+import json
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
+benchmark = importlib.import_module('benchmark')
+baselines = importlib.import_module('benchmark_baselines')
+
+
+def naps():
+    return [
+        benchmark.Case('short', lambda: time.sleep(0.01), 'long'),
+        benchmark.Case('long', lambda: time.sleep(0.03)),
+    ]
+
+
+def test_ratio_is_baseline_over_case():
+    short, long = benchmark.measure(naps(), repeats=3, budget=60)
+    assert short['rounds'] == long['rounds'] == 3
+    assert 10 <= short['min_ms'] <= short['median_ms'] <= short['max_ms']
+    assert short['baseline'] == 'long' and 1.2 < short['ratio'] <= 3.01
+    assert long['ratio'] is None
+
+
+def test_budget_ends_the_rounds():
+    rows = benchmark.measure(naps(), repeats=50, budget=0)
+    assert [row['rounds'] for row in rows] == [2, 2]
+
+
+def test_report_and_skipped_sections(tmp_path, monkeypatch, capsys):
+
+    def lacking():
+        raise ImportError('the package snow is missing')
+
+    monkeypatch.setattr(benchmark, 'SECTIONS',
+                        dict(naps=naps, lacking=lacking))
+    path = tmp_path / 'new' / 'report.json'
+    benchmark.main(['--repeats', '1', '--out', str(path)])
+    report = json.loads(path.read_text())
+    assert [row['name'] for row in report['sections']['naps']['rows']] == [
+        'short', 'long']
+    assert report['sections']['lacking']['skipped'] == (
+        'the package snow is missing')
+    assert report['environment']['torch'] == torch.__version__
+    printed = capsys.readouterr().out
+    assert 'snow is missing' in printed and 'short' in printed
+
+
+def test_wrong_numbers_are_not_timed():
+    benchmark.check_same('x', torch.ones(2), torch.ones(2) + 1e-7, 1e-6)
+    for wrong in (2., torch.nan):
+        with pytest.raises(RuntimeError, match='x: the baseline differs'):
+            benchmark.check_same('x', torch.ones(2),
+                                 torch.tensor([1., wrong]), 1e-6)
+
+
+def test_bad_arguments_are_refused(capsys):
+    for arguments in (['--sections', 'nothing'], ['--repeats', '0']):
+        with pytest.raises(SystemExit):
+            benchmark.main(arguments)
+    assert '--repeats must be positive' in capsys.readouterr().err
+
+
+def test_naive_rasterizer_by_hand():
+    vertices = np.array([[-0.8, -0.8, 1], [0.4, -0.8, 1], [-0.8, 0.4, 1],
+                         [-5, -5, 2], [5, -5, 2], [0, 9, 2]])
+    index = baselines.naive_rasterize(
+        vertices, np.array([[0, 1, 2], [3, 5, 4]]), 4)
+    assert index.tolist() == [[0, 0, 0, 1], [0, 0, 1, 1], [0, 1, 1, 1],
+                              [1, 1, 1, 1]]
+
+
+def test_naive_clip_reads_what_was_written(tmp_path):
+    baselines.write_clip(tmp_path / 'clip', frames=2, side=512)
+    crops = baselines.naive_clip(tmp_path / 'clip')
+    assert len(crops) == 2 and crops[0].shape == (224, 224, 4)
+    assert (crops[0][..., 3] == 1).all()
+    assert 0 <= crops[0].min() and crops[0].std() > 0.05
