@@ -75,6 +75,9 @@ def test_hair_grows_above_and_behind_the_face():
     bald = style.copy()
     bald[3] = .05
     assert (hair_weight(vertices, landmarks, bald) == 0).all()
+    scalp = np.array([True, True, False, False, True])
+    known = hair_weight(vertices, landmarks, style, scalp)
+    np.testing.assert_array_equal(known, scalp)
 
 
 @pytest.mark.parametrize('kind', backgrounds.KINDS)

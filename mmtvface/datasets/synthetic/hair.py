@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Short hair painted on the atlas of a bald head model."""
+"""Short hair painted on the atlas of a head model."""
 
 import cv2
 import numpy as np
@@ -11,7 +11,8 @@ _COLOURS = np.array([[.04, .03, .03], [.10, .06, .04], [.22, .13, .08],
 
 
 def hair_weight(vertices: np.ndarray, landmarks: np.ndarray,
-                style: np.ndarray) -> np.ndarray:
+                style: np.ndarray,
+                scalp: np.ndarray | None = None) -> np.ndarray:
     """How much of each vertex is covered by hair.
 
     The hairline is a curve that falls from the forehead over the temples to
@@ -22,10 +23,16 @@ def hair_weight(vertices: np.ndarray, landmarks: np.ndarray,
         vertices: (V, 3) neutral head, metres.
         landmarks: (68, 3) of the same head.
         style: (16,) uniform numbers; entries 0 to 3 are used.
+        scalp: (V,) where hair grows, for a head model that knows it; hair
+            then only takes on another colour.
 
     Returns:
         (V,) 0 (skin) to 1 (hair).
     """
+    if style[3] < .12:  # bald, or as the albedo has it
+        return np.zeros(len(vertices))
+    if scalp is not None:
+        return np.asarray(scalp, np.float64)
     length = np.linalg.norm(landmarks[27] - landmarks[8])
     brow = landmarks[17:27].mean(0)
     offset = (vertices - brow) / length
@@ -35,8 +42,7 @@ def hair_weight(vertices: np.ndarray, landmarks: np.ndarray,
     corner = .25 * style[2] * np.exp(
         -((np.abs(offset[:, 0]) - .38) / .14)**2)
     level = offset[:, 1] - height - corner - lean * offset[:, 2]
-    bald = style[3] < .12
-    return np.zeros(len(level)) if bald else 1 / (1 + np.exp(-level / .022))
+    return 1 / (1 + np.exp(-level / .022))
 
 
 def hair_colour(style: np.ndarray) -> np.ndarray:

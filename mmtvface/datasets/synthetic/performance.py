@@ -34,7 +34,8 @@ class PerformanceConfig:
         pose_limits: Largest yaw, pitch and roll in degrees.
         pose_scale: Factor on them.
         shape_scale: Standard deviation of the identity coefficients.
-        tex_scale: Standard deviation of the albedo coefficients.
+        tex_scale: Standard deviation of the albedo coefficients; at 1, few
+            of the people a linear albedo model gives look healthy.
         expression_noise: Standard deviation of the generic movement of the
             first expression coefficients; later ones move less.
         expression_strength: Coefficient of a named expression at full
@@ -52,12 +53,12 @@ class PerformanceConfig:
     pose_limits: tuple[float, float, float] = (40., 20., 15.)
     pose_scale: float = 1.
     shape_scale: float = 1.
-    tex_scale: float = 1.
+    tex_scale: float = .6
     expression_noise: float = .35
     expression_strength: float = 2.
     blink_strength: float = 2.
     expressions_per_clip: float = 2.5
-    jaw_open: float = .28
+    jaw_open: float = .24
     talking: float = .7
     blink_rate: float = .35
     gaze: float = 15.

@@ -2,6 +2,7 @@
 """Render the head of a synthetic clip and put the picture together."""
 
 import math
+import os
 from collections import OrderedDict
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.head_models import FLAME, FLAMETexture
+from mmtvface.head_models.flame_io import PROCEDURAL
 from mmtvface.renderers import MeshRenderer, UVMapper
 
 from .hair import hair_colour, hair_texture, hair_weight
@@ -91,6 +93,7 @@ class HeadScene:
         self.renderer = MeshRenderer(
             config['topology'], image_size * supersample, atlas, rasterizer)
         self.mapper = UVMapper(config['topology'], atlas) if hair else None
+        self.scalp = known_scalp(config['model_path'])
         self._people: OrderedDict[str, tuple] = OrderedDict()
         neutral = self._neutral(np.zeros(config['num_shape']))
         template = neutral.vertices[0].numpy()
@@ -120,10 +123,12 @@ class HeadScene:
         albedo, weight = albedo.clamp(0, 1), None
         if self.hair:
             neutral = self._neutral(identity.shape)
-            weight = torch.from_numpy(hair_weight(
+            weight = hair_weight(
                 neutral.vertices[0].double().numpy(),
-                neutral.landmarks[0].double().numpy(), identity.style))
-            weight = self.mapper.to_uv(weight.float()[None, :, None])
+                neutral.landmarks[0].double().numpy(), identity.style,
+                self.scalp)
+            weight = self.mapper.to_uv(
+                torch.from_numpy(weight).float()[None, :, None])
             strands = hair_colour(identity.style)[:, None, None] * (
                 hair_texture(identity.style, self.atlas))
             albedo = torch.lerp(
@@ -206,6 +211,14 @@ def complete_head(head: Mapping[str, Any] | None) -> dict[str, Any]:
         raise ValueError(f'head has unknown entries {sorted(unknown)}; there '
                          f'are {sorted(DEFAULT_HEAD)}.')
     return {**DEFAULT_HEAD, **(head or {})}
+
+
+def known_scalp(model_path: str | os.PathLike) -> np.ndarray | None:
+    """Where hair grows on the built-in head, (V,) bool; else None."""
+    if os.fspath(model_path) != PROCEDURAL:
+        return None
+    from mmtvface.head_models.procedural import procedural_head
+    return procedural_head().regions['scalp']
 
 
 def soften_outline(layers: np.ndarray) -> np.ndarray:
