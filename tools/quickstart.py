@@ -22,7 +22,8 @@ from setup_steps.progress import run_logged, say
 
 ROOT = Path(__file__).resolve().parent.parent
 CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
-MINUTES = 5.0
+MINUTES = 5.0  # for the training and the start of its process together
+START = 0.4
 TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')
 LOSS = re.compile(r'\bloss: ([\d.naif]+)')
 TESTED = re.compile(r'Iter\((?:test|val)\)\s*\[\s*(\d+)/(\d+)\]')
@@ -52,6 +53,30 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--minutes', type=float, default=MINUTES,
         help='limit of the training, default: %(default)s')
     return parser.parse_args(argv)
+
+
+def shown(path: str | Path) -> str:
+    """A path as the user would type it from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith('..') else relative
+
+
+def check_path(path: Path) -> None:
+    """Refuse at once what cannot be an input, before anything is imported.
+
+    Raises:
+        QuickstartError: If there is nothing at the path.
+    """
+    if not path.exists():
+        raise QuickstartError(
+            f'There is no file or folder named {path}: check the path (an '
+            'image, a folder of frames, a clip folder or a video).')
+    if path.is_dir() and not any(p.is_file() for p in path.rglob('*')):
+        raise QuickstartError(
+            f'The folder {path} is empty: give a folder with images, or one '
+            'with a folder jpg/ of images in it.')
+    if path.is_file() and path.stat().st_size == 0:
+        raise QuickstartError(f'The file {path} is empty: copy it again.')
 
 
 def check_input(path: Path) -> None:
@@ -114,7 +139,7 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
         QuickstartError: If it fails, with the last line it wrote.
     """
     say('      $ python ' + ' '.join(
-        os.path.relpath(a, ROOT) if isinstance(a, Path) else str(a)
+        shown(a) if isinstance(a, Path) else str(a)
         for a in arguments))
     env = dict(os.environ, PYTHONWARNINGS='ignore')
     code, output = run_logged(
@@ -174,7 +199,7 @@ def train(config: Path, folder: Path, minutes: float) -> Path:
         say(f'      resuming from {checkpoint.name}')
         resume = ['--resume', checkpoint]
     run_tool([ROOT / 'tools' / 'train.py', config, '--work-dir', folder,
-              '--max-minutes', minutes, *resume],
+              '--max-minutes', max(0.1, round(minutes - START, 2)), *resume],
              folder / 'train.log', 'training')
     checkpoint = newest_checkpoint(folder)
     if checkpoint is None:
@@ -249,16 +274,17 @@ def summarize(metrics: dict, files: dict, source: Path) -> None:
     """Show what was made and where."""
     from rich.console import Console
     from rich.table import Table
-    table = Table(title=f'Reconstruction of {source}', title_justify='left')
-    table.add_column('what')
-    table.add_column('where', overflow='fold')
-    for kind, path in files.items():
-        table.add_row(kind, os.path.relpath(path))
     console = Console()
+    table = Table('what', 'where', title_justify='left',
+                  title=f'Made from {shown(source)}')
+    for kind, path in files.items():
+        table.add_row(kind, shown(path))
     console.print(table)
-    numbers = ', '.join(f'{k.split("/")[-1]} {v:.4g}'
-                        for k, v in metrics['test'].items())
-    console.print(f'Test on held-out generated clips: {numbers}')
+    table = Table('metric', 'value', title_justify='left',
+                  title='Test on held-out generated clips')
+    for key, value in metrics['test'].items():
+        table.add_row(key, f'{value:.4g}')
+    console.print(table)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -270,6 +296,7 @@ def run(args: argparse.Namespace) -> None:
     source, work_dir = args.path, args.work_dir.resolve()
     if source is not None:
         source = source.expanduser().resolve()
+        check_path(source)
         check_input(source)
     from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()

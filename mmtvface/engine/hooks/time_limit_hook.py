@@ -5,7 +5,7 @@ import time
 from pathlib import Path
 
 import torch
-from mmengine.dist import broadcast, is_main_process
+from mmengine.dist import broadcast, get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
@@ -22,7 +22,8 @@ class TimeLimitHook(Hook):
 
     Args:
         minutes: The limit, measured from the first iteration of this run.
-        interval: Iterations between two looks at the clock.
+        interval: Iterations between two looks at the clock where several
+            processes have to agree; a single one looks every time.
 
     Raises:
         ValueError: If a number is not positive.
@@ -47,15 +48,7 @@ class TimeLimitHook(Hook):
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         """Look at the clock; when the time is over, save and stop."""
-        if not self.every_n_train_iters(runner, self.interval) or \
-                self.is_last_train_iter(runner):
-            return
-        device = next(runner.model.parameters()).device
-        over = torch.tensor(
-            float(time.monotonic() - self._begin >= self.seconds),
-            device=device)
-        broadcast(over)
-        if not over.item():
+        if self.is_last_train_iter(runner) or not self._is_over(runner):
             return
         runner.train_loop.stop_training = True
         name = f'iter_{runner.iter + 1}.pth'
@@ -66,3 +59,15 @@ class TimeLimitHook(Hook):
         runner.logger.info(
             f'Stopped after iteration {runner.iter + 1}: the time limit of '
             f'{self.seconds / 60:.1f} minutes is reached.')
+
+    def _is_over(self, runner: Runner) -> bool:
+        """What the clock of the first process says, the same in all."""
+        over = time.monotonic() - self._begin >= self.seconds
+        if get_world_size() == 1:
+            return over
+        if not self.every_n_train_iters(runner, self.interval):
+            return False
+        device = next(runner.model.parameters()).device
+        decision = torch.tensor(float(over), device=device)
+        broadcast(decision)
+        return bool(decision.item())

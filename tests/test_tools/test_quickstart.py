@@ -1,0 +1,190 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import json
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import quickstart
+from mmengine.config import Config
+
+REPO = Path(__file__).resolve().parents[2]
+CONFIG = REPO / 'configs' / quickstart.CONFIG
+
+
+@pytest.fixture
+def toy(tmp_path):
+    """A config file for the logic around the training."""
+    path = tmp_path / 'toy.py'
+    path.write_text('lr = 1\n')
+    return path
+
+
+class FakeTraining:
+    """Takes the place of tools/train.py: leaves a checkpoint, or fails."""
+
+    def __init__(self):
+        self.calls, self.fail = [], False
+
+    def __call__(self, arguments, log, label):
+        self.calls.append([str(a) for a in arguments])
+        folder = log.parent
+        (folder / 'iter_7.pth').write_text('weights')
+        (folder / 'last_checkpoint').write_text('/moved/from/iter_7.pth')
+        if self.fail:
+            raise quickstart.QuickstartError('killed')
+
+
+@pytest.fixture
+def training(monkeypatch):
+    fake = FakeTraining()
+    monkeypatch.setattr(quickstart, 'run_tool', fake)
+    return fake
+
+
+def test_a_finished_training_is_reused(toy, tmp_path, training):
+    first = quickstart.train(toy, tmp_path / 'w', 5.)
+    assert first == tmp_path / 'w' / 'iter_7.pth'
+    assert quickstart.train(toy, tmp_path / 'w', 5.) == first
+    assert len(training.calls) == 1
+    limit = training.calls[0][training.calls[0].index('--max-minutes') + 1]
+    assert 4 < float(limit) < 5
+
+
+def test_an_interrupted_training_is_resumed(toy, tmp_path, training):
+    training.fail = True
+    with pytest.raises(quickstart.QuickstartError):
+        quickstart.train(toy, tmp_path / 'w', 5.)
+    training.fail = False
+    quickstart.train(toy, tmp_path / 'w', 5.)
+    assert '--resume' not in training.calls[0]
+    assert training.calls[1][-2:] == [
+        '--resume', str(tmp_path / 'w' / 'iter_7.pth')]
+
+
+def test_another_config_is_trained_anew(toy, tmp_path, training):
+    quickstart.train(toy, tmp_path / 'w', 5.)
+    (tmp_path / 'w' / 'old.txt').write_text('')
+    toy.write_text('lr = 2\n')
+    quickstart.train(toy, tmp_path / 'w', 5.)
+    assert len(training.calls) == 2
+    assert '--resume' not in training.calls[1]
+    assert not (tmp_path / 'w' / 'old.txt').exists()
+
+
+def test_metrics_are_measured_once_per_checkpoint(
+        toy, tmp_path, monkeypatch):
+    calls, out = [], tmp_path / 'test' / 'metrics.json'
+    out.parent.mkdir()
+    checkpoint = tmp_path / 'iter_7.pth'
+    checkpoint.write_text('weights')
+
+    def measure(arguments, log, label):
+        calls.append(arguments)
+        out.write_text(json.dumps({'nme': len(calls)}))
+
+    monkeypatch.setattr(quickstart, 'run_tool', measure)
+    for _ in range(2):
+        assert quickstart.test(toy, checkpoint, out) == {'nme': 1}
+    (tmp_path / 'iter_9.pth').write_text('more weights')
+    assert quickstart.test(toy, tmp_path / 'iter_9.pth', out) == {'nme': 2}
+
+
+@pytest.mark.parametrize(('output', 'words'), [
+    ('', 'starting'),
+    ('Iter(train) [ 20/400]  lr: 1e-3  loss: 1.2500  loss_code: 1.0\n'
+     'Iter(train) [ 40/400]  lr: 1e-3  loss: 0.7500  loss_code: 0.5\n',
+     'iteration 40 of 400, loss 0.7500'),
+    ('Iter(test) [ 3/32]  eta: 0:00:01', 'clip 3 of 32'),
+])
+def test_status_of_a_training(output, words):
+    assert quickstart.training_status(output) == words
+
+
+def test_a_failing_tool_is_named_with_its_last_line(tmp_path):
+    tool = tmp_path / 'tool.py'
+    tool.write_text('raise ValueError("the cause")\n')
+    with pytest.raises(quickstart.QuickstartError) as error:
+        quickstart.run_tool([tool], tmp_path / 'log', 'training')
+    assert 'training failed (ValueError: the cause)' in str(error.value)
+    assert str(tmp_path / 'log') in str(error.value)
+
+
+def bad_inputs(folder):
+    (folder / 'empty').mkdir()
+    (folder / 'zero.png').write_text('')
+    (folder / 'junk').mkdir()
+    (folder / 'junk' / 'a.txt').write_text('words')
+    (folder / 'broken.jpg').write_text('words')
+    noise = np.random.default_rng(0).integers(0, 255, (128, 128, 3))
+    cv2.imwrite(str(folder / 'noise.png'), noise)
+
+
+@pytest.mark.parametrize(('name', 'words'), [
+    ('missing.mp4', 'no file or folder'), ('empty', 'is empty'),
+    ('zero.png', 'is empty'), ('junk', 'has no images'),
+    ('broken.jpg', 'No frame of'), ('noise.png', 'No face was found'),
+])
+def test_bad_inputs_stop_before_the_training(
+        name, words, tmp_path, training, capsys):
+    bad_inputs(tmp_path)
+    code = quickstart.main([str(tmp_path / name), '--work-dir',
+                            str(tmp_path / 'work')])
+    error = capsys.readouterr().err
+    assert code == 1 and not training.calls
+    assert error.startswith('quickstart stopped: ') and words in error
+    assert str(tmp_path / name) in error
+
+
+def test_the_shell_command_checks_the_path_before_the_set_up(tmp_path):
+    done = subprocess.run(
+        ['bash', str(REPO / 'tools' / 'quickstart.sh'), 'no/such/film.mp4'],
+        text=True, capture_output=True, timeout=10)
+    assert done.returncode == 2 and not done.stdout
+    assert 'no file or folder named "no/such/film.mp4"' in done.stderr
+
+
+def test_the_whole_path_on_a_tiny_config(tmp_path, capsys):
+    cfg = Config.fromfile(CONFIG)
+    assert cfg.train_cfg.max_iters > 1
+    tiny = tmp_path / 'tiny.py'
+    tiny.write_text(f'''
+_base_ = [{str(CONFIG)!r}]
+train_cfg = dict(max_iters=1)
+train_dataloader = dict(batch_size=1, num_workers=0,
+                        persistent_workers=False)
+val_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False,
+                      dataset=dict(num_clips=1, num_identities=1))
+test_dataloader = dict(batch_size=1, num_workers=0, persistent_workers=False,
+                       dataset=dict(num_clips=2, num_identities=2))
+model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
+''')
+    work = tmp_path / 'work'
+    arguments = ['--config', str(tiny), '--work-dir', str(work)]
+    assert quickstart.main(arguments) == 0, capsys.readouterr().err
+    assert len(list((work / 'meshes').glob('*.obj'))) == cfg.clip_length
+    grid = cv2.imread(str(work / 'overlay_grid.png'))
+    assert grid is not None and grid.std() > 0
+    assert (work / 'overlay.mp4').stat().st_size > 0
+    with np.load(work / 'codes.npz') as codes:
+        assert len(codes.files) > 6
+    metrics = json.loads((work / 'metrics.json').read_text())
+    assert metrics['test'] and all(
+        np.isfinite(v) for v in metrics['test'].values())
+    assert metrics['reconstruction']['frames'] == cfg.clip_length
+    assert (work / 'head' / 'head_template.obj').is_file()
+    # The second run repeats neither training nor test.
+    log = (work / 'train' / 'train.log').read_text()
+    tested = (work / 'test' / 'test.log').read_text()
+    capsys.readouterr()
+    assert quickstart.main(arguments) == 0
+    assert 'already trained' in capsys.readouterr().out
+    assert (work / 'train' / 'train.log').read_text() == log
+    assert (work / 'test' / 'test.log').read_text() == tested
+
+
+def test_default_input_is_held_out():
+    cfg = Config.fromfile(CONFIG)
+    assert cfg.test_dataloader.dataset.split == 'test'
+    assert cfg.train_dataloader.dataset.split == 'train'
