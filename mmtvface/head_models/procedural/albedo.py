@@ -24,7 +24,7 @@ _LASH = np.array([.200, .130, .110])
 _MOUTH = np.array([.300, .110, .100])
 _TEETH = np.array([.800, .765, .690])
 _SCLERA = np.array([.830, .805, .785])
-_IRIS = np.array([.330, .225, .140])
+_IRIS = np.array([.270, .180, .112])
 _PUPIL = np.array([.025, .022, .022])
 
 IRIS_ANGLE = np.arcsin(5.9 / 12)
@@ -111,35 +111,35 @@ def _components(
     front = smoothstep(z, -60, 0) * bare
     parts = [
         # pigment: melanin darkens blue most, blood darkens green most
-        (bare, (.085, .095, .100)),
-        (bare, (.015, -.024, -.020)),
-        (bare, (.012, .004, -.030)),
+        (bare, (.095, .084, .076)),
+        (bare, (.010, -.016, -.013)),
+        (bare, (.008, .003, -.018)),
         (fields.hair + .8 * fields.brow, (.075, .055, .035)),
         (fields.beard, (-.105, -.085, -.070)),
-        (fields.lips, (.045, -.030, -.020)),
-        (fields.lips, (.050, .050, .050)),
+        (fields.lips, (.025, -.022, -.015)),
+        (fields.lips, (.034, .030, .028)),
         (fields.brow, (-.085, -.070, -.060)),
-        (fields.flush, (.012, -.042, -.036)),
+        (fields.flush, (.008, -.030, -.026)),
         (iris, (-.060, .010, .110)),
         (iris, (.055, .070, .030)),
         (fields.socket, (-.045, -.045, -.036)),
         (fields.hair, (.055, .022, .004)),
         (fields.hair, (.060, .062, .064)),
         (fields.hair * smoothstep(hair_front(position), .2, .8),
-         (.20, .145, .12)),
+         (.14, .105, .085)),
         (front * np.clip(wave_noise(position, 6., 31) - .9, 0, None),
-         (-.085, -.085, -.075)),
+         (-.035, -.040, -.036)),
         (front * smoothstep(y, 20, 60), (-.022, -.020, -.016)),
         (front * smoothstep(y, -50, -95), (-.025, -.022, -.018)),
         (front * np.exp(-.5 * (x / 16)**2) * smoothstep(y, 45, 10),
          (.022, .018, .016)),
         (front * np.clip(wave_noise(position, 10., 32) - 1.0, 0, None),
-         (.030, -.030, -.024)),
+         (.012, -.014, -.011)),
     ]
-    colours = ((.030, .027, .024), (.014, -.012, -.010), (.006, .004, -.014))
+    colours = ((.011, .010, .009), (.005, -.005, -.004), (.003, .002, -.005))
     for index in range(40):
         wavelength = 95. * (18. / 95.)**(index / 39)
-        strength = 1. * (.30)**(index / 39)
+        strength = (.30)**(index / 39)
         # vertices are close enough to carry waves of this length
         wave = wave_noise(mesh.vertices, wavelength, 100 + index)
         pattern = bare * sample(texels, mesh.faces, wave[:, None])[..., 0]

@@ -131,9 +131,10 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
     lips = smoothstep(maps[..., lip], .25, .75) * (1 - is_mouth)
     skin = covered & ~eyeball
     outer = skin * (1 - is_mouth) * (1 - lips)
-    noise = wave_noise(position, 9., 1)
-    growth = hair_height(np.stack([azimuth, arc], -1)) + 2.2 * noise
-    hair = outer * smoothstep(growth, -2, 5) * (maps[..., ear] < .1)
+    noise = (1.5 * wave_noise(position, 13., 1) +
+             1.5 * wave_noise(position * [1.6, .5, 1.], 3.5, 3))
+    growth = hair_height(np.stack([azimuth, arc], -1)) + noise
+    hair = outer * smoothstep(growth, -4, 7) * (maps[..., ear] < .1)
     strands = wave_noise(position * [1, .45, .45], 3.2, 2)
     hair = hair * np.clip(.92 + .08 * strands, 0, 1)
     x, y, z = np.moveaxis(position, -1, 0)
@@ -151,7 +152,7 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
              .9 * _near(position, (0., -33., 36.), (12., 10., 10.)) +
              .8 * (maps[..., ear] > .5) +
              .35 * _near(position, (0., -98., 15.), 14.))
-    lid_line = smoothstep(maps[..., lash], .62, .95) + .4 * smoothstep(
+    lid_line = smoothstep(maps[..., lash], .45, .85) + .4 * smoothstep(
         maps[..., lash], .1, .5)
     socket = np.clip(
         _near(position, (31., 9., 2.), (15., 5.5, 12.)) +

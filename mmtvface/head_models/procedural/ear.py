@@ -17,9 +17,9 @@ _OUTLINE = np.array([
 ], dtype=np.float64)
 
 #: The pinna: centre, and axes backward, up and outward.
-_CENTRE = np.array([77.5, -19., -82.])
+_CENTRE = np.array([79.5, -19., -82.])
 _TILT = np.radians(14.)
-_FLARE = np.radians(27.)
+_FLARE = np.radians(21.)
 _UP = np.array([0., np.cos(_TILT), -np.sin(_TILT)])
 _BACK = np.array([
     np.sin(_FLARE), -np.cos(_FLARE) * np.sin(_TILT),
@@ -29,8 +29,8 @@ _HOLLOW = np.array([-5., -4.])
 
 #: Rings of the outer face: size relative to the outline, height above the
 #: plane of the ear where the rim is free.
-_FACE = ((1.0, 1.6), (.945, 2.9), (.89, 2.6), (.80, .6), (.71, .2),
-         (.62, 1.7), (.55, 1.5), (.46, -2.5), (.36, -6.), (.22, -7.5))
+_FACE = ((1.0, 1.2), (.955, 2.6), (.905, 2.3), (.82, .3), (.73, .1),
+         (.64, 1.5), (.56, 1.1), (.46, -.4), (.35, -2.2), (.21, -3.4))
 
 
 def _place(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
@@ -54,8 +54,8 @@ def ear_patch() -> Patch:
     lobe = smoothstep(outline[:, 1], -12, -24)
     # the root is narrower than the pinna
     root = outline.copy()
-    root[:, 0] += free * -.55 * (outline[:, 0] + 9)
-    root[:, 1] = (root[:, 1] + 2) * (1 - .22 * free) - 2
+    root[:, 0] += free * -.40 * (outline[:, 0] + 9)
+    root[:, 1] = (root[:, 1] + 2) * (1 - .12 * free) - 2
     outer_root = np.stack([1.06 * root[:, 0] - .6, 1.04 * root[:, 1]], -1)
     skin = _onto_skin(_place(outer_root, np.zeros(RING_SIZE)))
     base = _onto_skin(_place(root, np.zeros(RING_SIZE)))
@@ -78,7 +78,7 @@ def ear_patch() -> Patch:
         fused = (1 - free) * drop * smoothstep(size, .3, 1.)
         points.append(_place(plane, relief + 4.2 * tragus + fused))
     centre = _HOLLOW
-    cap = _place(centre[None], np.array([-8.5]))[0]
+    cap = _place(centre[None], np.array([-4.2]))[0]
     charts = surface.point_to_chart(skin)
     middle = charts.mean(0)
     shrink = np.linspace(1, .07, len(points))

@@ -111,14 +111,18 @@ def _lids(mesh: MeanMesh, blink: tuple[float, float], side: int,
     lift = np.zeros(eye.RING_SIZE)
     columns = np.arange(1, half)
     pairs = (eye.RING_SIZE - columns) % eye.RING_SIZE
+    bell = np.sin(np.pi * columns / half)
     if closes:
         # both margins meet on a line a little above the lower lid
         gap = margin[columns, 1] - margin[pairs, 1]
-        raised = blink[1] * np.sin(np.pi * columns / half)
+        raised = blink[1] * bell
         lift[columns] = -(gap - raised - .12)
         lift[pairs] = raised
-        return slide_lids(mesh, grid, lift, _CLOSED_LID_RADIUS)
-    bell = np.sin(np.pi * columns / half)
+        field = slide_lids(mesh, grid, lift, _CLOSED_LID_RADIUS)
+        # the fold above the lid smooths out
+        field[grid[1, columns], 2] -= .6 * bell
+        field[grid[2, columns], 2] += 1.1 * bell
+        return field
     lift[columns] = blink[0] * bell
     lift[pairs] = blink[1] * bell
     return slide_lids(mesh, grid, lift, eye.LID_RADIUS)
@@ -197,7 +201,7 @@ def expression_components(
             components.append(_settle(mesh, field))
             labels.append(name)
             continue
-        # midline entries of one-sided tables already hold half the movement
+        # at the midline each side has half, both together all of it
         field = _settle(mesh, field * left)
         if expression.blink:
             field = field + _lids(mesh, expression.blink, 0,

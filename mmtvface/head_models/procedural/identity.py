@@ -37,7 +37,7 @@ def component_rms() -> np.ndarray:
     """(300,) RMS displacement in mm of each component at one sigma."""
     start = len(anatomy.IDENTITY_RMS)
     places = [start, *(p for p, _ in anatomy.IDENTITY_RMS_TAIL), 300]
-    values = [.42, *(v for _, v in anatomy.IDENTITY_RMS_TAIL), .012]
+    values = [.40, *(v for _, v in anatomy.IDENTITY_RMS_TAIL), .012]
     tail = np.exp(np.interp(np.arange(start + 1, 301), places,
                             np.log(values)))
     head = np.sort(anatomy.IDENTITY_RMS)[::-1]

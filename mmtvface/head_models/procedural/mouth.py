@@ -26,7 +26,7 @@ def _upper(outer: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 np.array([-57.6, -57., -56.8, -58, -60.2, -63.6, -67.5]),
                 np.array([26.2, 26, 25, 23.1, 19.6, 15.3, 10.]))
     return (np.array([0, 5, 10, 16, 22.]),
-            np.array([-66.4, -65.8, -65.5, -66.2, -67.2]),
+            np.array([-66.4, -65.8, -65.5, -66.0, -67.05]),
             np.array([21, 20.6, 19, 15.1, 9.]))
 
 
@@ -36,7 +36,7 @@ def _lower(outer: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 np.array([-76.4, -76.3, -75.8, -72.8, -70.2, -67.5]),
                 np.array([24, 23.6, 22, 16.8, 13.2, 10.]))
     return (np.array([0, 5, 11, 16, 22.]),
-            np.array([-66.5, -65.9, -65.7, -66.3, -67.2]),
+            np.array([-66.45, -65.85, -65.65, -66.35, -67.05]),
             np.array([21, 20.5, 18.2, 14.8, 9.]))
 
 
@@ -83,7 +83,7 @@ def mouth_patch() -> Patch:
     # the inside of the lips, the vestibule, the row of teeth, the bag
     inside = contact.copy()
     inside[:, 0] *= .97
-    inside[:, 1] += 1.2 * side
+    inside[:, 1] -= .3 * side
     inside[:, 2] -= 2.5
     points.append(inside)
 
@@ -100,6 +100,10 @@ def mouth_patch() -> Patch:
         cavity(21, .25, 14.6, 1 / 26), cavity(19.5, .6, 11.5, 1 / 26),
         cavity(17, 8, -2, 1 / 40), cavity(14, 8, -26, 0)
     ]
-    skin = np.stack([surface.point_to_chart(ring) for ring in points])
-    return Patch(np.stack(points), skin, False,
+    charts = np.stack([surface.point_to_chart(ring) for ring in points])
+    # evenly over the red, whatever its bulge
+    for ring, mix in ((BORDER + 1, .34), (BORDER + 2, .7)):
+        charts[ring] = charts[BORDER] + mix * (charts[CONTACT] -
+                                               charts[BORDER])
+    return Patch(np.stack(points), charts, False,
                  cap=np.array([0., _SLIT_HEIGHT, -31.]))

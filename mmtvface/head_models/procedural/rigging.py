@@ -75,7 +75,7 @@ def _lip_weights() -> np.ndarray:
     for ring in range(rings):
         # away from the slit the change from upper to lower is gentler
         spread = np.interp(ring, [0, mouth.BORDER, mouth.CONTACT],
-                           [.85, .62, .42])
+                           [.92, .76, .62])
         weights[ring] = smoothstep(turn, -.25 * spread, spread)
     weights[-1] = .25 + .5 * weights[-1]
     return weights

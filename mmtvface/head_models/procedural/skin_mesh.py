@@ -14,8 +14,8 @@ from scipy.spatial import ConvexHull, cKDTree
 from . import surface
 
 _SEED = 68
-_CANDIDATES = 60000
-_ITERATIONS = 30
+_CANDIDATES = 36000
+_ITERATIONS = 24
 
 #: Wanted edge length (mm): centre, size there, rate of growth per mm.
 _FOCI = (

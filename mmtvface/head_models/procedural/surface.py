@@ -93,9 +93,12 @@ _FEATURES = np.array([
     (8, -85, 17.5), (16, -85, 15.5), (26, -84, 10.5), (8, -95, 18),
     (15, -96, 14.5), (24, -96, 7), (34, -92, -3), (8, -104, 14.5),
     # under the jaw
-    (0, -117, -9), (0, -120, -22), (0, -123, -32), (14, -112, 0),
-    (14, -118, -14), (28, -109, -14), (27, -116, -28), (40, -103, -30),
-    (40, -112, -44), (52, -92, -42), (52, -103, -57), (61, -77, -46),
+    (0, -117.5, -10), (0, -120.5, -22), (0, -124, -32),
+    (14, -112, 0), (14, -116, -11), (14, -119.5, -23), (14, -124, -33),
+    (28, -108.5, -10), (28, -113.5, -20), (28, -118.5, -30),
+    (28, -124, -38), (40, -104, -26), (40, -110.5, -36), (40, -117, -44),
+    (40, -124, -49), (14, -128, -37.5), (28, -128, -42), (40, -128, -52),
+    (52, -92, -42), (52, -103, -57), (61, -77, -46),
     (59, -89, -66), (66, -62, -58), (64, -74, -74),
     # temple and in front of the ear
     (68, 18, -32), (74, 18, -52), (75, -5, -58), (76, 15, -70),
@@ -105,15 +108,16 @@ _FEATURES = np.array([
 #: Head and neck outlines: height, half width, front z (None where the face
 #: is given in detail), back z, z of the greatest width.
 _RINGS = [
-    (103, 43.5, -35, -138, -86), (95, 55, -20, -150, -87),
+    (110, 30, -53, -122, -87), (103, 45, -34, -139, -87),
+    (95, 55, -20, -150, -87),
     (80, 66, -5, -162, -88), (65, 74, 4.5, -171, -89),
     (50, 78, 9.5, -176, -89), (35, 79.5, None, -179, -88),
     (20, 80, None, -179, -88), (5, 79.5, None, -177, -86),
     (-10, 79, None, -173, -85), (-25, 78, None, -168, -84),
-    (-40, 76, None, -161, -84), (-55, 71, None, -153, -85),
-    (-70, 65.5, None, -150, -88), (-85, 58, None, -149, -90),
-    (-100, 56.5, None, -149, -90), (-128, 55.5, -37, -149, -92),
-    (-142, 57, -38, -150, -93), (-158, 62, -34, -154, -92),
+    (-40, 77, None, -161, -84), (-55, 74.5, None, -153, -85),
+    (-70, 66, None, -150, -88), (-85, 58, None, -149, -90),
+    (-100, 56, None, -149, -90), (-128, 53.5, None, -149, -92),
+    (-142, 55, -38.5, -150, -93), (-158, 62, -34, -154, -92),
     (-172, 74, -26, -159, -90),
 ]
 
@@ -145,8 +149,7 @@ def control_points() -> tuple[np.ndarray, np.ndarray]:
         pass by it. The curves are rounded to millimetres, so following them
         exactly would give ripples.
     """
-    points = [np.array([(0., anatomy.CROWN_HEIGHT, -88.),
-                        (0., 110.5, -70.), (0., 110.5, -106.)])]
+    points = [np.array([(0., anatomy.CROWN_HEIGHT + .5, -88.)])]
     profile = anatomy.MIDLINE[(anatomy.MIDLINE[:, 0] > -57) |
                               (anatomy.MIDLINE[:, 0] < -75)]
     points.append(np.insert(profile, 0, 0., axis=1))
@@ -169,6 +172,8 @@ def control_points() -> tuple[np.ndarray, np.ndarray]:
               *[6] * len(_RINGS)]
     smoothing = np.repeat(np.take(_SMOOTHING, groups), sizes)
     points = np.concatenate(points)
+    # under the chin the surface is nearly radial and would ripple
+    smoothing[points[:, 1] < -107] = 400.
     chart = point_to_chart(points)
     # two tables may name nearly the same place; keep the first of them
     near = np.linalg.norm(
@@ -178,6 +183,43 @@ def control_points() -> tuple[np.ndarray, np.ndarray]:
     side = points[:, 0] > 1e-6
     return (np.concatenate([points, points[side] * [-1, 1, 1]]),
             np.concatenate([smoothing, smoothing[side]]))
+
+
+#: Fine relief of the left half of the face: x, y, extent in x and y, and how
+#: far the skin is raised, all in mm.
+_RELIEF = np.array([
+    (15.2, -38.5, 3.0, 4.2, 3.0),  # wing of the nose
+    (19.8, -36.5, 1.9, 5.0, -2.3),  # groove behind it
+    (13.5, -30.0, 3.5, 2.2, -1.6),  # and above it
+    (6.6, -43.2, 2.6, 1.5, -2.6),  # nostril
+    (0., -44.5, 1.8, 2.5, 1.0),  # septum
+    (3.8, -51.0, 1.4, 4.0, .55),  # ridge of the philtrum
+    (0., -51.5, 1.5, 4.0, -.9),  # groove of the philtrum
+    (0., -31.0, 5.5, 5.0, .5),  # tip of the nose
+    (28., -49., 3.0, 8.0, -.8),  # fold from nose to mouth
+    (22., -50., 3.5, 7.0, .5),
+    (28.5, -70., 2.5, 3.5, -.9),  # beside the corner of the mouth
+    (0., -85., 10., 3.0, -.6),  # above the chin
+    (9., -101., 9., 7.0, .8),  # chin
+    (0., -103., 1.6, 6.0, -.5),
+    (46., -24., 11., 6.0, 1.0),  # cheek bone
+    (22., 23., 9., 4.0, .8),  # brow ridge
+    (40., 25., 9., 4.0, .4),
+    (15., 8., 4.5, 4.5, -1.2),  # inner corner of the socket
+    (24., -8., 8., 2.0, -.5),  # below the lower lid
+])
+
+
+def _relief(points: np.ndarray) -> np.ndarray:
+    """Height (N,) of the fine relief at skin points (N, 3)."""
+    front = points[:, 2] > -30
+    height = np.zeros(len(points))
+    x, y = np.abs(points[front, 0]), points[front, 1]
+    for centre_x, centre_y, wide, tall, amount in _RELIEF:
+        bell = np.exp(-.5 * ((x - centre_x) / wide)**2 -
+                      .5 * ((y - centre_y) / tall)**2)
+        height[front] += amount * bell
+    return height
 
 
 @lru_cache(maxsize=1)
@@ -195,9 +237,11 @@ def evaluate(chart: np.ndarray) -> np.ndarray:
     radius = _spline()(capsule.reshape(-1, 3)).reshape(chart.shape[:-1])
     origin = np.zeros_like(capsule)
     origin[..., 1] = np.minimum(chart[..., 1], DOME_HEIGHT)
-    points = origin + radius[..., None] * (capsule - origin) / CAPSULE_RADIUS
-    points[..., 2] += AXIS_Z
-    return points
+    ray = (capsule - origin) / CAPSULE_RADIUS
+    origin[..., 2] += AXIS_Z
+    smooth = origin + radius[..., None] * ray
+    height = _relief(smooth.reshape(-1, 3)).reshape(radius.shape)
+    return smooth + height[..., None] * ray
 
 
 def evaluate_frontal(x: np.ndarray, y: np.ndarray) -> np.ndarray:

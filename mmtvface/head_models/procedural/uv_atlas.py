@@ -16,7 +16,7 @@ from .mean_mesh import MeanMesh
 
 EYE_ISLAND_RADIUS = .062
 _EYE_ISLAND = (.93, .93)
-_MOUTH_ISLAND, _MOUTH_ISLAND_RADIUS = (.055, .055), .048
+_MOUTH_ISLAND, _MOUTH_ISLAND_RADIUS = (.0553, .0547), .048
 #: Exponent below 1 gives the iris more texels than the rear of the ball.
 EYE_STRETCH = .55
 
@@ -42,7 +42,7 @@ def chart_to_uv(chart: np.ndarray) -> np.ndarray:
                         0, np.pi / 2)
     width = np.cos(elevation)**.75
     low = np.clip((-114. - arc) / (-114. - surface.NECK_BOTTOM), 0, 1)
-    width = width * (1 - .45 * low)
+    width = width * (1 - .45 * low**1.5)
     return np.stack([.5 + .488 * across * width, v], -1)
 
 
