@@ -7,10 +7,10 @@ import os
 import sys
 from pathlib import Path
 
+from train import load_config  # isort: skip  (sets up OpenMP)
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
-from train import load_config
 
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.utils.setup_env import register_all_modules
