@@ -57,10 +57,11 @@ def closest_points(points: np.ndarray, vertices: np.ndarray,
     place = np.einsum('nkoi,nkix->nkox', options, corners[near])
     distance = np.sum((place - point[:, :, None])**2, axis=-1)
     distance[:, :, 0][(plane < 0).any(-1)] = np.inf
-    best = np.argmin(distance.reshape(len(points), -1), axis=1)
+    # of equally near places always the same, whatever the last bits
+    best = np.argmin(np.round(distance, 9).reshape(len(points), -1), axis=1)
     face, option = np.divmod(best, 4)
     index = np.arange(len(points))
-    return near[index, face], options[index, face, option]
+    return near[index, face], np.round(options[index, face, option], 11)
 
 
 def _allowed_faces(mesh: MeanMesh) -> dict[str, np.ndarray]:

@@ -158,7 +158,7 @@ def _residuals(mesh: MeanMesh, jaw: np.ndarray, count: int) -> np.ndarray:
             part *= np.sign(points[:, :1])
             part *= smoothstep(np.abs(points[:, :1]), 0, 8)
         fields[:, axis, axis::3] = part
-    matrix = fields.reshape(3 * len(points), -1)
+    matrix = np.round(fields, 9).reshape(3 * len(points), -1)
     values, vectors = np.linalg.eigh(matrix.T @ matrix)
     order = np.argsort(values)[::-1][:count]
     modes = matrix @ vectors[:, order] / np.sqrt(values[order])
@@ -214,7 +214,8 @@ def expression_components(
     residual = np.stack([
         _settle(mesh, residual[..., i]) for i in range(rest)], -1)
     labels += [f'residual_{i + 1:02d}' for i in range(rest)]
-    return np.concatenate([named, residual], -1), tuple(labels)
+    components = np.concatenate([named, residual], -1)
+    return np.round(components, 6), tuple(labels)
 
 
 def _settle(mesh: MeanMesh, field: np.ndarray) -> np.ndarray:

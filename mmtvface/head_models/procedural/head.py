@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from mmtvface.head_models.flame_io import HeadModelData
 from mmtvface.head_models.head_topology import HeadTopology
@@ -73,7 +74,16 @@ class ProceduralHead:
 
 
 def generate_head() -> ProceduralHead:
-    """Generate the head: deterministic, a few seconds of one core."""
+    """Generate the head: deterministic, a few seconds of one core.
+
+    Linear algebra runs on one thread, because the order of its sums, and so
+    the last bits of its results, depend on the number of threads.
+    """
+    with threadpool_limits(limits=1):
+        return _generate()
+
+
+def _generate() -> ProceduralHead:
     mesh = build_mean_mesh()
     weights = skinning_weights(mesh)
     embedding = build_embedding(mesh)

@@ -25,10 +25,10 @@ _MODES_SHARE = .55
 
 #: Standard deviation (mm) where there are no landmarks.
 _FAR_SPREAD = (
-    ((0, 112, -85), 7.5), ((0, 20, -179), 7.5), ((79, 30, -85), 5.5),
-    ((-79, 30, -85), 5.5), ((0, -40, -161), 7.), ((0, 65, 3), 6.),
-    ((88, -20, -90), 6.), ((-88, -20, -90), 6.), ((0, -165, -35), 9.),
-    ((0, -165, -150), 9.), ((60, -165, -90), 8.), ((-60, -165, -90), 8.),
+    ((0, 112, -85), 9.), ((0, 20, -179), 9.5), ((79, 30, -85), 6.5),
+    ((-79, 30, -85), 6.5), ((0, -40, -161), 9.), ((0, 65, 3), 6.),
+    ((88, -20, -90), 7.), ((-88, -20, -90), 7.), ((0, -165, -35), 11.),
+    ((0, -165, -150), 12.), ((60, -165, -90), 11.), ((-60, -165, -90), 11.),
     ((0, 45, 11), 4.5), ((45, 55, -5), 5.), ((-45, 55, -5), 5.),
     ((45, -35, 2), 4.2), ((-45, -35, 2), 4.2))
 
@@ -86,10 +86,10 @@ def _named_modes(points: np.ndarray) -> list[np.ndarray]:
     return [
         field(x / 75, y / 75, z / 75) * 3.2,  # size
         field(dx=x / 75) * 2.6,  # width
-        field(dy=y / 90) * 2.6,  # length
+        field(dy=y / 90) * 2.0,  # length
         field(dz=z / 90) * 1.6,
         field(dx=x / 70 * below) * 1.5,  # heavy or narrow jaw
-        field(dy=-below * face) * 2.4,  # length of the lower face
+        field(dy=-below * face) * 1.9,  # length of the lower face
         field(dz=below * face) * 2.2,  # profile
         field(dx=side * jaw, dy=-.5 * jaw) * 1.2,
         field(dy=-chin, dz=.6 * chin) * 1.2,
@@ -147,7 +147,7 @@ def surface_spread(points: np.ndarray) -> np.ndarray:
     log_spread = RBFInterpolator(
         places, np.log(values), kernel='thin_plate_spline', smoothing=40.,
         degree=1)(points)
-    return np.clip(np.exp(log_spread), 2.2, 9.5)
+    return np.clip(np.exp(log_spread), 2.2, 12.)
 
 
 def keep_lids_on_eyes(mesh: MeanMesh, fields: np.ndarray) -> np.ndarray:
@@ -207,7 +207,8 @@ def identity_components(mesh: MeanMesh) -> np.ndarray:
             wanted / reached)**.8
         fields = fields * gain[:, None, None]
         fields = bind_inner_mouth(mesh, keep_lids_on_eyes(mesh, fields))
-        matrix = fields.reshape(3 * count, -1)
+        # equal input to the last bit gives equal components
+        matrix = np.round(fields, 7).reshape(3 * count, -1)
         values, vectors = np.linalg.eigh(matrix.T @ matrix)
         order = np.argsort(values)[::-1][:NUM_COMPONENTS]
         components = matrix @ vectors[:, order]

@@ -117,19 +117,20 @@ def build_mean_mesh() -> MeanMesh:
     faces.append(ball_faces + total)
     vertices.append(ball)
     charts.append(np.full((len(ball), 2), np.nan))
-    half = np.concatenate(vertices)
-    charts = np.concatenate(charts)
+    # below a nanometre lies only what the processor made of the last bits
+    half = np.round(np.concatenate(vertices), 6)
+    charts = np.round(np.concatenate(charts), 9)
     half_faces = np.concatenate(faces)
 
     middle = np.abs(half[:, 0]) < 1e-6
-    middle |= np.abs(np.abs(charts[:, 0]) - np.pi) < 1e-9
+    middle |= np.abs(np.abs(charts[:, 0]) - np.pi) < 1e-8
     half[middle, 0] = 0
     side = np.flatnonzero(~middle)
     mirror = np.arange(len(half) + len(side))
     mirror[side] = len(half) + np.arange(len(side))
     mirror[mirror[side]] = side
     reflected = mirror[half_faces][:, [0, 2, 1]]
-    seam = np.flatnonzero(np.abs(charts[:, 0] - np.pi) < 1e-9)
+    seam = np.flatnonzero(np.abs(charts[:, 0] - np.pi) < 1e-8)
     return MeanMesh(
         vertices=np.concatenate([half, half[side] * [-1, 1, 1]]),
         faces=np.concatenate([half_faces, reflected]),

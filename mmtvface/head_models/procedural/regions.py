@@ -90,4 +90,4 @@ def face_masks(mesh: MeanMesh, texels: TexelMap) -> tuple[np.ndarray,
                        3, -5))
     mask = mask * covered * (part < .5)
     with_eyes = np.where((part > 1.5) & covered, 1., mask)
-    return mask, with_eyes
+    return np.round(mask, 6), np.round(with_eyes, 6)

@@ -95,7 +95,10 @@ def skinning_weights(mesh: MeanMesh) -> np.ndarray:
                            strict=True):
         weights[part] = 0
         weights[part, joint] = 1
-    return weights / weights.sum(1, keepdims=True)
+    # the neck takes what rounding leaves
+    weights = np.round(weights, 9)
+    weights[:, NECK] += 1 - weights.sum(1)
+    return np.clip(weights, 0, 1)
 
 
 def joint_regressor(mesh: MeanMesh) -> np.ndarray:
@@ -171,7 +174,7 @@ def pose_correctives(mesh: MeanMesh, weights: np.ndarray) -> np.ndarray:
         correctives[:, :, column] = lid_motion(mesh, grid, -9., -3.)
     for part in mesh.eyeballs:
         correctives[part] = 0
-    return correctives
+    return np.round(correctives, 6)
 
 
 def lid_motion(mesh: MeanMesh, grid: np.ndarray, upper: float,

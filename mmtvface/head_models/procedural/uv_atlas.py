@@ -64,7 +64,7 @@ def build_atlas(mesh: MeanMesh) -> UVAtlas:
     total = _lay_out_mouth(mesh, coords, faces, total)
     for side, part in enumerate(mesh.eyeballs):
         total = _lay_out_eye(mesh, coords, faces, total, part, side)
-    return UVAtlas(np.concatenate(coords), faces)
+    return UVAtlas(np.round(np.concatenate(coords), 9), faces)
 
 
 def _lay_out_mouth(mesh: MeanMesh, coords: list[np.ndarray],
