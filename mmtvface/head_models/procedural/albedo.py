@@ -112,14 +112,14 @@ def _components(
     parts = [
         # pigment: melanin darkens blue most, blood darkens green most
         (bare, (.095, .084, .076)),
-        (bare, (.010, -.016, -.013)),
+        (bare, (.007, -.011, -.009)),
         (bare, (.008, .003, -.018)),
         (fields.hair + .8 * fields.brow, (.075, .055, .035)),
         (fields.beard, (-.105, -.085, -.070)),
         (fields.lips, (.025, -.022, -.015)),
         (fields.lips, (.034, .030, .028)),
         (fields.brow, (-.085, -.070, -.060)),
-        (fields.flush, (.008, -.030, -.026)),
+        (fields.flush, (.006, -.020, -.018)),
         (iris, (-.060, .010, .110)),
         (iris, (.055, .070, .030)),
         (fields.socket, (-.045, -.045, -.036)),
@@ -136,7 +136,8 @@ def _components(
         (front * np.clip(wave_noise(position, 10., 32) - 1.0, 0, None),
          (.012, -.014, -.011)),
     ]
-    colours = ((.011, .010, .009), (.005, -.005, -.004), (.003, .002, -.005))
+    colours = ((.008, .0075, .007), (.0025, -.0025, -.002),
+               (.0015, .001, -.0025))
     for index in range(40):
         wavelength = 95. * (18. / 95.)**(index / 39)
         strength = (.30)**(index / 39)
