@@ -21,7 +21,7 @@ from pathlib import Path
 from setup_steps.progress import run_logged, say
 
 ROOT = Path(__file__).resolve().parent.parent
-CONFIG = 'temporal_deca/temporal-deca_tiny_1xb4-quickstart_synthetic.py'
+CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 MINUTES = 5.0  # for the training and the start of its process together
 START = 0.4
 TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')

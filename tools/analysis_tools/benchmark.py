@@ -42,7 +42,7 @@ from mmtvface.geometry.camera import project
 from mmtvface.registry import DATASETS, MODELS
 from mmtvface.utils.setup_env import register_all_modules
 
-TINY = 'configs/temporal_deca/temporal-deca_tiny_1xb4-quickstart_synthetic.py'
+TINY = 'configs/temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 ROOT = Path(__file__).resolve().parents[2]
 
 

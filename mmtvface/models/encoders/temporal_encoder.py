@@ -87,6 +87,10 @@ class TemporalResNet(BaseModule):
         freeze_spynet: SPyNet gets no gradients.
         input_norm: None (published), ``'imagenet'`` or dict(mean=, std=);
             SPyNet always sees [0, 1].
+        pool_size: Side of the grid of averages that becomes the feature
+            vector; 1 (published) is the global average. A larger grid keeps
+            where things are in the image, which a narrow net learns to
+            encode in its channels only slowly.
         resnet_pretrained: torchvision-style ResNet weights whose ``layer1``
             to ``layer4`` are taken: a local path or URL, read by
             :meth:`init_weights` only.
@@ -119,6 +123,7 @@ class TemporalResNet(BaseModule):
                  spynet_pretrained: str | None = None,
                  freeze_spynet: bool = True,
                  input_norm: str | Mapping | None = None,
+                 pool_size: int = 1,
                  resnet_pretrained: str | None = None,
                  with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
@@ -130,6 +135,11 @@ class TemporalResNet(BaseModule):
             raise ValueError(
                 'deform_groups must divide 2 * mid_channels, but they are '
                 f'{deform_groups} and 2 * {mid_channels}.')
+        if with_alignment and deform_groups % 2:
+            raise ValueError(
+                'deform_groups must be even: one half of the groups follows '
+                'the flow to the last frame, the other that to the one '
+                f'before; but it is {deform_groups}.')
         with_flow = with_flow and with_alignment
         if spynet_pretrained is not None and not with_flow:
             raise ValueError('spynet_pretrained is given, but with_alignment '
@@ -167,8 +177,9 @@ class TemporalResNet(BaseModule):
         self.down2 = down(TRUNK_STRIDE // propagation_stride)
         self.bn1 = nn.BatchNorm2d(mid_channels)
         self.relu = nn.ReLU(inplace=True)
-        stages, self.out_channels = resnet_stages(depth, mid_channels,
-                                                  base_channels)
+        stages, channels = resnet_stages(depth, mid_channels, base_channels)
+        self.pool = nn.AdaptiveAvgPool2d(pool_size)
+        self.out_channels = channels * pool_size**2
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
     def train(self, mode: bool = True) -> 'TemporalResNet':
@@ -241,4 +252,4 @@ class TemporalResNet(BaseModule):
         x = self.rnn(x.unflatten(0, shape), flows).flatten(0, 1)
         x = self.relu(self.bn1(self.down2(x)))
         x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean((-2, -1)).unflatten(0, shape)
+        return self.pool(x).flatten(1).unflatten(0, shape)

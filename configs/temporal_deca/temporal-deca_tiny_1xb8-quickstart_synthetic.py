@@ -2,15 +2,15 @@
 _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/temporal_deca_tiny.py',
-    '../_base_/datasets/synthetic_clips_96.py',
+    '../_base_/datasets/synthetic_clips_64.py',
 ]
-max_iters = 450
+max_iters = 700
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3),
-    clip_grad=dict(max_norm=10.))
+    clip_grad=dict(max_norm=50.))
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.1, end=20, by_epoch=False),
-    dict(type='CosineAnnealingLR', begin=20, end=max_iters, eta_min=2e-5,
+    dict(type='LinearLR', start_factor=0.1, end=50, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=50, end=max_iters, eta_min=2e-5,
          by_epoch=False)]
 train_cfg = dict(
     type='IterBasedTrainLoop', max_iters=max_iters, val_interval=max_iters)

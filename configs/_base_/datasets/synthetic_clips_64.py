@@ -1,27 +1,24 @@
 """Endless rendered talking heads; nobody is in two of the three splits."""
-clip_length = 5
-image_size = 96
-dataset = dict(
-    type='SyntheticFaceClipDataset', clip_length=clip_length,
-    image_size=image_size)
+image_size = 64
+dataset = dict(type='SyntheticFaceClipDataset', image_size=image_size)
 loader = dict(
-    batch_size=4, num_workers=1, persistent_workers=True,
+    batch_size=8, num_workers=1, persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'))
 train_dataloader = dict(
     **loader,
     sampler=dict(type='InfiniteSampler', shuffle=False),
-    dataset=dict(**dataset, split='train', num_clips=100000,
-                 num_identities=100000))
+    dataset=dict(**dataset, split='train', clip_length=3,
+                 num_clips=100000, num_identities=100000))
 val_dataloader = dict(
     **loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**dataset, split='val', num_clips=16, num_identities=16,
-                 test_mode=True))
+    dataset=dict(**dataset, split='val', clip_length=5, num_clips=16,
+                 num_identities=16, test_mode=True))
 test_dataloader = dict(
     **loader,
     sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(**dataset, split='test', num_clips=32, num_identities=32,
-                 test_mode=True))
+    dataset=dict(**dataset, split='test', clip_length=5, num_clips=32,
+                 num_identities=32, test_mode=True))
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='VertexError'), dict(type='Jitter'),
     dict(type='ShapeConstancy')]
