@@ -15,6 +15,8 @@ from collections.abc import Sequence
 import cv2
 import numpy as np
 
+from .smoothing import steady
+
 _INTERPOLATIONS = {'nearest': cv2.INTER_NEAREST, 'linear': cv2.INTER_LINEAR,
                    'cubic': cv2.INTER_CUBIC, 'area': cv2.INTER_LINEAR}
 _BORDERS = {'constant': cv2.BORDER_CONSTANT, 'replicate': cv2.BORDER_REPLICATE,
@@ -122,7 +124,8 @@ def track_squares(boxes: np.ndarray, scale: float | np.ndarray = 1.,
 
     'frame' takes each frame's own box, as DECA does, and so carries the
     noise of the landmarks into the crops. 'smooth' filters centres and sides
-    along time by a Gaussian (renormalised at the ends). 'clip' holds one
+    along time (:func:`~mmtvface.preprocessing.smoothing.steady`), so that
+    an even motion stays as it is up to both ends. 'clip' holds one
     square still: the median side around the middle of all centres, enlarged
     where the face would leave it.
 
@@ -146,10 +149,8 @@ def track_squares(boxes: np.ndarray, scale: float | np.ndarray = 1.,
     if not (means > 0).all():
         raise ValueError(f'All boxes must have a positive size: {boxes}.')
     if mode == 'smooth':
-        frames = np.arange(len(boxes))
-        kernel = np.exp(-.5 * ((frames[:, None] - frames) / sigma)**2)
-        kernel /= kernel.sum(1, keepdims=True)
-        centres, means = kernel @ centres, kernel @ means
+        smooth = steady(np.column_stack([centres, means]), sigma)
+        centres, means = smooth[:, :2], smooth[:, 2]
     elif mode == 'clip':
         middle = (centres.min(0) + centres.max(0)) / 2
         reach = (np.abs(centres - middle) + extents / 2).max()

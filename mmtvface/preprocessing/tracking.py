@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.ndimage import gaussian_filter1d
 
-from .crop import box_to_square, landmark_box, square_matrix
+from .crop import landmark_box, square_matrix, track_squares
 
 Box = tuple[float, float, float, float]
 
@@ -75,11 +74,13 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
         of its track, -1 if none, counted in order of appearance. Both (T,).
     """
     tracks: list[_Track] = []
+    # A film has thousands of tracks, of which a few may still go on.
+    recent: list[_Track] = []
     for time, faces in enumerate(detections):
         boxes = [landmark_box(face) for face in faces]
         size = frame_sizes[time]
-        live = [t for t in tracks
-                if size == t.size and time - t.last <= max_gap + 1]
+        recent = [t for t in recent if time - t.last <= max_gap + 1]
+        live = [t for t in recent if t.size == size]
         pairs = sorted(((box_iou(t.box, box), i, number)
                         for i, t in enumerate(live)
                         for number, box in enumerate(boxes)), reverse=True)
@@ -95,6 +96,7 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
             if number not in owner:
                 owner[number] = _Track(size, time, box)
                 tracks.append(owner[number])
+                recent.append(owner[number])
             track = owner[number]
             track.last, track.box = time, box
             track.weight += prominence(box, size)
@@ -120,35 +122,12 @@ def _timeline(tracks: list[_Track], length: int
     return face, ids
 
 
-def steady(values: np.ndarray, sigma: float) -> np.ndarray:
-    """Smooth a series over time by a Gaussian, without lag.
-
-    At the ends the series is continued by its point reflection, so that a
-    constant velocity is kept exactly everywhere.
-
-    Args:
-        values: (T, C).
-        sigma: Standard deviation in frames, 0 for none.
-
-    Returns:
-        (T, C) float64.
-    """
-    values = np.asarray(values, np.float64)
-    reach = int(np.ceil(4 * sigma))
-    if len(values) < 2 or reach == 0:
-        return values.copy()
-    longer = np.pad(values, ((reach, reach), (0, 0)), 'reflect',
-                    reflect_type='odd')
-    return gaussian_filter1d(longer, sigma, axis=0,
-                             truncate=4.)[reach:-reach]
-
-
 def steady_crop_matrices(landmarks: np.ndarray, out_size: int, scale: float,
                          sigma: float = 2.) -> np.ndarray:
     """Crops of one face over time that do not tremble with its landmarks.
 
-    Centre and side of the face's square (:func:`box_to_square`) are
-    smoothed over time before the matrices are made; results are mapped back
+    Squares are smoothed over time (:func:`~mmtvface.preprocessing.crop.
+    track_squares`) before the matrices are made; results are mapped back
     through the very same matrices, so smoothing costs no accuracy.
 
     Args:
@@ -160,8 +139,7 @@ def steady_crop_matrices(landmarks: np.ndarray, out_size: int, scale: float,
     Returns:
         (T, 3, 3) float64, original pixel indices -> crop pixel indices.
     """
-    squares = [box_to_square(landmark_box(face), scale)
-               for face in landmarks]
-    series = steady([(*centre, side) for centre, side in squares], sigma)
-    return np.stack([square_matrix(row[:2], row[2], out_size)
-                     for row in series])
+    boxes = np.array([landmark_box(face) for face in landmarks])
+    squares = track_squares(boxes, scale, mode='smooth', sigma=sigma)
+    return np.stack([square_matrix(centre, side, out_size)
+                     for centre, side in zip(*squares, strict=True)])

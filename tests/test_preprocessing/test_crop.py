@@ -8,6 +8,7 @@ from mmtvface.preprocessing.crop import (
     crop_matrix,
     landmark_box,
     square_matrix,
+    track_squares,
     transform_points,
     warp,
 )
@@ -51,6 +52,21 @@ def test_transform_points_keeps_visibility_and_batches():
     out = transform_points(points, matrices)
     np.testing.assert_allclose(out, [[[2.5, 4.5, .5]], [[3.5, 4.5, 0.]]])
     assert points[0, 0, 0] == 1.
+
+
+def test_smooth_squares_follow_an_even_motion_to_the_ends():
+    # A face that moves 3 px and grows 1 px per frame: smoothing must not
+    # hold it back, least of all in the first and the last frame.
+    time = np.arange(41.)[:, None]
+    boxes = np.array([0., 0., 40., 60.]) + time * [3., 0., 4., 1.]
+    centres, sides = track_squares(boxes, 1.5, mode='smooth')
+    np.testing.assert_allclose(
+        centres, np.hstack([20 + 3.5 * time, 30 + .5 * time]))
+    np.testing.assert_allclose(sides, 1.5 * (50 + time[:, 0]))
+    # What trembles from frame to frame is gone, far from the ends.
+    boxes[1::2] += 2.
+    shaken, _ = track_squares(boxes, 1.5, mode='smooth')
+    np.testing.assert_allclose(shaken[15:26], centres[15:26] + 1., atol=1e-3)
 
 
 def test_identity_warp_is_exact():

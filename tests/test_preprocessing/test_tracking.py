@@ -3,11 +3,11 @@ import numpy as np
 import pytest
 
 from mmtvface.preprocessing.crop import transform_points
+from mmtvface.preprocessing.smoothing import steady
 from mmtvface.preprocessing.tracking import (
     box_iou,
     follow_face,
     prominence,
-    steady,
     steady_crop_matrices,
 )
 
