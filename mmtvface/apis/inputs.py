@@ -7,7 +7,6 @@ memory.
 """
 
 import os
-import re
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,8 +15,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from mmengine.logging import print_log
 
-from mmtvface.datasets.clip_index import IMAGE_SUFFIXES, list_frames
+from mmtvface.datasets.clip_index import (
+    IMAGE_SUFFIXES,
+    list_frames,
+    natural_key,
+)
 from mmtvface.datasets.frame_io import read_image, read_landmarks
 from mmtvface.utils.video_io import DEFAULT_FPS, probe_video, read_video
 
@@ -82,10 +86,7 @@ class ImageFrames(FrameSource):
         self.paths = list(paths)
         self.landmarks = list(landmarks or [None] * len(self.paths))
         self.name = name or str(self.paths[0])
-        stems = Counter(path.stem for path in self.paths)
-        self.names = [
-            path.stem if stems[path.stem] == 1 else path.name.replace(
-                '.', '_') for path in self.paths]
+        self.names = unique_names(self.paths)
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -103,6 +104,23 @@ class ImageFrames(FrameSource):
                 bad = path if image is None else points
                 problem = f'{bad} cannot be used: {error}'
             yield Frame(index, self.names[index], image, landmarks, problem)
+
+
+def unique_names(paths: Sequence[Path]) -> list[str]:
+    """Names for the results of images: as short as they can be told apart.
+
+    The stem, else the file name, else (the same name in several folders) the
+    position and the stem.
+    """
+    names = [path.stem for path in paths]
+    full = [path.name.replace('.', '_') for path in paths]
+    numbered = [f'{index:06d}_{path.stem}'
+                for index, path in enumerate(paths)]
+    for longer in (full, numbered):
+        counts = Counter(names)
+        names = [name if counts[name] == 1 else longer[index]
+                 for index, name in enumerate(names)]
+    return names
 
 
 class VideoFrames(FrameSource):
@@ -168,12 +186,6 @@ def check_frame(array: np.ndarray, index: int = 0) -> np.ndarray:
     if array.ndim == 2 or array.shape[2] == 1:
         return cv2.cvtColor(array, cv2.COLOR_GRAY2RGB)
     return array[..., :3]
-
-
-def natural_key(name: str) -> list[tuple[int, int | str]]:
-    """Sort key by which 'frame10' follows 'frame9'."""
-    return [(0, int(part)) if part.isdecimal() else (1, part.lower())
-            for part in re.split(r'(\d+)', name) if part]
 
 
 def open_frames(source: str | os.PathLike | np.ndarray
@@ -252,9 +264,8 @@ def _open_clip(folder: Path) -> FrameSource | None:
     kept = [i for i, name in enumerate(listing.images) if name]
     if not kept:
         return None
-    # With a frame order the listing keeps it; without one, numbers decide.
-    if not (folder / 'serial.npy').is_file():
-        kept.sort(key=lambda i: natural_key(listing.images[i]))
+    for remark in listing.remarks:
+        print_log(remark, logger='current', level=30)
     images = [folder / 'jpg' / listing.images[i] for i in kept]
     points = [folder / 'kpt' / listing.landmarks[i]
               if listing.landmarks[i] else None for i in kept]

@@ -6,6 +6,7 @@ the small file with the frame order), so that thousands of clips are indexed
 in seconds.
 """
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,12 +35,18 @@ class ClipFrames:
     remarks: list[str] = field(default_factory=list)
 
 
+def natural_key(name: str) -> list[tuple[int, int | str]]:
+    """Sort key by which 'frame10' follows 'frame9'."""
+    return [(0, int(part)) if part.isdecimal() else (1, part.lower())
+            for part in re.split(r'(\d+)', name) if part]
+
+
 def _names(folder: Path) -> list[str]:
-    """Sorted names of the entries of a folder, none if it is not there."""
+    """Names in a folder in natural order, none if it is not there."""
     if not folder.is_dir():
         return []
-    return sorted(entry.name for entry in folder.iterdir()
-                  if not entry.name.startswith('.'))
+    return sorted((entry.name for entry in folder.iterdir()
+                   if not entry.name.startswith('.')), key=natural_key)
 
 
 def read_order(path: Path) -> list[str]:
@@ -68,7 +75,7 @@ def list_frames(clip: Path, image_dir: str = 'jpg',
     """List a clip folder.
 
     The order is that of ``serial.npy`` (names with or without suffix) if
-    it can be read, else that of the sorted image names.
+    it can be read, else that of the image names, in which 10 follows 9.
 
     Args:
         clip: Folder of the clip.

@@ -32,7 +32,8 @@ class FaceClipDataset(BaseDataset):
     jump over it. Contents are only checked when they are read: an unreadable
     frame is reported once, and then in training another window is fetched,
     while in test mode the nearest readable frame takes its place with the
-    visibility 0.
+    visibility 0. In test mode a frame that was in a window before has the
+    visibility 0 too, so that metrics count every frame once.
 
     An item is ``dict(inputs=(t, 3, S, S) uint8 RGB tensor,
     data_samples=FaceClipSample)`` with ``gt_landmarks`` and, if the data has
@@ -210,9 +211,13 @@ class FaceClipDataset(BaseDataset):
                     remarks.append(
                         f'{name}: a run of {run[1] - run[0]} frames is '
                         f'shorter than {self.clip_length} and is skipped')
-                windows += [
-                    self._data_info(name, folder, frames, window, use_masks)
-                    for window in found]
+                # Windows of a test overlap at the end of a run.
+                seen: set[int] = set()
+                for window in found:
+                    if not self.test_mode:
+                        seen = set()
+                    windows.append(self._data_info(
+                        name, folder, frames, window, use_masks, seen))
         for remark in remarks[:20]:
             logger.warning(remark)
         if len(remarks) > 20:
@@ -247,9 +252,12 @@ class FaceClipDataset(BaseDataset):
         return usable
 
     def _data_info(self, name: str, folder: Path, frames: ClipFrames,
-                   window: list[int], use_masks: bool) -> dict:
-        """What the pipeline needs to know of one window."""
-        seen: set[int] = set()
+                   window: list[int], use_masks: bool,
+                   seen: set[int]) -> dict:
+        """What the pipeline needs to know of one window.
+
+        ``seen`` are the frames that came before; it is extended.
+        """
         repeated = []
         for index in window:
             repeated.append(index in seen)

@@ -32,10 +32,24 @@ def read_image(path: Path) -> np.ndarray:
         raise ValueError('the image file is truncated')
     image = None
     if data:
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
+        try:
+            image = cv2.imdecode(np.frombuffer(data, np.uint8),
+                                 cv2.IMREAD_COLOR)
+        except cv2.error as error:  # for example more than 2^30 pixels
+            raise ValueError(
+                f'the image cannot be decoded ({error.err})') from error
     if image is None:
         raise ValueError('the image cannot be decoded')
     return image
+
+
+def _load_array(path: Path) -> np.ndarray:
+    """Read a ``.npy`` file; NumPy opens archives under any name."""
+    array = np.load(path, allow_pickle=False)
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError('the file is an archive (.npz) and no single array')
+    return array
 
 
 def read_landmarks(path: Path) -> np.ndarray:
@@ -49,7 +63,7 @@ def read_landmarks(path: Path) -> np.ndarray:
             no area.
         OSError: If it cannot be read.
     """
-    points = np.load(path, allow_pickle=False)
+    points = _load_array(path)
     if points.shape not in ((NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)):
         raise ValueError(
             f'landmarks must be (68, 2) or (68, 3), not {points.shape}')
@@ -77,7 +91,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         OSError: If it cannot be read.
     """
     if path.suffix == '.npy':
-        mask = np.load(path, allow_pickle=False)
+        mask = _load_array(path)
     else:
         mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if mask is None:

@@ -3,7 +3,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.apis.inputs import natural_key, open_frames
+from mmtvface.apis.inputs import open_frames
+from mmtvface.datasets.clip_index import natural_key
 from mmtvface.utils.video_io import write_video
 
 
@@ -32,6 +33,16 @@ def test_same_stem_gets_distinct_names(tmp_path):
     for suffix in ('png', 'jpg'):
         cv2.imwrite(str(tmp_path / f'a.{suffix}'), image())
     assert [f.name for f in open_frames(tmp_path)] == ['a_jpg', 'a_png']
+
+
+def test_same_file_name_in_two_folders_gets_distinct_names(tmp_path):
+    paths = [tmp_path / part / name for part, name in (
+        ('a', '1.png'), ('b', '1.png'), ('b', '2.png'))]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(path), image())
+    assert [f.name for f in open_frames(paths)] == [
+        '000000_1', '000001_1', '2']
 
 
 @pytest.mark.parametrize('content', [

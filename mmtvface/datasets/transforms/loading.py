@@ -3,36 +3,13 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 from mmengine.logging import MMLogger
 
+from mmtvface.preprocessing.face_mask import landmark_mask
 from mmtvface.registry import TRANSFORMS
 
 from ..frame_io import read_image, read_landmarks, read_mask
-
-
-def face_hull(landmarks: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-    """Mask of the face from its landmarks.
-
-    The hull of the 68 points ends at the brows; the forehead is added by
-    raising the brow points by half the distance from the brows to the chin.
-
-    Args:
-        landmarks: (68, 2 or more) pixel indices.
-        shape: (H, W).
-
-    Returns:
-        (H, W) float32, 0 or 1.
-    """
-    points = landmarks[:, :2].astype(np.float64)
-    brows = points[17:27]
-    up = .5 * (brows.mean(0) - points[8])
-    hull = cv2.convexHull(
-        np.concatenate([points, brows + up]).astype(np.float32))
-    mask = np.zeros(shape, np.uint8)
-    cv2.fillConvexPoly(mask, np.rint(hull * 16).astype(np.int32), 1, shift=4)
-    return mask.astype(np.float32)
 
 
 @TRANSFORMS.register_module()
@@ -48,12 +25,14 @@ class LoadFaceClip:
         masks: list of (H, W) float32 0..1, or None.
 
     Args:
-        missing_mask: 'ignore' (all ones), 'hull', 'skip' or 'error'; holds
+        missing_mask: 'ignore' (all ones), 'hull' (of the landmarks, with
+            the lower forehead), 'skip' or 'error'; holds
             for missing and for unreadable masks.
         strict: In test mode every window must come: unreadable frames are
             replaced by the nearest readable one with the visibility 0, and
-            so are the repeated frames of padded windows (the images are
-            kept, the visibility is 0, so that no frame is counted twice).
+            so are frames that were seen before, in padded and in overlapping
+            windows (the images are kept, the visibility is 0, so that no
+            frame is counted twice).
     """
 
     def __init__(self, missing_mask: str = 'ignore', strict: bool = False):
@@ -120,7 +99,8 @@ class LoadFaceClip:
         if self.missing_mask == 'skip':
             return None
         if self.missing_mask == 'hull':
-            return image, landmarks, face_hull(landmarks, shape)
+            hull = landmark_mask(landmarks, shape)
+            return image, landmarks, hull.astype(np.float32)
         return image, landmarks, np.ones(shape, np.float32)
 
     def _report(self, path: Path, error: Exception) -> None:
