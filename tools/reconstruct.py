@@ -63,10 +63,10 @@ def reconstruct(args: argparse.Namespace) -> dict:
     from mmtvface.apis import FaceReconstructor, open_frames, save_results
     from mmtvface.utils.atomic import writable_dir
 
-    # Nothing is computed for a folder that cannot be written to, and no
-    # model is built for an input that is not there.
-    writable_dir(args.out)
+    # No folder is made for an input that is not there, and no model is built
+    # for a folder that cannot be written to.
     source = open_frames(args.input)
+    writable_dir(args.out)
     if args.fps:
         source.fps = args.fps
     reconstructor = FaceReconstructor(
@@ -118,7 +118,8 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f'Interrupted; finished meshes are in {args.out}.\n')
+        sys.stderr.write('Interrupted; what was reconstructed before is in '
+                         f'{args.out}.\n')
         return 130
     finally:
         logging.shutdown()

@@ -2,6 +2,7 @@
 """Write results as files, while they are being made."""
 
 import contextlib
+import itertools
 import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -58,6 +59,10 @@ def save_results(results: Iterable[FrameResult],
     beside them for the pictures. Every file appears only when it is
     complete. What is kept in memory is some kilobytes per frame.
 
+    When the results end with an error or Ctrl-C, the files are finished with
+    what came before, ``metrics.json`` says under ``stopped`` what happened,
+    and the error goes on.
+
     Files, by the names in ``save``:
 
     * 'obj': ``meshes/<frame>.obj``, metres, with the renderer's atlas;
@@ -83,44 +88,47 @@ def save_results(results: Iterable[FrameResult],
     Raises:
         ValueError: If the folder cannot be written to, before any result is
             taken.
+        OSError: If the disk is full, ...; and whatever the results raise.
     """
     save = check_kinds(save)
     out_dir = writable_dir(out_dir)
     source = open_frames(frames)
+    results = iter(results)
+    # An input without a face ends here, with an earlier run's files as is.
+    first = list(itertools.islice(results, 1))
     summary, stack = Summary(), []
-    files: dict[str, str] = {}
     rows = GridRows(renderer, max_grid_rows)
     pictures = bool({'overlay', 'video'} & set(save))
     meshes = _result_dir(
         out_dir / 'meshes', '.obj') if 'obj' in save else None
     points = _result_dir(
         out_dir / 'landmarks', '.npy') if 'landmarks' in save else None
+    files = {kind: str(folder) for kind, folder in (
+        ('obj', meshes), ('landmarks', points)) if folder}
     images = iter(source) if pictures else None
+    stopped: BaseException | None = None
     with contextlib.ExitStack() as exits:
         video = exits.enter_context(VideoWriter(
             out_dir / 'overlay.mp4', source.fps)) if 'video' in save else None
-        for result in results:
-            summary.add(result)
-            if 'codes' in save:
-                stack.append(_without_mesh(result))
-            if meshes and result.valid:
-                _save_mesh(meshes / f'{result.name}.obj', result, renderer)
-            if points and result.valid:
-                with atomic_path(points / f'{result.name}.npy') as path:
-                    np.save(path, result.landmarks2d)
-            frame = _frame_of(result, images) if pictures else None
-            if frame is None or frame.image is None:
-                continue
-            drawn = draw_overlay(renderer, frame.image, result)
-            if video:
-                video.write(drawn)
-            if 'overlay' in save:
-                rows.offer(frame, result, drawn)
-    for kind, name, made in (('obj', 'meshes', meshes),
-                             ('landmarks', 'landmarks', points),
-                             ('video', 'overlay.mp4', 'video' in save)):
-        if made and (out_dir / name).exists():
-            files[kind] = str(out_dir / name)
+        try:
+            for result in itertools.chain(first, results):
+                summary.add(result)
+                if 'codes' in save:
+                    stack.append(_without_mesh(result))
+                if result.valid:
+                    _save_frame(result, renderer, meshes, points)
+                frame = _frame_of(result, images) if pictures else None
+                if frame is None or frame.image is None:
+                    continue
+                drawn = draw_overlay(renderer, frame.image, result)
+                if video:
+                    video.write(drawn)
+                    files['video'] = str(video.path)
+                if 'overlay' in save:
+                    rows.offer(frame, result, drawn)
+        # Ctrl-C as well: the files of what is done are finished first.
+        except BaseException as error:  # noqa: B036
+            stopped = error
     if stack:
         files['codes'] = str(out_dir / 'codes.npz')
         with atomic_path(out_dir / 'codes.npz') as path:
@@ -130,10 +138,14 @@ def save_results(results: Iterable[FrameResult],
         _save_png(out_dir / 'overlay_grid.png',
                   image_grid(rows.pictures, (_CELL, _CELL)))
     metrics = summary.metrics()
+    if stopped is not None:
+        metrics['stopped'] = f'{type(stopped).__name__}: {stopped}'
     with atomic_path(out_dir / 'metrics.json') as path:
         path.write_text(json.dumps(metrics, indent=2) + '\n',
                         encoding='utf-8')
     files['metrics'] = str(out_dir / 'metrics.json')
+    if stopped is not None:
+        raise stopped
     return dict(metrics, files=files)
 
 
@@ -156,15 +168,20 @@ def _result_dir(folder: Path, suffix: str) -> Path:
     return folder
 
 
-def _save_mesh(path: Path, result: FrameResult,
-               renderer: MeshRenderer) -> None:
-    uv_coords = uv_faces = None
-    if len(renderer.uv_coords) > 1:
-        uv_coords = renderer.uv_coords.cpu().numpy()
-        uv_faces = renderer.uv_faces.cpu().numpy()
-    with atomic_path(path) as part:
-        write_obj(part, result.vertices, renderer.faces.cpu().numpy(),
-                  uv_coords, uv_faces)
+def _save_frame(result: FrameResult, renderer: MeshRenderer,
+                meshes: Path | None, points: Path | None) -> None:
+    """Write the files of one frame into the folders that are given."""
+    if meshes:
+        uv_coords = uv_faces = None
+        if len(renderer.uv_coords) > 1:
+            uv_coords = renderer.uv_coords.cpu().numpy()
+            uv_faces = renderer.uv_faces.cpu().numpy()
+        with atomic_path(meshes / f'{result.name}.obj') as path:
+            write_obj(path, result.vertices, renderer.faces.cpu().numpy(),
+                      uv_coords, uv_faces)
+    if points:
+        with atomic_path(points / f'{result.name}.npy') as path:
+            np.save(path, result.landmarks2d)
 
 
 def _save_png(path: Path, image: np.ndarray) -> None:

@@ -137,20 +137,41 @@ def test_unwritable_output_is_refused_before_the_work(reconstructor,
                      reconstructor.build_renderer())
 
 
-def test_meshes_survive_a_failure_in_the_middle(reconstructor, tmp_path):
+@pytest.mark.parametrize('kind', [RuntimeError, KeyboardInterrupt])
+def test_what_is_done_survives_a_stop_in_the_middle(reconstructor, tmp_path,
+                                                    kind):
     frames = [picture(x=30 + i) for i in range(5)]
 
     def failing():
         for result in reconstructor(frames):
             if result.index == 3:
-                raise RuntimeError('power cut')
+                raise kind('power cut')
             yield result
 
-    with pytest.raises(RuntimeError, match='power cut'):
-        save_results(failing(), frames, tmp_path / 'out',
-                     reconstructor.build_renderer())
-    assert sorted(p.name for p in (tmp_path / 'out').rglob('*.*')) == [
-        '000000.obj', '000001.obj', '000002.obj']
+    out = tmp_path / 'out'
+    with pytest.raises(kind, match='power cut'):
+        save_results(failing(), frames, out, reconstructor.build_renderer())
+    assert sorted(p.name for p in out.rglob('*.*')) == [
+        '000000.obj', '000001.obj', '000002.obj', 'codes.npz',
+        'metrics.json', 'overlay.mp4', 'overlay_grid.png']
+    assert len(list(read_video(out / 'overlay.mp4'))) == 3
+    with np.load(out / 'codes.npz') as codes:
+        assert codes['frame_index'].tolist() == [0, 1, 2]
+    metrics = json.loads((out / 'metrics.json').read_text())
+    assert metrics['frames'] == 3
+    assert metrics['stopped'] == f'{kind.__name__}: power cut'
+
+
+def test_an_input_without_a_face_leaves_earlier_results(reconstructor,
+                                                        tmp_path):
+    renderer = reconstructor.build_renderer()
+    save_results(reconstructor(picture()), picture(), tmp_path / 'out',
+                 renderer)
+    before = sorted((tmp_path / 'out').rglob('*'))
+    empty = picture(side=0)
+    with pytest.raises(ValueError, match='No face'):
+        save_results(reconstructor(empty), empty, tmp_path / 'out', renderer)
+    assert sorted((tmp_path / 'out').rglob('*')) == before
 
 
 def test_grid_rows_are_spread_over_any_length(reconstructor):

@@ -89,3 +89,21 @@ def test_errors_are_one_sentence_and_code_2(tool, files, tmp_path, capsys,
     text = capsys.readouterr().err
     assert text.startswith('error: ') and expected in text
     assert text.count('\n') == 1
+    assert not list(tmp_path.glob('out/*'))
+
+
+def test_ctrl_c_keeps_what_is_done(tool, files, tmp_path, monkeypatch,
+                                   capsys):
+    from mmtvface.apis import FaceReconstructor
+    whole = FaceReconstructor.__call__
+
+    def stopped(self, *args, **kwargs):
+        yield next(whole(self, *args, **kwargs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(FaceReconstructor, '__call__', stopped)
+    out = tmp_path / 'out'
+    assert tool.main([*files, '--out', str(out), '--device', 'cpu']) == 130
+    assert str(out) in capsys.readouterr().err
+    assert json.loads((out / 'metrics.json').read_text())['frames'] == 1
+    assert (out / 'overlay.mp4').is_file() and (out / 'codes.npz').is_file()
