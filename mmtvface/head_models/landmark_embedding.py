@@ -124,9 +124,12 @@ def contour_index(rotation: torch.Tensor) -> torch.Tensor:
             R_global R_neck along the neck's kinematic chain.
 
     Returns:
-        (B,) int64 in 0..78, without gradient.
+        (B,) int64 in 0..78, without gradient; 0 where the rotation is not
+        finite.
     """
-    degrees = torch.rad2deg(rotation_yaw(rotation.detach()))
+    # A rotation that is not finite has no yaw, but the index must stay in the
+    # table: on a GPU one beyond it ends the process without a clear word.
+    degrees = torch.rad2deg(rotation_yaw(rotation.detach())).nan_to_num(0)
     rounded = degrees.clamp(-MAX_YAW, MAX_YAW).round().long()
     return torch.where(rounded < 0, MAX_YAW - rounded, rounded)
 

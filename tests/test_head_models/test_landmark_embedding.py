@@ -68,6 +68,13 @@ def test_contour_row_by_hand(degrees, row):
     assert contour_index(axis_angle_to_matrix(vector)).tolist() == [row]
 
 
+@pytest.mark.parametrize('value', [np.nan, np.inf])
+def test_contour_row_of_a_broken_pose_stays_in_the_table(value):
+    vectors = torch.tensor([[0, .2, 0], [0, value, 0]])
+    rows = contour_index(axis_angle_to_matrix(vectors))
+    assert rows.tolist() == [11, 0]
+
+
 def test_contour_ignores_roll_and_pitch_after_the_yaw():
     # R = Rz Ry: the roll in the image plane does not change the outline.
     yaw = axis_angle_to_matrix(torch.tensor([0., .35, 0.]))

@@ -187,6 +187,28 @@ def test_a_bad_clip_is_named():
         run(model, toy_batch(4), 'loss')
 
 
+def test_broken_codes_are_named_behind_real_parts(tmp_path):
+    # The head model chooses its contour by the (broken) pose, and a broken
+    # face is not drawn, so that losses on the render alone are finite.
+    paths = save_toy_head(tmp_path, toy_head())
+    flame = {key: str(paths.pop(key)) for key in
+             ('model_path', 'landmark_embedding_path')}
+    model = build(
+        head=toy_config()['head'] | dict(
+            layout=dict(shape=10, tex=3, exp=5), init_cam=(8., 0., 0.)),
+        flame=dict(type='FLAME', num_shape=10, num_expression=5, **flame),
+        texture=dict(type='ToyTexture'),
+        renderer=dict(
+            type='MeshRenderer', image_size=32,
+            topology={key: str(path) for key, path in paths.items()}),
+        losses=dict(photometric=COARSE['photometric']))
+    with torch.no_grad():
+        model.head.layers[2].bias[10 + 3 + 5] = float('nan')
+    with pytest.raises(FloatingPointError,
+                       match=r"\['codes'\] are not.*codes of \['toy4'"):
+        run(model, toy_batch(4), 'loss')
+
+
 def test_skipping_a_bad_batch_leaves_the_weights():
     model = build(skip_nonfinite=True)
     wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), 0.1))

@@ -56,8 +56,9 @@ class TemporalDECA(BaseModel):
         stage: ``'coarse'``.
         shape_consistency: Append every clip once more with the shape codes
             of its frames permuted (clips of one frame are not doubled).
-        skip_nonfinite: A batch whose losses are not finite is left out with
-            a warning that names the clips, instead of stopping the training.
+        skip_nonfinite: A batch whose losses are not finite gives zero
+            gradients and a warning that names the clips, instead of stopping
+            the training (momentum still moves the weights).
             Codes that are not finite always stop it: they have already
             spoilt the running statistics of the encoder.
         image_size: Side of the square crops that the model is trained on,
@@ -144,7 +145,7 @@ class TemporalDECA(BaseModel):
 
         Raises:
             ValueError: If the mode is unknown.
-            FloatingPointError: If a loss is not finite.
+            FloatingPointError: If a code or a loss is not finite.
         """
         if mode == 'tensor':
             return self.encode(inputs)
@@ -269,7 +270,7 @@ class TemporalDECA(BaseModel):
 
         Raises:
             ValueError: If there are no losses or targets are missing.
-            FloatingPointError: If a loss is not finite.
+            FloatingPointError: If a code or a loss is not finite.
         """
         if not self.losses or data_samples is None:
             raise ValueError('TemporalDECA: training needs losses=dict(...) '
@@ -327,10 +328,13 @@ class TemporalDECA(BaseModel):
                data_samples: Sequence[FaceClipSample]
                ) -> dict[str, torch.Tensor]:
         """Keep losses that are not finite away from the weights."""
-        names = list(losses)
-        # One synchronisation with the device for all terms.
-        values = torch.stack(list(losses.values())).detach()
-        finite = values.isfinite().tolist()
+        names = ['codes', *losses]
+        # One synchronisation with the device for all terms. Losses on renders
+        # alone stay finite without codes: such faces are not drawn.
+        finite = torch.stack([
+            flat.detach().isfinite().all(),
+            *(value.detach().isfinite() for value in losses.values())
+        ]).tolist()
         if all(finite):
             return losses
         bad = [name for name, ok in zip(names, finite, strict=True) if not ok]
@@ -354,7 +358,7 @@ class TemporalDECA(BaseModel):
         # in step.
         zero = sum(0. * parameter.sum() for parameter in self.parameters()
                    if parameter.requires_grad)
-        return {name: zero for name in names}
+        return {name: zero for name in losses}
 
 
 def overlay_images(outputs: Mapping[str, torch.Tensor],
