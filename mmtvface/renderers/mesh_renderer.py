@@ -144,13 +144,14 @@ class MeshRenderer(nn.Module):
         if mask.shape[-1] != uv_size:
             mask = F.interpolate(mask, size=(uv_size, uv_size),
                                  mode='bilinear', antialias=True)
-        # Not persistent: they are files' contents, no learned state.
+        # Not persistent: they are files' contents, no learned state. Copies,
+        # as the arrays of the built-in head are shared by all of its users.
         for name, value in (
                 ('faces', torch.as_tensor(topology.faces).long()),
                 ('uv_faces', torch.as_tensor(topology.uv_faces).long()),
                 ('uv_coords', torch.as_tensor(topology.uv_coords).float()),
                 ('uv_face_eye_mask', mask)):
-            self.register_buffer(name, value, persistent=False)
+            self.register_buffer(name, value.clone(), persistent=False)
 
     def _size(self, image_size: int | tuple[int, int] | None,
               background: torch.Tensor | None) -> tuple[int, int]:

@@ -67,7 +67,7 @@ class UVMapper(nn.Module):
         topology = resolve_topology(topology)
         self.size = size
         self.rasterizer = build_rasterizer(rasterizer)
-        faces = torch.as_tensor(topology.faces).long()
+        faces = torch.as_tensor(topology.faces).long().clone()
         grid = uv_to_grid(torch.as_tensor(topology.uv_coords).double())
         fragments = TorchRasterizer()(
             F.pad(grid, (0, 1))[None],

@@ -12,7 +12,7 @@ from mmtvface.geometry.lighting import (
     PointLights,
 )
 from mmtvface.registry import MODELS
-from mmtvface.renderers import MeshRenderer
+from mmtvface.renderers import MeshRenderer, UVMapper
 from mmtvface.testing.toy_meshes import toy_ellipsoid
 
 TEMPLATE, TOPOLOGY = toy_ellipsoid()
@@ -245,6 +245,17 @@ def test_module_is_registered_light_and_copyable(renderer):
     assert torch.equal(renderer.render(*inputs).image,
                        twin.render(*inputs).image)
     assert all(map(torch.equal, inputs, copies))
+
+
+def test_buffers_do_not_share_memory_with_the_topology():
+    own = {name: getattr(TOPOLOGY, name).copy() for name in (
+        'faces', 'uv_faces', 'uv_coords', 'uv_face_eye_mask')}
+    for module in (MeshRenderer(TOPOLOGY, rasterizer='torch'),
+                   UVMapper(TOPOLOGY, 8)):
+        for buffer in module.buffers():
+            buffer.zero_()
+    for name, value in own.items():
+        np.testing.assert_array_equal(getattr(TOPOLOGY, name), value)
 
 
 def test_mask_is_resampled_to_the_uv_size():
