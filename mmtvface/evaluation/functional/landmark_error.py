@@ -3,9 +3,8 @@
 
 import torch
 
+from mmtvface.geometry.landmarks import OUTER_EYE_CORNERS
 from mmtvface.utils.checks import check_shape
-
-OUTER_EYE_CORNERS = (36, 45)
 
 
 def box_size(points: torch.Tensor,

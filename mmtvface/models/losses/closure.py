@@ -11,12 +11,10 @@ from typing import Any, ClassVar
 
 import torch
 
+from mmtvface.geometry.landmarks import EYELID_PAIRS, LIP_PAIRS
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
-
-EYE_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
-LIP_PAIRS = ((61, 67), (62, 66), (63, 65))
 
 
 def safe_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
@@ -83,7 +81,7 @@ class EyeClosureLoss(_ClosureLoss):
         loss_weight: Factor of the loss, 1.0 in the published training.
     """
 
-    pairs = EYE_PAIRS
+    pairs = EYELID_PAIRS
 
 
 @MODELS.register_module()
