@@ -10,12 +10,14 @@ default_hooks = dict(
         type='CheckpointHook', interval=5000, by_epoch=False,
         max_keep_ckpts=3, save_best='landmark/nme', rule='less'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-# Both make a resumed run equal to an uninterrupted one: the first keeps the
-# checkpoint loadable without executing pickled code, the second stores the
-# random states.
+# The first two make a resumed run equal to an uninterrupted one: one keeps
+# the checkpoint loadable without executing pickled code, the other stores the
+# random states. The third draws up to four clips of every validation or test,
+# one batch in fifty, into work_dir/visualization.
 custom_hooks = [
     dict(type='SafeCheckpointHook'),
     dict(type='RNGStateHook'),
+    dict(type='FaceVisualizationHook', interval=50, max_clips=4),
 ]
 
 env_cfg = dict(

@@ -2,6 +2,7 @@
 import os
 import pickle
 import random
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -16,6 +17,7 @@ import mmtvface.evaluation  # noqa: F401  registers the metrics
 from mmtvface.engine.hooks.rng_state_hook import rng_state, set_rng_state
 from mmtvface.engine.safe_resume import allow_safe_globals, strip_callables
 from mmtvface.registry import HOOKS
+from mmtvface.structures import FaceClipSample
 from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
 
 
@@ -277,6 +279,21 @@ def test_visualization_hook_writes_grids(tmp_path):
     from mmtvface.testing.toy_reconstructor import toy_clip
     clip = toy_clip(index)['inputs'][0].permute(1, 2, 0).numpy()
     assert np.array_equal(rows[0][..., ::-1], clip)
+
+
+def test_windows_of_one_clip_get_files_of_their_own(tmp_path, monkeypatch):
+    hook = HOOKS.build(dict(type='FaceVisualizationHook'))
+    monkeypatch.setattr(hook, 'draw', lambda model, clip, sample: clip)
+    runner = SimpleNamespace(model=torch.nn.Identity(), work_dir=tmp_path,
+                             iter=7)
+    clips = [np.full((2, 2, 3), grey, np.uint8) for grey in (10, 20)]
+    samples = [FaceClipSample(metainfo=dict(clip_id='film 1'))] * 2
+    hook.before_val_epoch(runner)
+    hook.after_val_iter(runner, 0, dict(inputs=clips), samples)
+    files = sorted((tmp_path / 'visualization' / 'val').iterdir())
+    assert [file.name for file in files] == [
+        '0000007_0_film_1.png', '0000007_1_film_1.png']
+    assert [cv2.imread(str(file)).mean() for file in files] == [10, 20]
 
 
 def test_visualization_without_rendering_parts(tmp_path):

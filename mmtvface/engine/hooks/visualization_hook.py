@@ -67,7 +67,7 @@ class FaceVisualizationHook(Hook):
     """Writes PNG grids of input, landmarks, mesh overlay and render.
 
     One column per frame; true landmarks are green, predicted ones red. Files
-    are ``{work_dir}/{out_dir}/{val|test}/{iteration}_{clip}.png``.
+    are ``{work_dir}/{out_dir}/{val|test}/{iteration}_{number}_{clip}.png``.
 
     Args:
         interval: Every how many batches of an evaluation.
@@ -142,6 +142,8 @@ class FaceVisualizationHook(Hook):
             name = re.sub(r'[^\w.-]+', '_',
                           str(sample.get('clip_id', f'clip{self._drawn}')))
             folder.mkdir(parents=True, exist_ok=True)
+            # Several windows of one clip have its name.
+            name = f'{self._drawn}_{name}'
             path = folder / f'{runner.iter:07d}_{name}.png'
             encoded = cv2.imencode('.png', picture[..., ::-1])[1]
             path.write_bytes(encoded.tobytes())
