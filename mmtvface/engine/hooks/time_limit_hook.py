@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from mmengine.dist import broadcast, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmtvface.registry import HOOKS
 
@@ -17,8 +17,9 @@ class TimeLimitHook(Hook):
     """Stop a training after some minutes and keep its state.
 
     The last iteration is written to a checkpoint even if the checkpoint
-    hook's interval does not hit it, so that resuming loses nothing. The
-    clock of the first process decides for all.
+    hook's interval does not hit it, so that resuming loses nothing. An
+    epoch-based training, which can only be resumed between two epochs,
+    finishes the epoch first. The clock of the first process decides for all.
 
     Args:
         minutes: The limit, measured from the first iteration of this run.
@@ -48,16 +49,29 @@ class TimeLimitHook(Hook):
                          data_batch: dict | None = None,
                          outputs: dict | None = None) -> None:
         """Look at the clock; when the time is over, save and stop."""
-        if self.is_last_train_iter(runner) or not self._is_over(runner):
+        loop = runner.train_loop
+        if (loop.stop_training or self.is_last_train_iter(runner)
+                or not self._is_over(runner)):
             return
-        runner.train_loop.stop_training = True
-        name = f'iter_{runner.iter + 1}.pth'
-        runner.save_checkpoint(runner.work_dir, name, by_epoch=False)
+        loop.stop_training = True
+        if not isinstance(loop, EpochBasedTrainLoop):
+            self._save(runner, 'iteration', runner.iter + 1)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Save the epoch in which the time was over."""
+        loop = runner.train_loop
+        if isinstance(loop, EpochBasedTrainLoop) and loop.stop_training:
+            self._save(runner, 'epoch', runner.epoch + 1)
+
+    def _save(self, runner: Runner, unit: str, number: int) -> None:
+        by_epoch = unit == 'epoch'
+        name = f'{"epoch" if by_epoch else "iter"}_{number}.pth'
+        runner.save_checkpoint(runner.work_dir, name, by_epoch=by_epoch)
         if is_main_process():
             folder = Path(runner.work_dir)
             (folder / 'last_checkpoint').write_text(str(folder / name))
         runner.logger.info(
-            f'Stopped after iteration {runner.iter + 1}: the time limit of '
+            f'Stopped after {unit} {number}: the time limit of '
             f'{self.seconds / 60:.1f} minutes is reached.')
 
     def _is_over(self, runner: Runner) -> bool:
