@@ -10,6 +10,7 @@ import argparse
 import logging
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 EPILOG = """\
@@ -18,6 +19,18 @@ kpt/<name>_kpt2d.npy and serial.npy) or a video.
 output: meshes/<frame>.obj, codes.npz, overlay_grid.png, overlay.mp4,
 landmarks/<frame>.npy (on request) and metrics.json."""
 KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
+
+
+def positive(kind: type) -> Callable[[str], float]:
+    """Parser of a positive number, for argparse."""
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float('inf'):
+            raise argparse.ArgumentTypeError(f'{text} is not positive')
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -36,15 +49,16 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         default=list(KINDS[:4]),
                         help=f'what to write, of: {" ".join(KINDS)} '
                         f'(default: {" ".join(KINDS[:4])})')
-    parser.add_argument('--clip-length', type=int,
+    parser.add_argument('--clip-length', type=positive(int),
                         help='frames per clip (default: as trained)')
-    parser.add_argument('--crop-scale', type=float,
+    parser.add_argument('--crop-scale', type=positive(float),
                         help='crop relative to the landmark box (default: '
                         'as trained)')
-    parser.add_argument('--batch-size', type=int, default=1,
+    parser.add_argument('--batch-size', type=positive(int), default=1,
                         help='clips at once (default: %(default)s)')
-    parser.add_argument('--fps', type=float, help='frames per second of the '
-                        'overlay video (default: as the input, or 25)')
+    parser.add_argument('--fps', type=positive(float),
+                        help='frames per second of the overlay video '
+                        '(default: as the input, or 25)')
     parser.add_argument('--independent', action='store_true',
                         help='the frames do not follow one another')
     return parser.parse_args(arguments)

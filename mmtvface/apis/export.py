@@ -106,29 +106,26 @@ def save_results(results: Iterable[FrameResult],
     files = {kind: str(folder) for kind, folder in (
         ('obj', meshes), ('landmarks', points)) if folder}
     images = iter(source) if pictures else None
-    stopped: BaseException | None = None
-    with contextlib.ExitStack() as exits:
-        video = exits.enter_context(VideoWriter(
-            out_dir / 'overlay.mp4', source.fps)) if 'video' in save else None
-        try:
-            for result in itertools.chain(first, results):
-                summary.add(result)
-                if 'codes' in save:
-                    stack.append(_without_mesh(result))
-                if result.valid:
-                    _save_frame(result, renderer, meshes, points)
-                frame = _frame_of(result, images) if pictures else None
-                if frame is None or frame.image is None:
-                    continue
-                drawn = draw_overlay(renderer, frame.image, result)
-                if video:
-                    video.write(drawn)
-                    files['video'] = str(video.path)
-                if 'overlay' in save:
-                    rows.offer(frame, result, drawn)
-        # Ctrl-C as well: the files of what is done are finished first.
-        except BaseException as error:  # noqa: B036
-            stopped = error
+    video = VideoWriter(out_dir / 'overlay.mp4', source.fps)
+    stopped: list[BaseException] = []
+    # Ctrl-C as well: the files of what is done are finished first. The inner
+    # one lets the video be closed, the outer one is for failing to do so.
+    with _caught(stopped), video, _caught(stopped):
+        for result in itertools.chain(first, results):
+            summary.add(result)
+            if 'codes' in save:
+                stack.append(_without_mesh(result))
+            if result.valid:
+                _save_frame(result, renderer, meshes, points)
+            frame = _frame_of(result, images) if pictures else None
+            if frame is None or frame.image is None:
+                continue
+            drawn = draw_overlay(renderer, frame.image, result)
+            if 'video' in save:
+                video.write(drawn)
+                files['video'] = str(video.path)
+            if 'overlay' in save:
+                rows.offer(frame, result, drawn)
     if stack:
         files['codes'] = str(out_dir / 'codes.npz')
         with atomic_path(out_dir / 'codes.npz') as path:
@@ -138,15 +135,24 @@ def save_results(results: Iterable[FrameResult],
         _save_png(out_dir / 'overlay_grid.png',
                   image_grid(rows.pictures, (_CELL, _CELL)))
     metrics = summary.metrics()
-    if stopped is not None:
-        metrics['stopped'] = f'{type(stopped).__name__}: {stopped}'
+    if stopped:
+        metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
     with atomic_path(out_dir / 'metrics.json') as path:
         path.write_text(json.dumps(metrics, indent=2) + '\n',
                         encoding='utf-8')
     files['metrics'] = str(out_dir / 'metrics.json')
-    if stopped is not None:
-        raise stopped
+    if stopped:
+        raise stopped[0]
     return dict(metrics, files=files)
+
+
+@contextlib.contextmanager
+def _caught(errors: list[BaseException]) -> Iterator[None]:
+    """Collect what is raised, to be raised later."""
+    try:
+        yield
+    except BaseException as error:  # noqa: B036
+        errors.append(error)
 
 
 def _frame_of(result: FrameResult, frames: Iterator[Frame]) -> Frame | None:

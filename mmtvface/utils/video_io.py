@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Reading and writing of video files (PyAV, that is FFmpeg's libraries)."""
 
+import math
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -152,10 +153,15 @@ class VideoWriter:
         path: Target, usually ``.mp4``; its folder must exist.
         fps: Frames per second.
         crf: Constant rate factor of x264, 0 (lossless) to 51.
+
+    Raises:
+        ValueError: If ``fps`` is not a positive number.
     """
 
     def __init__(self, path: str | os.PathLike, fps: float = DEFAULT_FPS,
                  crf: int = 18) -> None:
+        if not 0 < fps < math.inf:
+            raise ValueError(f'fps must be a positive number, not {fps}.')
         self.path = Path(path)
         self._part = unfinished_path(self.path)
         self._fps = Fraction(fps).limit_denominator(1001)

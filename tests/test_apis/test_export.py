@@ -9,7 +9,7 @@ from mmtvface.apis import FaceReconstructor, save_results
 from mmtvface.apis.export import GridRows
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.utils.mesh_io import read_obj
-from mmtvface.utils.video_io import read_video, write_video
+from mmtvface.utils.video_io import VideoWriter, read_video, write_video
 
 KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
 
@@ -160,6 +160,24 @@ def test_what_is_done_survives_a_stop_in_the_middle(reconstructor, tmp_path,
     metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['frames'] == 3
     assert metrics['stopped'] == f'{kind.__name__}: power cut'
+
+
+def test_a_failing_video_does_not_take_the_rest_along(
+        reconstructor, tmp_path, monkeypatch):
+    def full(self, frame):
+        self._container = self._stream = FullDisk()
+        raise OSError('the disk is full')
+
+    class FullDisk:
+        def encode(self, frame):
+            raise OSError('still full')
+
+    monkeypatch.setattr(VideoWriter, 'write', full)
+    with pytest.raises(OSError, match='the disk is full'):
+        save_results(reconstructor(picture()), picture(), tmp_path / 'out',
+                     reconstructor.build_renderer())
+    assert sorted(p.name for p in (tmp_path / 'out').rglob('*.*')) == [
+        '000000.obj', 'codes.npz', 'metrics.json']
 
 
 def test_an_input_without_a_face_leaves_earlier_results(reconstructor,

@@ -107,3 +107,11 @@ def test_ctrl_c_keeps_what_is_done(tool, files, tmp_path, monkeypatch,
     assert str(out) in capsys.readouterr().err
     assert json.loads((out / 'metrics.json').read_text())['frames'] == 1
     assert (out / 'overlay.mp4').is_file() and (out / 'codes.npz').is_file()
+
+
+@pytest.mark.parametrize('option', ['--clip-length', '--crop-scale',
+                                    '--batch-size', '--fps'])
+def test_numbers_must_be_positive(tool, option, capsys):
+    with pytest.raises(SystemExit):
+        tool.parse_args(['c', 'w', 'i', option, '0'])
+    assert f'{option}: 0 is not positive' in capsys.readouterr().err

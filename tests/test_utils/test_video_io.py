@@ -122,3 +122,9 @@ def test_nothing_is_left_after_a_failure(tmp_path):
     with pytest.raises(ValueError, match='no frame'):
         write_video(tmp_path / 'a.mp4', [])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize('fps', [0, -3, float('nan'), float('inf')])
+def test_fps_must_be_positive(tmp_path, fps):
+    with pytest.raises(ValueError, match='fps must be a positive number'):
+        VideoWriter(tmp_path / 'a.mp4', fps)
