@@ -60,8 +60,8 @@ setup(
                       *requirements('runtime')],
     extras_require={
         'tests': requirements('tests'),
-        'face-alignment': ['face-alignment==1.4.1'],
-        'smplx': ['smplx>=0.1.28'],
+        **{re.match(r'[\w-]+', line).group(): [line]
+           for line in requirements('optional')},
         'pytorch3d': ['pytorch3d @ git+https://github.com/facebookresearch/'
                       'pytorch3d.git@V0.7.8'],
     },
