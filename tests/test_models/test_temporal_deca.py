@@ -160,7 +160,7 @@ def test_tensor_and_predict_agree_and_do_not_change_samples():
         assert 'pred_codes' not in batch['data_samples'][index]
 
 
-def test_float32_behind_the_head_under_autocast():
+def test_float32_behind_the_encoder_under_autocast():
     model = build(losses=COARSE, **toy_rendering())
     seen = []
     spy(model.flame, 'forward', seen)
@@ -168,7 +168,10 @@ def test_float32_behind_the_head_under_autocast():
     with torch.autocast('cpu', torch.bfloat16):
         losses = model(**batch, mode='loss')
         inside = model.encoder(batch['inputs'])
+        codes = model(batch['inputs'])
     assert inside.dtype == torch.bfloat16
+    assert not torch.equal(codes, codes.bfloat16().float())
+    assert torch.equal(codes, model.head(inside.float()))
     assert all(value.dtype == torch.float32 for args in seen
                for value in args)
     assert all(value.dtype == torch.float32 for value in losses.values())

@@ -39,7 +39,7 @@ class TemporalDECA(BaseModel):
     is this model with landmark losses only: what no loss reads is not
     computed, so nothing is rendered then.
 
-    Everything behind the head runs in float32, under mixed precision too.
+    Everything behind the encoder runs in float32, under mixed precision too.
 
     Args:
         encoder: Config; clips (n, t, 3, H, W) -> features (n, t, C).
@@ -158,7 +158,11 @@ class TemporalDECA(BaseModel):
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Flat codes (n, t, total), float32, of clips (n, t, 3, H, W)."""
-        return self.head(self.encoder(inputs)).float()
+        features = self.encoder(inputs)
+        # Codes do not survive half precision: a bfloat16 camera scale of 9
+        # has steps of 0.7 %, which are jitter in a video.
+        with torch.autocast(inputs.device.type, enabled=False):
+            return self.head(features.float())
 
     def decode(self, codes: Mapping[str, torch.Tensor]
                ) -> dict[str, torch.Tensor]:
