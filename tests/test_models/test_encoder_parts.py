@@ -3,30 +3,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from mmcv.ops import ModulatedDeformConv2d
+from toy_encoders import randomize_alignment, tiny
 
-from mmtvface.models.encoders import TemporalResNet
 from mmtvface.models.encoders import deform_conv as deform
 from mmtvface.models.encoders import flow as flow_module
 from mmtvface.models.encoders import propagation as prop
-
-TINY = dict(
-    mid_channels=4, depth=18, base_channels=4, num_blocks=1,
-    num_extra_blocks=1, deform_groups=2, propagation_stride=4)
-
-
-def tiny(seed=0, **kwargs):
-    torch.manual_seed(seed)
-    return TemporalResNet(**{**TINY, **kwargs})
-
-
-def randomize_alignment(module):
-    """Give the zero offset convolutions something to do."""
-    for part in module.modules():
-        if isinstance(part, prop.SecondOrderAlignment):
-            torch.nn.init.normal_(part.conv_offset[-1].weight, std=0.2)
-            torch.nn.init.normal_(part.conv_offset[-1].bias, std=0.2)
-            torch.nn.init.normal_(part.bias)
-    return module
 
 
 # ------------------------------------------------- deformable convolution

@@ -2,29 +2,10 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from toy_encoders import randomize_alignment, tiny
 
-from mmtvface.models.encoders import TemporalResNet
 from mmtvface.models.encoders import propagation as prop
 from mmtvface.registry import MODELS
-
-TINY = dict(
-    mid_channels=4, depth=18, base_channels=4, num_blocks=1,
-    num_extra_blocks=1, deform_groups=2, propagation_stride=4)
-
-
-def tiny(seed=0, **kwargs):
-    torch.manual_seed(seed)
-    return TemporalResNet(**{**TINY, **kwargs})
-
-
-def randomize_alignment(module):
-    """Give the zero offset convolutions something to do."""
-    for part in module.modules():
-        if isinstance(part, prop.SecondOrderAlignment):
-            torch.nn.init.normal_(part.conv_offset[-1].weight, std=0.2)
-            torch.nn.init.normal_(part.conv_offset[-1].bias, std=0.2)
-            torch.nn.init.normal_(part.bias)
-    return module
 
 
 # ---------------------------------------------------------------- names
@@ -250,6 +231,20 @@ def test_every_frame_sees_the_whole_clip_and_only_it():
         assert grad[1].abs().max() == 0
     with torch.no_grad():
         torch.testing.assert_close(encoder(clips[1:])[0], features[1])
+
+
+def test_a_grid_of_averages_knows_where_things_are():
+    coarse, fine = tiny().eval(), tiny(pool_size=2).eval()
+    assert fine.state_dict().keys() == coarse.state_dict().keys()
+    assert (coarse.out_channels, fine.out_channels) == (32, 128)
+    clips = torch.zeros(1, 2, 3, 64, 64)
+    clips[0, 0, :, :32, :32] = 1  # only in the first frame, upper left
+    with torch.no_grad():
+        cells = fine(clips).unflatten(-1, (32, 2, 2))
+        torch.testing.assert_close(cells.mean((-2, -1)), coarse(clips))
+    others = cells[0, 0].flatten(1)
+    change = (others - cells[0, 1].flatten(1)).abs().sum(0)
+    assert change.argmax() == 0
 
 
 def test_float64_and_autocast():
