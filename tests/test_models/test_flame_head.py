@@ -115,3 +115,28 @@ def test_errors():
         small_head(init_cam=(1.0, 2.0))
     with pytest.raises(ValueError, match=r'\(n, t, 5\).*\(4, 5\)'):
         small_head()(torch.zeros(4, 5))
+
+
+def test_code_scale_is_the_unit_of_the_outputs():
+    scales = dict(pose=0.3, cam=(0.5, 0.02, 0.02))
+    head = FLAMEHead(4, hidden_channels=3, init_std=0.1, code_scale=scales)
+    plain = FLAMEHead(4, hidden_channels=3)
+    plain.load_state_dict(head.state_dict())
+    features = torch.rand(2, 3, 4)
+    codes, raw = head.split(head(features)), plain.split(plain(features))
+    torch.testing.assert_close(codes['shape'], raw['shape'])
+    torch.testing.assert_close(codes['pose'], 0.3 * raw['pose'])
+    torch.testing.assert_close(codes['cam'][..., 1], 0.02 * raw['cam'][..., 1])
+    # the start is the same camera in any unit
+    start = head.split(head.layers[2].bias * head.code_scale)['cam']
+    torch.testing.assert_close(start, torch.tensor([9., 0., 0.]))
+
+
+@pytest.mark.parametrize('scales, message', [
+    (dict(nose=1.0), "no code 'nose'"),
+    (dict(cam=(1.0, 2.0)), 'positive number or 3'),
+    (dict(cam=0.0), 'positive'),
+])
+def test_code_scale_errors(scales, message):
+    with pytest.raises(ValueError, match=message):
+        FLAMEHead(4, code_scale=scales)

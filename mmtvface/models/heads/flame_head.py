@@ -36,6 +36,33 @@ def share_over_clip(codes: torch.Tensor, layout: FlameCodeLayout,
     ], -1)
 
 
+def build_code_scale(
+        layout: FlameCodeLayout,
+        scales: Mapping[str, float | Sequence[float]]) -> torch.Tensor:
+    """Vector (layout.total,) of the units of all codes, 1 by default.
+
+    Raises:
+        ValueError: If there is no such code, or a unit is not positive or
+            has another number of entries than the code.
+    """
+    vector = torch.ones(layout.total)
+    names = list(layout.sizes)
+    parts = dict(zip(names, vector.split(list(layout.sizes.values())),
+                     strict=True))
+    for name, scale in scales.items():
+        if name not in parts:
+            raise ValueError(f'code_scale: there is no code {name!r}; the '
+                             f'codes are {names}.')
+        values = torch.as_tensor(scale, dtype=vector.dtype)
+        if values.shape not in ((), parts[name].shape) or not (
+                values > 0).all():
+            raise ValueError(
+                f'code_scale: {name!r} takes a positive number or '
+                f'{len(parts[name])} of them, but it is {scale}.')
+        parts[name].copy_(values)
+    return vector
+
+
 @MODELS.register_module()
 class FLAMEHead(BaseModule):
     """Two-layer regressor of DECA (Feng et al., SIGGRAPH 2021, sec. 4.1).
@@ -61,6 +88,12 @@ class FLAMEHead(BaseModule):
             albedo as it is.
         init_std: Standard deviation of the initial weights of the last
             layer; the bias is zero but for camera and light.
+        code_scale: Name of a code -> the unit in which the last layer gives
+            it, a number or one per entry; None (published): 1 for all. Codes
+            differ in size (camera shifts are centimetres, given in metres),
+            and an optimizer like Adam moves all outputs equally far a step,
+            so units near the codes' standard deviations train much faster
+            from scratch.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -76,6 +109,8 @@ class FLAMEHead(BaseModule):
                  init_cam: Sequence[float] | None = (9.0, 0.0, 0.0),
                  init_light: float | None = 1.0,
                  init_std: float | None = 1e-3,
+                 code_scale: Mapping[str, float | Sequence[float]]
+                 | None = None,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if shape_mode not in SHAPE_MODES:
@@ -96,6 +131,9 @@ class FLAMEHead(BaseModule):
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.ReLU(inplace=True),
             nn.Linear(hidden_channels, layout.total))
+        self.register_buffer(
+            'code_scale', build_code_scale(layout, code_scale or {}),
+            persistent=False)
         self._init_last_layer()
 
     def _init_last_layer(self) -> None:
@@ -111,6 +149,7 @@ class FLAMEHead(BaseModule):
             if self.init_light is not None and self.layout.light:
                 bias['light'].zero_()
                 bias['light'][0] = self.init_light * AMBIENT_SH
+            last.bias.div_(self.code_scale)
 
     def init_weights(self) -> None:
         """Set the last layer's start again, then run ``init_cfg``."""
@@ -134,7 +173,7 @@ class FLAMEHead(BaseModule):
             raise ValueError(
                 f'features must have the shape (n, t, {self.in_channels}), '
                 f'but it is {tuple(features.shape)}.')
-        codes = self.layers(features)
+        codes = self.layers(features) * self.code_scale
         if self.shape_mode == 'clip':
             codes = share_over_clip(codes, self.layout, IDENTITY_CODES)
         return codes
