@@ -219,6 +219,19 @@ def test_forward_and_backward(kwargs, shape):
             assert align.conv_offset[0].weight.grad.abs().max() > 0
 
 
+def test_single_frames_give_every_parameter_a_gradient(monkeypatch):
+    # DistributedDataParallel stops where one is missing.
+    clips = torch.rand(2, 1, 3, 32, 64)
+    alone = tiny()(clips)
+    monkeypatch.setattr(prop, 'is_distributed', lambda: True)
+    encoder = tiny()
+    features = encoder(clips)
+    assert torch.equal(features, alone)
+    features.square().sum().backward()
+    for name, parameter in encoder.named_parameters():
+        assert (parameter.grad is not None) == parameter.requires_grad, name
+
+
 def test_every_frame_sees_the_whole_clip_and_only_it():
     encoder = tiny().eval()
     clips = torch.rand(2, 5, 3, 32, 32, requires_grad=True)

@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Sequence
 
 import torch
+from mmengine.dist import is_distributed
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
@@ -240,8 +241,13 @@ class SecondOrderPropagation(nn.Module):
             known.append(self._propagate(name, known, order, steps))
         # frame by frame, in each the five features side by side
         stacked = torch.stack([x[i] for i in range(t) for x in known], 1)
-        return self.fusion(stacked.view(n * t, -1, *stacked.shape[-2:])
-                           ).unflatten(0, (n, t))
+        fused = self.fusion(stacked.view(n * t, -1, *stacked.shape[-2:]))
+        if t == 1 and self.deform_align is not None and is_distributed():
+            # A single frame is aligned to nothing, but distributed training
+            # waits for a gradient of every parameter.
+            fused = fused + sum(
+                0 * p.sum() for p in self.deform_align.parameters())
+        return fused.unflatten(0, (n, t))
 
     def _propagate(self, name: str, known: Sequence[Sequence[torch.Tensor]],
                    order: Sequence[int],
