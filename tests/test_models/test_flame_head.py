@@ -132,6 +132,17 @@ def test_code_scale_is_the_unit_of_the_outputs():
     torch.testing.assert_close(start, torch.tensor([9., 0., 0.]))
 
 
+def test_starting_twice_is_starting_once():
+    head = FLAMEHead(4, hidden_channels=3, init_std=None, init_light=0.9,
+                     code_scale=dict(shape=0.5, cam=0.25, light=0.1))
+    before = head.layers[2].bias.clone()
+    head.init_weights()
+    torch.testing.assert_close(head.layers[2].bias, before)
+    start = head.split(before * head.code_scale)['light'][0]
+    torch.testing.assert_close(start / math.sqrt(4 * math.pi),
+                               torch.full((3, ), 0.9))
+
+
 @pytest.mark.parametrize('scales, message', [
     (dict(nose=1.0), "no code 'nose'"),
     (dict(cam=(1.0, 2.0)), 'positive number or 3'),

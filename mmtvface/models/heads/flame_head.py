@@ -144,12 +144,14 @@ class FLAMEHead(BaseModule):
                 last.bias.zero_()
             # views into the bias
             bias = self.layout.split(last.bias)
+            unit = self.layout.split(self.code_scale)
             if self.init_cam is not None:
-                bias['cam'].copy_(torch.tensor(self.init_cam))
+                start = torch.tensor(self.init_cam).to(last.bias)
+                bias['cam'].copy_(start / unit['cam'])
             if self.init_light is not None and self.layout.light:
                 bias['light'].zero_()
-                bias['light'][0] = self.init_light * AMBIENT_SH
-            last.bias.div_(self.code_scale)
+                bias['light'][0] = (
+                    self.init_light * AMBIENT_SH / unit['light'][0])
 
     def init_weights(self) -> None:
         """Set the last layer's start again, then run ``init_cfg``."""
