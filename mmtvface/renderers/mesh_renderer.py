@@ -246,11 +246,13 @@ class MeshRenderer(nn.Module):
                      vertices_ndc: torch.Tensor,
                      background: torch.Tensor | None = None,
                      image_size: int | tuple[int, int] | None = None,
-                     colors: torch.Tensor | None = None) -> torch.Tensor:
+                     colors: torch.Tensor | None = None,
+                     hide_backs: bool = False) -> torch.Tensor:
         """Render the bare shape under five directional lights.
 
-        Inner sides of the open neck, whose normals point away from the
-        camera, are not drawn.
+        Deviation: the published overlays leave out pixels whose interpolated
+        normal points away from the camera. That opens holes with the
+        background in the folds of the eyelids, so here it is an option.
 
         Args:
             vertices: (B, V, 3) metres, model space.
@@ -258,6 +260,8 @@ class MeshRenderer(nn.Module):
             background: See :meth:`render`.
             image_size: See :meth:`render`.
             colors: (B, V, 3) RGB of the vertices; None: grey 180/255.
+            hide_backs: Do not draw what faces away from the camera, such as
+                the inner side of an open neck.
 
         Returns:
             (B, 3, H, W) RGB in [0, 1] (for such a background).
@@ -280,8 +284,10 @@ class MeshRenderer(nn.Module):
             shading = shade(points[..., :3], overlay_lights(vertices))
             base = GREY if colors is None else points[..., 6:]
             image = (shading * base).clamp(0, 1).mT.reshape(-1, 3, *size)
-            drawn = fragments.covered & facing_camera(
-                surface[:, 3:6].movedim(1, -1), FACING_OVERLAY)
+            drawn = fragments.covered
+            if hide_backs:
+                drawn = drawn & facing_camera(
+                    surface[:, 3:6].movedim(1, -1), FACING_OVERLAY)
             if background is None:
                 background = image.new_zeros(3)
             return composite(image, drawn[:, None], background)

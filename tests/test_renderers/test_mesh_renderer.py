@@ -165,11 +165,18 @@ def test_shape_overlay_does_not_draw_inner_sides():
     behind = vertices * torch.tensor([-1., 1, -1])
     cam = torch.tensor([[8., 0, 0]])
     alpha = renderer.render(behind, project(behind, cam)).alpha
-    drawn = renderer.render_shape(behind, project(behind, cam)) > 0
+    hidden = dict(hide_backs=True)
+    drawn = renderer.render_shape(behind, project(behind, cam), **hidden) > 0
     # But for the rim, whose normals are nearly across the view.
     assert drawn[:, :1].sum() < 0.1 * alpha.sum()
-    front = renderer.render_shape(vertices, project(vertices, cam)) > 0
+    front = renderer.render_shape(vertices, project(vertices, cam),
+                                  **hidden) > 0
     assert front[:, :1].sum() > 0.95 * alpha.sum()
+    # By default there are no holes in the picture.
+    grey = torch.full((3, ), 0.5)
+    bare = renderer.render_shape(behind, project(behind, cam), grey)
+    torch.testing.assert_close((bare != 0.5).any(1, keepdim=True),
+                               alpha > 0)
 
 
 def test_gradients_of_a_photometric_loss_match_finite_differences(renderer):

@@ -1,0 +1,34 @@
+"""The small model on real clips, stage 1: landmarks and priors.
+
+It starts from the quickstart's model, which learned on synthetic clips.
+"""
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/temporal_deca_tiny.py',
+    '../_base_/datasets/face_clips.py',
+    '../_base_/schedules/adam_100k.py',
+]
+model = dict(
+    losses=dict(
+        _delete_=True,
+        landmark=dict(type='LandmarkLoss', loss_weight=1.0),
+        eye_closure=dict(type='EyeClosureLoss', loss_weight=1.0),
+        lip_closure=dict(type='LipClosureLoss', loss_weight=0.5),
+        shape_prior=dict(type='CodePriorLoss', name='shape',
+                         loss_weight=1e-4),
+        exp_prior=dict(type='CodePriorLoss', name='exp', loss_weight=1e-4)))
+small = dict(num_workers=1, dataset=dict(image_size=64))
+train_dataloader = small
+val_dataloader = small
+test_dataloader = small
+val_evaluator = [
+    dict(type='LandmarkNME'), dict(type='Jitter'),
+    dict(type='ShapeConstancy')]
+test_evaluator = val_evaluator
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = dict(
+    type='CosineAnnealingLR', T_max=400, eta_min=1e-6, by_epoch=False)
+train_cfg = dict(max_iters=400, val_interval=400)
+default_hooks = dict(
+    logger=dict(interval=50), checkpoint=dict(interval=200))
+load_from = 'work_dirs/quickstart/train/iter_700.pth'
