@@ -260,6 +260,12 @@ def test_a_grid_of_averages_knows_where_things_are():
     assert change.argmax() == 0
 
 
+@pytest.mark.parametrize('size', [0, -1])
+def test_a_grid_needs_a_cell(size):
+    with pytest.raises(ValueError, match=f'pool_size.*{size}'):
+        tiny(pool_size=size)
+
+
 def test_float64_and_autocast():
     encoder = randomize_alignment(tiny(norm_cfg=None)).eval()
     clips = torch.rand(1, 3, 3, 32, 32)

@@ -140,6 +140,9 @@ class TemporalResNet(BaseModule):
                 'deform_groups must be even: one half of the groups follows '
                 'the flow to the last frame, the other that to the one '
                 f'before; but it is {deform_groups}.')
+        if pool_size < 1:
+            raise ValueError(f'pool_size must be at least 1, but it is '
+                             f'{pool_size}.')
         with_flow = with_flow and with_alignment
         if spynet_pretrained is not None and not with_flow:
             raise ValueError('spynet_pretrained is given, but with_alignment '
