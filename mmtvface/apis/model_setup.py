@@ -138,4 +138,6 @@ def load_weights(model: nn.Module, path: Path) -> None:
         raise ValueError(f'{path} does not fit the model of the config: '
                          f'{"; ".join(detail)}. Use the config it was '
                          'trained with.')
-    model.load_state_dict({key: state[key] for key in expected}, strict=False)
+    # What the model does not know is passed on: a part may refuse it.
+    model.load_state_dict({key: value for key, value in state.items()
+                           if not key.startswith('losses.')}, strict=False)

@@ -213,6 +213,9 @@ def test_bad_checkpoints_configs_and_devices(model_files, tmp_path):
     torch.save({**state, key: torch.zeros(1)}, other)
     with pytest.raises(ValueError, match=r'differ in shape.*\(1,\)'):
         FaceReconstructor(config, other)
+    torch.save({**state, 'head.code_scale': torch.ones(1)}, other)
+    with pytest.raises(ValueError, match='trained with code_scale'):
+        FaceReconstructor(config, other)
     with pytest.raises(ValueError, match="device 'nonsense'"):
         FaceReconstructor(config, path, device='nonsense')
 

@@ -4,6 +4,7 @@ import math
 import pytest
 import torch
 from mmengine.model import BaseModule
+from mmengine.runner.checkpoint import load_state_dict
 
 from mmtvface.models.heads import FLAMEHead
 from mmtvface.registry import MODELS
@@ -121,7 +122,7 @@ def test_code_scale_is_the_unit_of_the_outputs():
     scales = dict(pose=0.3, cam=(0.5, 0.02, 0.02))
     head = FLAMEHead(4, hidden_channels=3, init_std=0.1, code_scale=scales)
     plain = FLAMEHead(4, hidden_channels=3)
-    plain.load_state_dict(head.state_dict())
+    plain.layers.load_state_dict(head.layers.state_dict())
     features = torch.rand(2, 3, 4)
     codes, raw = head.split(head(features)), plain.split(plain(features))
     torch.testing.assert_close(codes['shape'], raw['shape'])
@@ -130,6 +131,22 @@ def test_code_scale_is_the_unit_of_the_outputs():
     # the start is the same camera in any unit
     start = head.split(head.layers[2].bias * head.code_scale)['cam']
     torch.testing.assert_close(start, torch.tensor([9., 0., 0.]))
+
+
+def test_units_travel_with_the_weights():
+    scaled = FLAMEHead(4, hidden_channels=3, init_std=0.1,
+                       code_scale=dict(pose=0.3))
+    other = FLAMEHead(4, hidden_channels=3, code_scale=dict(exp=2.0))
+    other.load_state_dict(scaled.state_dict())
+    features = torch.rand(1, 2, 4)
+    torch.testing.assert_close(other(features), scaled(features))
+    plain = FLAMEHead(4, hidden_channels=3)
+    with pytest.raises(ValueError, match='trained with code_scale.*none'):
+        plain.load_state_dict(scaled.state_dict())
+    # mmengine's runner loads by this and would only warn
+    with pytest.raises(ValueError, match='trained without code_scale.*one'):
+        load_state_dict(scaled, plain.state_dict(), strict=False)
+    scaled.load_state_dict({}, strict=False)  # no head to disagree with
 
 
 def test_starting_twice_is_starting_once():

@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from mmengine.model import BaseModule
@@ -93,7 +94,9 @@ class FLAMEHead(BaseModule):
             differ in size (camera shifts are centimetres, given in metres),
             and an optimizer like Adam moves all outputs equally far a step,
             so units near the codes' standard deviations train much faster
-            from scratch.
+            from scratch. Given units are part of the weights: a checkpoint
+            brings its own, and does not load into a head without units (nor
+            one without them into a head with units).
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -133,7 +136,7 @@ class FLAMEHead(BaseModule):
             nn.Linear(hidden_channels, layout.total))
         self.register_buffer(
             'code_scale', build_code_scale(layout, code_scale or {}),
-            persistent=False)
+            persistent=code_scale is not None)
         self._init_last_layer()
 
     def _init_last_layer(self) -> None:
@@ -158,6 +161,19 @@ class FLAMEHead(BaseModule):
         if not self.is_init:
             self._init_last_layer()
         super().init_weights()
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
+                              prefix: str, *args: Any) -> None:
+        # Raised here, since loading that is not strict would only warn.
+        given = prefix + 'code_scale' in state_dict
+        own = 'code_scale' not in self._non_persistent_buffers_set
+        if given != own and f'{prefix}layers.2.weight' in state_dict:
+            raise ValueError(
+                'FLAMEHead: the weights were trained '
+                f'{"with" if given else "without"} code_scale, but the config '
+                f'gives {"one" if own else "none"}, so that all codes would '
+                'be wrong. Use the config they were trained with.')
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Regress the codes of every frame.
