@@ -32,5 +32,6 @@ test_cfg = dict()
 default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False),
     logger=dict(type='LoggerHook', interval=1))
-custom_hooks = [dict(type='SafeCheckpointHook'), dict(type='RNGStateHook')]
+custom_hooks = [dict(type='SafeCheckpointHook'), dict(type='RNGStateHook'),
+                dict(type='SyncBuffersHook')]
 randomness = dict(seed=0)
