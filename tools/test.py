@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from train import load_config  # isort: skip  (sets up OpenMP)
+from train import load_config  # isort: skip  (sets up OpenMP and the path)
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner

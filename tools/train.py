@@ -11,6 +11,8 @@ from pathlib import Path
 # step of the quick config took ten times as long on two cores. OpenMP reads
 # this once, when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
+# The package beside this file, installed or not.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from mmengine.config import Config, DictAction

@@ -129,6 +129,27 @@ def test_mixed_precision_asks_for_a_gpu(monkeypatch):
         tool.use_amp(cfg)
 
 
+@pytest.mark.parametrize('tool', ['train', 'test'])
+def test_tools_work_without_an_installation(tool, tmp_path):
+    code = f'''
+import importlib.util, runpy, sys
+root, tools = {str(TOOLS.parent)!r}, {str(TOOLS)!r}
+sys.meta_path = [f for f in sys.meta_path if 'editable' not in repr(f)]
+sys.path = [tools, *(p for p in sys.path if p != root)]
+sys.argv = ['tool', '--help']
+assert importlib.util.find_spec('mmtvface') is None
+try:
+    runpy.run_path(tools + '/{tool}.py', run_name='__main__')
+except SystemExit as stop:
+    assert not stop.code
+import mmtvface
+assert mmtvface.__file__.startswith(root)
+'''
+    done = subprocess.run([sys.executable, '-c', code], cwd=tmp_path,
+                          text=True, capture_output=True)
+    assert done.returncode == 0, done.stderr
+
+
 @pytest.mark.parametrize('script', ['dist_train', 'dist_test', 'slurm_train',
                                     'slurm_test'])
 def test_shell_tools_show_their_usage(script):
