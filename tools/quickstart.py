@@ -16,6 +16,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 from setup_steps.progress import run_logged, say
@@ -24,6 +25,7 @@ ROOT = Path(__file__).resolve().parent.parent
 CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 MINUTES = 5.0  # for the training and the start of its process together
 START = 0.4
+STATE = 'quickstart.json'  # in a folder that this tool made
 TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')
 LOSS = re.compile(r'\bloss: ([\d.naif]+)')
 TESTED = re.compile(r'Iter\((?:test|val)\)\s*\[\s*(\d+)/(\d+)\]')
@@ -86,20 +88,27 @@ def check_input(path: Path) -> None:
         QuickstartError: If it cannot be read or shows no face.
     """
     from mmtvface.apis.inputs import open_frames
-    from mmtvface.preprocessing.landmark_detector import (
-        MediaPipeLandmarkDetector,
-    )
+    from mmtvface.preprocessing import landmark_detector
+    readable = 0
     try:
-        frames, readable, detector = open_frames(path), 0, None
-        for number, frame in enumerate(frames):
-            if frame.image is None:
-                continue
-            if frame.landmarks is not None or number >= LOOK_AT:
-                return
-            readable += 1
-            detector = detector or MediaPipeLandmarkDetector(video=False)
-            if len(detector(frame.image)):
-                return
+        with ExitStack() as stack:
+            frames, detector = open_frames(path), None
+            for number, frame in enumerate(frames):
+                if frame.image is None:
+                    continue
+                if frame.landmarks is not None or number >= LOOK_AT:
+                    return
+                readable += 1
+                if detector is None:
+                    say(f'looking for a face in {shown(path)} (the first '
+                        f'{LOOK_AT} frames at most)')
+                    # As the reconstruction will look: the slow search for
+                    # small faces, part by part, is for single images.
+                    detector = stack.enter_context(
+                        landmark_detector.MediaPipeLandmarkDetector(
+                            video=frames.consecutive and len(frames) != 1))
+                if len(detector(frame.image)):
+                    return
     except (OSError, ValueError, ImportError) as error:
         raise QuickstartError(str(error)) from None
     if not readable:
@@ -115,9 +124,12 @@ def check_input(path: Path) -> None:
 def fingerprint(config: Path) -> str:
     """Of everything that decides about the training."""
     from mmengine.config import Config
+    return hashed(Config.fromfile(config).pretty_text)
 
+
+def hashed(text: str) -> str:
+    """Of a config's text and this version."""
     from mmtvface import __version__
-    text = Config.fromfile(config).pretty_text
     return hashlib.sha256(f'{__version__}\n{text}'.encode()).hexdigest()
 
 
@@ -156,6 +168,8 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
 def write_head(folder: Path) -> str:
     """Write the built-in head in the official file formats."""
     from mmtvface.head_models.procedural import save_procedural_head
+
+    # The last file that is written.
     if not (folder / 'generic_model.npz').is_file():
         save_procedural_head(folder)
     return f'{len(list(folder.iterdir()))} files in {folder}'
@@ -172,6 +186,45 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return path if path.is_file() else None
 
 
+def mark_folder(folder: Path, key: str, finished: bool) -> None:
+    """Note in a folder what its contents belong to."""
+    from mmtvface.utils.atomic import atomic_path
+    with atomic_path(folder / STATE) as part:
+        part.write_text(json.dumps({'key': key, 'finished': finished}))
+
+
+def claim_folder(folder: Path, key: str) -> bool:
+    """Make a folder the place of results with this key.
+
+    Results with another key are deleted, if an earlier run is known to have
+    made them; nothing else ever is.
+
+    Returns:
+        Whether the results with this key are there and complete.
+
+    Raises:
+        QuickstartError: If the folder holds anything else.
+    """
+    try:
+        known = json.loads((folder / STATE).read_text())
+        known_key = known['key']
+    except (OSError, ValueError, TypeError, KeyError):
+        known, known_key = {}, None
+    if known_key == key:
+        return known.get('finished') is True
+    if isinstance(known_key, str) and known_key:
+        say(f'      the config changed: making {shown(folder)} anew')
+        shutil.rmtree(folder)
+    elif folder.is_dir() and any(folder.iterdir()):
+        raise QuickstartError(
+            f'{folder} is in the way: it has no readable {STATE}, so nothing '
+            'shows that the quickstart made it. Move or delete it, or choose '
+            'another --work-dir.')
+    folder.mkdir(parents=True, exist_ok=True)
+    mark_folder(folder, key, finished=False)
+    return False
+
+
 def train(config: Path, folder: Path, minutes: float) -> Path:
     """Train the config, resume, or reuse a finished training.
 
@@ -179,21 +232,11 @@ def train(config: Path, folder: Path, minutes: float) -> Path:
         The checkpoint.
     """
     key = fingerprint(config)
-    state = folder / 'quickstart.json'
-    try:
-        known = json.loads(state.read_text())
-    except (OSError, ValueError):
-        known = {}
+    finished = claim_folder(folder, key)
     checkpoint = newest_checkpoint(folder)
-    if known.get('key') == key and known.get('finished') and checkpoint:
+    if finished and checkpoint:
         say(f'      already trained: {checkpoint}')
         return checkpoint
-    if folder.exists() and known.get('key') != key:
-        say('      the config changed: training anew')
-        shutil.rmtree(folder)
-        checkpoint = None
-    folder.mkdir(parents=True, exist_ok=True)
-    state.write_text(json.dumps({'key': key, 'finished': False}))
     resume = []
     if checkpoint:
         say(f'      resuming from {checkpoint.name}')
@@ -206,7 +249,7 @@ def train(config: Path, folder: Path, minutes: float) -> Path:
         raise QuickstartError(
             f'The training left no checkpoint in {folder}: see '
             f'{folder / "train.log"}.')
-    state.write_text(json.dumps({'key': key, 'finished': True}))
+    mark_folder(folder, key, finished=True)
     return checkpoint
 
 
@@ -231,10 +274,11 @@ def held_out_clip(config: Path, folder: Path) -> Path:
 
     from mmtvface.datasets.synthetic import write_clip_folder
     from mmtvface.registry import DATASETS
-    if not (folder / 'serial.npy').is_file():
-        cfg = Config.fromfile(config)
-        dataset = DATASETS.build(cfg.test_dataloader.dataset)
-        write_clip_folder(dataset[0], folder)
+    dataset = Config.fromfile(config).test_dataloader.dataset
+    key = hashed(Config(dict(dataset)).pretty_text)
+    if not (claim_folder(folder, key) and (folder / 'serial.npy').is_file()):
+        write_clip_folder(DATASETS.build(dataset)[0], folder)
+        mark_folder(folder, key, finished=True)
     return folder
 
 

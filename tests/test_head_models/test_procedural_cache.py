@@ -81,6 +81,24 @@ def test_key_depends_on_the_source():
     assert key == cache.generator_key()
 
 
+def test_the_model_file_stands_for_a_complete_folder(tmp_path, monkeypatch):
+    savez = np.savez
+
+    def fail(path, **arrays):
+        if 'tex_dir' in arrays:
+            path.write_bytes(b'half')
+            raise OSError('disk full')
+        savez(path, **arrays)
+
+    monkeypatch.setattr(np, 'savez', fail)
+    with pytest.raises(OSError, match='disk full'):
+        save_procedural_head(tmp_path)
+    names = {path.name for path in tmp_path.iterdir()}
+    assert 'landmark_embedding.npy' in names
+    assert not names & {'generic_model.npz', 'FLAME_texture.npz'}
+    assert not [name for name in names if 'part' in name]
+
+
 def test_saved_files_have_the_official_keys(tmp_path):
     folder = save_procedural_head(tmp_path / 'head')
     head = procedural_head()

@@ -9,6 +9,8 @@ import pytest
 import quickstart
 from mmengine.config import Config
 
+from mmtvface.registry import DATASETS
+
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = REPO / 'configs' / quickstart.CONFIG
 
@@ -71,6 +73,68 @@ def test_another_config_is_trained_anew(toy, tmp_path, training):
     assert len(training.calls) == 2
     assert '--resume' not in training.calls[1]
     assert not (tmp_path / 'w' / 'old.txt').exists()
+
+
+@pytest.mark.parametrize('note', [None, '', '{"finished": tr', '[]', '{}'])
+def test_folders_of_others_are_never_deleted(toy, tmp_path, training, note):
+    folder = tmp_path / 'data' / 'train'
+    (folder / 'id00001').mkdir(parents=True)
+    if note is not None:
+        (folder / 'quickstart.json').write_text(note)
+    with pytest.raises(quickstart.QuickstartError, match='in the way'):
+        quickstart.train(toy, folder, 5.)
+    assert (folder / 'id00001').is_dir() and not training.calls
+
+
+def test_the_clip_follows_the_test_dataset(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        DATASETS, 'build', lambda config: [{'seed': config['seed']}])
+    written = []
+
+    def write(item, folder):
+        written.append((item['seed'], (folder / 'serial.npy').exists()))
+        (folder / 'serial.npy').write_bytes(b'')
+
+    monkeypatch.setattr('mmtvface.datasets.synthetic.write_clip_folder',
+                        write)
+    config, clip = tmp_path / 'toy.py', tmp_path / 'clip'
+    for seed, lr in ((1, 1), (1, 2), (2, 2)):
+        config.write_text(f'lr = {lr}\n'
+                          f'test_dataloader = dict(dataset=dict(seed={seed}))')
+        assert quickstart.held_out_clip(config, clip) == clip
+    # again for another dataset only, and not on top of the old clip
+    assert written == [(1, False), (2, False)]
+
+
+def test_the_detector_is_closed_and_skips_the_slow_search(
+        tmp_path, monkeypatch, capsys):
+    made = []
+
+    class Detector:
+        def __init__(self, video):
+            self.video, self.seen, self.closed = video, 0, False
+            made.append(self)
+
+        def __call__(self, image):
+            self.seen += 1
+            return []
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            self.closed = True
+
+    monkeypatch.setattr('mmtvface.preprocessing.landmark_detector.'
+                        'MediaPipeLandmarkDetector', Detector)
+    for i in range(3):
+        cv2.imwrite(str(tmp_path / f'{i}.png'), np.zeros((8, 8, 3), np.uint8))
+    for path in (tmp_path, tmp_path / '0.png'):
+        with pytest.raises(quickstart.QuickstartError, match='No face'):
+            quickstart.check_input(path)
+        assert 'looking for a face' in capsys.readouterr().out
+    assert [(d.video, d.seen, d.closed) for d in made] == [
+        (True, 3, True), (False, 1, True)]
 
 
 def test_metrics_are_measured_once_per_checkpoint(
@@ -163,7 +227,8 @@ model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
     work = tmp_path / 'work'
     arguments = ['--config', str(tiny), '--work-dir', str(work)]
     assert quickstart.main(arguments) == 0, capsys.readouterr().err
-    assert len(list((work / 'meshes').glob('*.obj'))) == cfg.clip_length
+    frames = cfg.test_dataloader.dataset.clip_length
+    assert len(list((work / 'meshes').glob('*.obj'))) == frames
     grid = cv2.imread(str(work / 'overlay_grid.png'))
     assert grid is not None and grid.std() > 0
     assert (work / 'overlay.mp4').stat().st_size > 0
@@ -172,7 +237,7 @@ model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
     metrics = json.loads((work / 'metrics.json').read_text())
     assert metrics['test'] and all(
         np.isfinite(v) for v in metrics['test'].values())
-    assert metrics['reconstruction']['frames'] == cfg.clip_length
+    assert metrics['reconstruction']['frames'] == frames
     assert (work / 'head' / 'head_template.obj').is_file()
     # The second run repeats neither training nor test.
     log = (work / 'train' / 'train.log').read_text()
