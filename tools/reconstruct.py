@@ -19,6 +19,7 @@ kpt/<name>_kpt2d.npy and serial.npy) or a video.
 output: meshes/<frame>.obj, codes.npz, overlay_grid.png, overlay.mp4,
 landmarks/<frame>.npy (on request) and metrics.json."""
 KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
+DETECTORS = ('mediapipe', 'face-alignment')
 
 
 def positive(kind: type) -> Callable[[str], float]:
@@ -49,6 +50,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         default=list(KINDS[:4]),
                         help=f'what to write, of: {" ".join(KINDS)} '
                         f'(default: {" ".join(KINDS[:4])})')
+    parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
+                        help='what finds faces where no landmarks are given '
+                        '(default: %(default)s)')
     parser.add_argument('--clip-length', type=positive(int),
                         help='frames per clip (default: as trained)')
     parser.add_argument('--crop-scale', type=positive(float),
@@ -86,7 +90,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
     reconstructor = FaceReconstructor(
         args.config, args.checkpoint, args.device,
         clip_length=args.clip_length, crop_scale=args.crop_scale,
-        batch_size=args.batch_size)
+        batch_size=args.batch_size, detector=args.detector)
     columns = (TextColumn('{task.description:<18}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bars:

@@ -5,8 +5,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
 from mmengine.logging import print_log
 
+from mmtvface.preprocessing.face_alignment_detector import (
+    FaceAlignmentLandmarkDetector,
+)
 from mmtvface.preprocessing.landmark_detector import (
     LandmarkDetector,
     MediaPipeLandmarkDetector,
@@ -19,6 +23,9 @@ from .windows import plan_windows
 
 #: Told the step, the frames done, and the frames in all (0: not known).
 Progress = Callable[[str, int, int], None]
+
+#: Names of the detectors that :func:`choose_detector` knows.
+DETECTORS = ('mediapipe', 'face-alignment')
 
 
 @dataclass
@@ -58,6 +65,27 @@ class FramePlan:
     def detection(self) -> np.ndarray | None:
         """(68, 2) landmarks of the chosen face."""
         return self.faces[self.face] if self.face >= 0 else None
+
+
+def choose_detector(detector: LandmarkDetector | str | None,
+                    device: str | torch.device) -> LandmarkDetector | None:
+    """Detector by its name; None stands for MediaPipe, started if needed.
+
+    Args:
+        detector: One of :data:`DETECTORS`, a detector, or None.
+        device: Where a detector of torch runs.
+
+    Raises:
+        ValueError: If there is no detector of this name.
+        ImportError: If its package is not installed.
+    """
+    if detector is None or callable(detector):
+        return detector
+    if detector not in DETECTORS:
+        raise ValueError(f'detector must be one of {DETECTORS} or a function '
+                         f'of an image, but it is {detector!r}.')
+    return (FaceAlignmentLandmarkDetector(device)
+            if detector == 'face-alignment' else None)
 
 
 def find_faces(source: FrameSource, detector: LandmarkDetector | None,

@@ -21,6 +21,7 @@ from mmtvface.structures import FaceClipSample
 from .detection import (
     FramePlan,
     Progress,
+    choose_detector,
     choose_faces,
     cut_clips,
     find_faces,
@@ -100,11 +101,13 @@ class FaceReconstructor:
         crop_sigma: Smoothing of the crop over time, in frames.
         batch_size: Clips that go through the model at once.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
-            uint8 RGB image in, (68, 2) pixel indices per face out. Default:
-            MediaPipe, started when it is first needed.
+            uint8 RGB image in, (68, 2) pixel indices per face out. Or
+            'face-alignment', an optional package. Default: 'mediapipe',
+            started when it is first needed.
 
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
+        ImportError: If the package of the detector is not installed.
         ValueError: If they do not fit together.
     """
 
@@ -114,7 +117,7 @@ class FaceReconstructor:
                  clip_length: int | None = None,
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
-                 detector: LandmarkDetector | None = None) -> None:
+                 detector: LandmarkDetector | str | None = None) -> None:
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
                                       scale=crop_scale)
@@ -122,7 +125,7 @@ class FaceReconstructor:
         self.model = build_model(self.config, checkpoint, self.device)
         self.crop_sigma = crop_sigma
         self.batch_size = max(1, batch_size)
-        self.detector = detector
+        self.detector = choose_detector(detector, self.device)
 
     @property
     def faces(self) -> np.ndarray:

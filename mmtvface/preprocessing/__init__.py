@@ -8,12 +8,14 @@ from .crop import (
     transform_points,
     warp,
 )
+from .face_alignment_detector import FaceAlignmentLandmarkDetector
 from .face_mask import landmark_mask, mesh_mask
 from .landmark_detector import LandmarkDetector, MediaPipeLandmarkDetector
 from .tracking import follow_face, steady_crop_matrices
 
 __all__ = [
-    'LandmarkDetector', 'MediaPipeLandmarkDetector', 'box_to_square',
-    'crop_matrix', 'follow_face', 'landmark_box', 'landmark_mask',
-    'mesh_mask', 'steady_crop_matrices', 'transform_points', 'warp'
+    'FaceAlignmentLandmarkDetector', 'LandmarkDetector',
+    'MediaPipeLandmarkDetector', 'box_to_square', 'crop_matrix',
+    'follow_face', 'landmark_box', 'landmark_mask', 'mesh_mask',
+    'steady_crop_matrices', 'transform_points', 'warp'
 ]

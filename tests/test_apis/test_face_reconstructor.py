@@ -14,6 +14,7 @@ from mmtvface.preprocessing.crop import (
     transform_points,
     warp,
 )
+from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, find_bright_boxes, picture
 from mmtvface.utils.video_io import write_video
 
@@ -148,6 +149,18 @@ def test_no_detector_is_needed_with_landmarks(model_files, tmp_path,
     np.save(tmp_path / 'kpt' / '1.npy', POINTS * 30 + [50, 40])
     assert [r.valid for r in build(model_files, detector=None)(tmp_path)] == [
         True]
+
+
+def test_detectors_by_name(model_files, monkeypatch):
+    made = install(monkeypatch)
+    reconstructor = build(model_files, detector='face-alignment')
+    result, = reconstructor(picture(x=50))
+    np.testing.assert_allclose(result.detection, POINTS * 39 + [50, 30],
+                               atol=1e-4)
+    assert made == [('2d', 'cpu', 'sfd')]
+    assert build(model_files, detector='mediapipe').detector is None
+    with pytest.raises(ValueError, match="face-alignment.*'dlib'"):
+        build(model_files, detector='dlib')
 
 
 def test_no_face_at_all(model_files, tmp_path):

@@ -9,7 +9,9 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmtvface.apis.detection import DETECTORS
 from mmtvface.registry import MODELS
+from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, picture
 from mmtvface.testing.toy_reconstructor import toy_config
 
@@ -69,6 +71,16 @@ def test_only_landmarks_and_meshes(tool, files, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         'landmarks', 'meshes', 'metrics.json']
     assert len(list((out / 'meshes').iterdir())) == 3
+
+
+def test_another_detector(tool, files, tmp_path, monkeypatch):
+    assert DETECTORS == tool.DETECTORS
+    made = install(monkeypatch)
+    arguments = [*files[:2], str(Path(files[2]) / 'jpg'), '--out',
+                 str(tmp_path / 'out'), '--device', 'cpu', '--save', 'codes',
+                 '--detector', 'face-alignment']
+    assert tool.main(arguments) == 0
+    assert made == [('2d', 'cpu', 'sfd')]
 
 
 @pytest.mark.parametrize('change, expected', [
