@@ -14,8 +14,8 @@ default_hooks = dict(
 # the checkpoint loadable without executing pickled code, the other stores the
 # random states. The third draws up to four clips of every validation or test,
 # one batch in fifty, into work_dir/visualization. The last averages the
-# running statistics of batch norm over the processes before a validation and at
-# the end of the training; a single process has nothing to average.
+# running statistics of batch norm over the processes, before a validation and
+# at the end of the training; a single process has nothing to average.
 custom_hooks = [
     dict(type='SafeCheckpointHook'),
     dict(type='RNGStateHook'),
