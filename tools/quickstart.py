@@ -153,7 +153,11 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
     say('      $ python ' + ' '.join(
         shown(a) if isinstance(a, Path) else str(a)
         for a in arguments))
-    env = dict(os.environ, PYTHONWARNINGS='ignore')
+    # One core is for the process that renders the clips: more threads than
+    # cores make each small operation wait for the slowest of them.
+    threads = min(4, max(1, (os.cpu_count() or 1) - 1))
+    env = {'OMP_NUM_THREADS': str(threads), **os.environ,
+           'PYTHONWARNINGS': 'ignore'}
     code, output = run_logged(
         [sys.executable, *map(str, arguments)], log, f'      {label}',
         env=env, status=training_status)
