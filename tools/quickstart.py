@@ -22,6 +22,7 @@ from pathlib import Path
 from setup_steps.progress import run_logged, say
 
 ROOT = Path(__file__).resolve().parent.parent
+CLIP_SIZE, CLIP_FRAMES = 224, 24
 CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 MINUTES = 5.0  # for the training and the start of its process together
 START = 0.4
@@ -278,7 +279,9 @@ def held_out_clip(config: Path, folder: Path) -> Path:
 
     from mmtvface.datasets.synthetic import write_clip_folder
     from mmtvface.registry import DATASETS
+    # The people of the test set, sharper and longer than the model sees them.
     dataset = Config.fromfile(config).test_dataloader.dataset
+    dataset.update(image_size=CLIP_SIZE, clip_length=CLIP_FRAMES)
     key = hashed(Config(dict(dataset)).pretty_text)
     if not (claim_folder(folder, key) and (folder / 'serial.npy').is_file()):
         write_clip_folder(DATASETS.build(dataset)[0], folder)

@@ -227,7 +227,7 @@ model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
     work = tmp_path / 'work'
     arguments = ['--config', str(tiny), '--work-dir', str(work)]
     assert quickstart.main(arguments) == 0, capsys.readouterr().err
-    frames = cfg.test_dataloader.dataset.clip_length
+    frames = quickstart.CLIP_FRAMES
     assert len(list((work / 'meshes').glob('*.obj'))) == frames
     grid = cv2.imread(str(work / 'overlay_grid.png'))
     assert grid is not None and grid.std() > 0
