@@ -19,7 +19,9 @@ model = dict(
         shape_prior=dict(type='CodePriorLoss', name='shape',
                          loss_weight=1e-5),
         exp_prior=dict(type='CodePriorLoss', name='exp', loss_weight=1e-5)))
-small = dict(num_workers=1, dataset=dict(image_size=64))
+# Crops as the reconstruction of a video makes them.
+small = dict(
+    num_workers=1, dataset=dict(image_size=64, crop_mode='smooth'))
 train_dataloader = small
 val_dataloader = small
 test_dataloader = small
