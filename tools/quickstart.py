@@ -152,11 +152,10 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
         QuickstartError: If it fails, with the last line it wrote.
     """
     say('      $ python ' + ' '.join(
-        shown(a) if isinstance(a, Path) else str(a)
-        for a in arguments))
+        shown(a) if isinstance(a, Path) else str(a) for a in arguments))
     # One core is for the process that renders the clips: more threads than
     # cores make each small operation wait for the slowest of them.
-    threads = min(4, max(1, (os.cpu_count() or 1) - 1))
+    threads = min(4, max(1, len(os.sched_getaffinity(0)) - 1))
     env = {'OMP_NUM_THREADS': str(threads), **os.environ,
            'PYTHONWARNINGS': 'ignore'}
     code, output = run_logged(
@@ -173,9 +172,7 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
 def write_head(folder: Path) -> str:
     """Write the built-in head in the official file formats."""
     from mmtvface.head_models.procedural import save_procedural_head
-
-    # The last file that is written.
-    if not (folder / 'generic_model.npz').is_file():
+    if not (folder / 'generic_model.npz').is_file():  # written last
         save_procedural_head(folder)
     return f'{len(list(folder.iterdir()))} files in {folder}'
 
@@ -185,9 +182,8 @@ def newest_checkpoint(folder: Path) -> Path | None:
     pointer = folder / 'last_checkpoint'
     if not pointer.is_file():
         return None
-    path = Path(pointer.read_text().strip())
     # The pointer holds an absolute path; the checkout may have moved.
-    path = folder / path.name
+    path = folder / Path(pointer.read_text().strip()).name
     return path if path.is_file() else None
 
 
@@ -219,7 +215,12 @@ def claim_folder(folder: Path, key: str) -> bool:
         return known.get('finished') is True
     if isinstance(known_key, str) and known_key:
         say(f'      the config changed: making {shown(folder)} anew')
-        shutil.rmtree(folder)
+        # The note goes last: an interrupted deletion is continued.
+        for entry in folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            elif entry.name != STATE:
+                entry.unlink()
     elif folder.is_dir() and any(folder.iterdir()):
         raise QuickstartError(
             f'{folder} is in the way: it has no readable {STATE}, so nothing '
@@ -242,6 +243,8 @@ def train(config: Path, folder: Path, minutes: float) -> Path:
     if finished and checkpoint:
         say(f'      already trained: {checkpoint}')
         return checkpoint
+    # Even if it was finished before and its checkpoint is gone.
+    mark_folder(folder, key, finished=False)
     resume = []
     if checkpoint:
         say(f'      resuming from {checkpoint.name}')

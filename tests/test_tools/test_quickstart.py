@@ -75,6 +75,36 @@ def test_another_config_is_trained_anew(toy, tmp_path, training):
     assert not (tmp_path / 'w' / 'old.txt').exists()
 
 
+def test_an_interrupted_deletion_is_continued(
+        toy, tmp_path, training, monkeypatch):
+    folder = tmp_path / 'w'
+    quickstart.train(toy, folder, 5.)
+    (folder / 'vis_data').mkdir()
+    toy.write_text('lr = 2\n')
+
+    def interrupt(path):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(quickstart.shutil, 'rmtree', interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            quickstart.train(toy, folder, 5.)
+    quickstart.train(toy, folder, 5.)
+    assert not (folder / 'vis_data').exists()
+    assert '--resume' not in training.calls[-1]
+
+
+def test_a_repeated_training_is_unfinished_until_its_end(
+        toy, tmp_path, training):
+    (quickstart.train(toy, tmp_path / 'w', 5.)).unlink()
+    training.fail = True
+    with pytest.raises(quickstart.QuickstartError):
+        quickstart.train(toy, tmp_path / 'w', 5.)
+    training.fail = False
+    quickstart.train(toy, tmp_path / 'w', 5.)
+    assert '--resume' in training.calls[-1] and len(training.calls) == 3
+
+
 @pytest.mark.parametrize('note', [None, '', '{"finished": tr', '[]', '{}'])
 def test_folders_of_others_are_never_deleted(toy, tmp_path, training, note):
     folder = tmp_path / 'data' / 'train'
