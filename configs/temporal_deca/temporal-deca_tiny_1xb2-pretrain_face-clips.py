@@ -2,7 +2,7 @@
 
 It starts from the quickstart's model, which learned on synthetic clips. The
 priors weigh a tenth of the published ones, which hold the identity of the
-built-in head too close to its mean (contour errors of 6 % of the face).
+built-in head so close to its mean that the contour stays off the face.
 """
 _base_ = [
     '../_base_/default_runtime.py',
