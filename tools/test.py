@@ -7,7 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from train import load_config  # isort: skip  (sets up OpenMP and the path)
+# Sets up OpenMP and the path.
+from train import disconnect, load_config  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.runner import Runner
@@ -79,6 +80,7 @@ def main(argv: list[str] | None = None) -> int:
     metrics = Runner.from_cfg(cfg).test()
     if args.out and is_main_process():
         write_metrics(metrics, args.out)
+    disconnect()
     return 0
 
 

@@ -112,6 +112,17 @@ def load_config(args: argparse.Namespace) -> Config:
     return cfg
 
 
+def disconnect() -> None:
+    """Leave the other processes in good order.
+
+    A process that ends with its threads of communication still running is
+    aborted by the C++ runtime now and then, after all work is done.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()
+
+
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
     args = parse_args(argv)
@@ -131,6 +142,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.deterministic:
         cfg.merge_from_dict({'randomness.deterministic': True})
     Runner.from_cfg(cfg).train()
+    disconnect()
     return 0
 
 

@@ -85,7 +85,11 @@ class TemporalDECA(BaseModel):
                  data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | list | None = None) -> None:
         if data_preprocessor is None:
-            data_preprocessor = dict(type='mmtvface.FaceClipDataPreprocessor')
+            data_preprocessor = dict(type='FaceClipDataPreprocessor')
+        if isinstance(data_preprocessor, Mapping):
+            # The base class looks in mmengine's registry, which only finds
+            # types of the current default scope.
+            data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         if stage != 'coarse':
             raise ValueError("TemporalDECA: stage must be 'coarse', but it is "
