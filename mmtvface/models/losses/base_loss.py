@@ -24,6 +24,21 @@ from typing import Any, ClassVar
 import torch
 from torch import nn
 
+from mmtvface.structures import FlameCodeLayout
+
+
+def check_code_name(loss: nn.Module, name: str) -> str:
+    """Return the name of a code.
+
+    Raises:
+        ValueError: If there is no such code; names the loss and the codes.
+    """
+    codes = list(FlameCodeLayout().sizes)
+    if name not in codes:
+        raise ValueError(f'{type(loss).__name__}: there is no code {name!r}; '
+                         f'the codes are {codes}.')
+    return name
+
 
 class FaceLoss(nn.Module, metaclass=ABCMeta):
     """Weighted scalar loss on the outputs of a reconstructor.

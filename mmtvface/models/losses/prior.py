@@ -13,9 +13,8 @@ from typing import Any
 import torch
 
 from mmtvface.registry import MODELS
-from mmtvface.structures import FlameCodeLayout
 
-from .base_loss import FaceLoss
+from .base_loss import FaceLoss, check_code_name
 
 REFERENCE_FRAMES = 20
 
@@ -82,11 +81,7 @@ class CodePriorLoss(FaceLoss):
 
     def __init__(self, name: str, loss_weight: float = 1e-4) -> None:
         super().__init__(loss_weight)
-        if name not in FlameCodeLayout().sizes:
-            raise ValueError(
-                f'CodePriorLoss: there is no code {name!r}; the codes are '
-                f'{list(FlameCodeLayout().sizes)}.')
-        self.name = name
+        self.name = check_code_name(self, name)
 
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:

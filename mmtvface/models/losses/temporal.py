@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from mmtvface.registry import MODELS
-from mmtvface.structures import FlameCodeLayout
 
-from .base_loss import FaceLoss, by_clip
+from .base_loss import FaceLoss, by_clip, check_code_name
 
 
 def code_variance(codes: torch.Tensor) -> torch.Tensor:
@@ -59,11 +58,7 @@ class ShapeVarianceLoss(FaceLoss):
 
     def __init__(self, loss_weight: float = 1.0, name: str = 'shape') -> None:
         super().__init__(loss_weight)
-        if name not in FlameCodeLayout().sizes:
-            raise ValueError(
-                f'ShapeVarianceLoss: there is no code {name!r}; the codes are '
-                f'{list(FlameCodeLayout().sizes)}.')
-        self.name = name
+        self.name = check_code_name(self, name)
 
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:
