@@ -3,10 +3,13 @@
 
 from .auto_rasterizer import AutoRasterizer, build_rasterizer
 from .base import Rasterizer
+from .detail_surface import DetailSurface, SurfaceMaps
 from .fragments import Fragments, interpolate
 from .mesh_renderer import MeshRenderer, RenderOutput
 from .uv_mapper import UVMapper, UVTexture
 
-__all__ = ['AutoRasterizer', 'Fragments', 'MeshRenderer', 'Rasterizer',
-           'RenderOutput', 'UVMapper', 'UVTexture', 'build_rasterizer',
-           'interpolate']
+__all__ = [
+    'AutoRasterizer', 'DetailSurface', 'Fragments', 'MeshRenderer',
+    'Rasterizer', 'RenderOutput', 'SurfaceMaps', 'UVMapper', 'UVTexture',
+    'build_rasterizer', 'interpolate'
+]

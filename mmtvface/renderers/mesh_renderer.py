@@ -106,6 +106,28 @@ def composite(image: torch.Tensor, mask: torch.Tensor,
     return torch.where(mask, image, background)
 
 
+def add_detail(normals: torch.Tensor, offsets: torch.Tensor | None,
+               uv_grid: torch.Tensor) -> torch.Tensor:
+    """Add the detail of a UV map to images of normals.
+
+    Args:
+        normals: (B, 3, H, W).
+        offsets: (B, 3, S, S), or None for no detail.
+        uv_grid: (B, H, W, 2).
+
+    Returns:
+        (B, 3, H, W), not renormalised.
+
+    Raises:
+        ValueError: If the shape of the map is another one.
+    """
+    if offsets is None:
+        return normals
+    check_shape('normal_offsets', offsets, (len(normals), 3, 'S', 'S'))
+    return normals + F.grid_sample(
+        _full(offsets), uv_grid, align_corners=False)
+
+
 @MODELS.register_module()
 class MeshRenderer(nn.Module):
     """Render head meshes with albedo and light.
@@ -176,7 +198,8 @@ class MeshRenderer(nn.Module):
                albedo: torch.Tensor | None = None,
                light: Light | None = None,
                background: torch.Tensor | None = None,
-               image_size: int | tuple[int, int] | None = None
+               image_size: int | tuple[int, int] | None = None,
+               normal_offsets: torch.Tensor | None = None
                ) -> RenderOutput:
         """Render meshes.
 
@@ -190,6 +213,8 @@ class MeshRenderer(nn.Module):
             background: (B, 3, H, W), (3, H, W) or a colour (3,); None: black.
             image_size: One side or (H, W), pixels; default: that of the
                 background, else that of the module.
+            normal_offsets: (B, 3, S, S) UV map of what the detail adds to
+                the normals, see ``DetailSurface.normal_offsets``.
 
         Raises:
             ValueError: If shapes do not match.
@@ -204,21 +229,18 @@ class MeshRenderer(nn.Module):
                 attributes.append(vertices)
             surface = interpolate(
                 fragments, self.faces, torch.cat(attributes, -1))
-            uv_grid = interpolate(
-                fragments, self.uv_faces,
-                uv_to_grid(self.uv_coords).to(vertices.dtype))
             covered = fragments.covered
-            grid = torch.where(covered[..., None], uv_grid.movedim(1, -1),
-                               OUTSIDE)
+            grid = self.uv_grid(fragments)
+            normals = add_detail(surface[:, :3], normal_offsets, grid)
             alpha = covered[:, None].to(vertices.dtype)
             albedo_image = (
                 alpha * GREY).expand(-1, 3, -1, -1) if albedo is None else (
                     F.grid_sample(_full(albedo), grid, align_corners=False))
             shading = alpha.expand(-1, 3, -1, -1)
             if light is not None:
-                points = surface.flatten(2).mT
-                lit = shade(points[..., :3], _full_light(light),
-                            points[..., 3:])
+                lit = shade(
+                    normals.flatten(2).mT, _full_light(light),
+                    surface[:, 3:].flatten(2).mT)
                 shading = lit.mT.reshape(shading.shape) * alpha
             image = albedo_image * shading
             if background is not None:
@@ -229,10 +251,17 @@ class MeshRenderer(nn.Module):
                 face_mask=self.face_mask(grid),
                 albedo=albedo_image,
                 shading=shading,
-                normals=surface[:, :3],
+                normals=normals,
                 depth=torch.where(covered, fragments.depth, 0)[:, None],
                 uv_grid=grid,
                 fragments=fragments)
+
+    def uv_grid(self, fragments: Fragments) -> torch.Tensor:
+        """Where the pixels lie in UV maps, see :class:`RenderOutput`."""
+        coords = uv_to_grid(self.uv_coords).to(fragments.barycentrics.dtype)
+        grid = interpolate(fragments, self.uv_faces, coords)
+        return torch.where(fragments.covered[..., None],
+                           grid.movedim(1, -1), OUTSIDE)
 
     def face_mask(self, uv_grid: torch.Tensor) -> torch.Tensor:
         """Sample the face-and-eyes mask: (B, H, W, 2) -> (B, 1, H, W)."""
@@ -247,7 +276,9 @@ class MeshRenderer(nn.Module):
                      background: torch.Tensor | None = None,
                      image_size: int | tuple[int, int] | None = None,
                      colors: torch.Tensor | None = None,
-                     hide_backs: bool = False) -> torch.Tensor:
+                     hide_backs: bool = False,
+                     normal_offsets: torch.Tensor | None = None
+                     ) -> torch.Tensor:
         """Render the bare shape under five directional lights.
 
         Deviation: the published overlays leave out pixels whose interpolated
@@ -262,6 +293,7 @@ class MeshRenderer(nn.Module):
             colors: (B, V, 3) RGB of the vertices; None: grey 180/255.
             hide_backs: Do not draw what faces away from the camera, such as
                 the inner side of an open neck.
+            normal_offsets: See :meth:`render`.
 
         Returns:
             (B, 3, H, W) RGB in [0, 1] (for such a background).
@@ -280,9 +312,13 @@ class MeshRenderer(nn.Module):
                 attributes.append(_full(colors))
             surface = interpolate(
                 fragments, self.faces, torch.cat(attributes, -1))
-            points = surface.flatten(2).mT
-            shading = shade(points[..., :3], overlay_lights(vertices))
-            base = GREY if colors is None else points[..., 6:]
+            normals = surface[:, :3]
+            if normal_offsets is not None:
+                normals = add_detail(normals, normal_offsets,
+                                     self.uv_grid(fragments))
+            shading = shade(normals.flatten(2).mT, overlay_lights(vertices))
+            base = (GREY if colors is None
+                    else surface[:, 6:].flatten(2).mT)
             image = (shading * base).clamp(0, 1).mT.reshape(-1, 3, *size)
             drawn = fragments.covered
             if hide_backs:

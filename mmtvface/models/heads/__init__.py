@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Heads: from features to codes, from codes to displacements."""
 
+from .detail_decoder import DetailDecoder
 from .flame_head import FLAMEHead
 
-__all__ = ['FLAMEHead']
+__all__ = ['DetailDecoder', 'FLAMEHead']

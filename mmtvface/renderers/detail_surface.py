@@ -1,0 +1,153 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Displacement maps on a head: the surface between the vertices."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from mmtvface.geometry.grid_mesh import grid_normals
+from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.registry import MODELS
+from mmtvface.utils.checks import check_shape
+
+from .mesh_renderer import resolve_topology
+from .uv_mapper import UVMapper
+
+
+class SurfaceMaps(NamedTuple):
+    """The coarse surface in the atlas; zero outside of the charts.
+
+    Attributes:
+        positions: (B, 3, S, S) metres, model space.
+        normals: (B, 3, S, S) interpolated vertex normals, not renormalised
+            (as in DECA).
+    """
+
+    positions: torch.Tensor
+    normals: torch.Tensor
+
+
+def resize_map(values: Any, size: int) -> torch.Tensor:
+    """A square map (N, N) as float32 (1, 1, size, size), anti-aliased."""
+    image = torch.as_tensor(values).float()[None, None]
+    if image.shape[-1] == size:
+        return image.clone()
+    return F.interpolate(
+        image, size=(size, size), mode='bilinear', antialias=True)
+
+
+@MODELS.register_module()
+class DetailSurface(nn.Module):
+    """Moves the texels of a head along its normals.
+
+    surface = coarse + (mask * displacement + fixed) * normal, all as maps of
+    S x S texels, and the normals of the mesh between the texels (DECA, Feng
+    et al., SIGGRAPH 2021, section 4.2). ``mask`` is the face-and-eyes mask,
+    ``fixed`` the displacement of the mean head, both of the topology.
+
+    Args:
+        topology: See :class:`MeshRenderer`.
+        size: Side S of the maps, texels.
+        rasterizer: See :class:`UVMapper`.
+    """
+
+    uv_face_eye_mask: torch.Tensor
+    fixed_displacement: torch.Tensor
+
+    def __init__(self,
+                 topology: HeadTopology | str
+                 | Mapping[str, Any] = 'procedural',
+                 size: int = 256,
+                 rasterizer: str = 'auto') -> None:
+        super().__init__()
+        topology = resolve_topology(topology)
+        self.size = size
+        self.mapper = UVMapper(topology, size, rasterizer)
+        for name in ('uv_face_eye_mask', 'fixed_displacement'):
+            self.register_buffer(
+                name, resize_map(getattr(topology, name), size),
+                persistent=False)
+
+    def maps(self, vertices: torch.Tensor) -> SurfaceMaps:
+        """The coarse surface of heads.
+
+        Args:
+            vertices: (B, V, 3) metres, model space.
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
+        normals = vertex_normals(vertices, self.mapper.faces)
+        both = self.mapper.to_uv(torch.cat([vertices, normals], -1))
+        return SurfaceMaps(both[:, :3], both[:, 3:])
+
+    def _per_copy(self, displacement: torch.Tensor,
+                  maps: SurfaceMaps) -> torch.Tensor:
+        """View (c * B, 1, S, S) as (c, B, 1, S, S).
+
+        Raises:
+            ValueError: If it does not belong to the maps.
+        """
+        size, batch = self.size, len(maps.positions)
+        check_shape('displacement', displacement, ('c*B', 1, size, size))
+        check_shape('maps.positions', maps.positions, ('B', 3, size, size))
+        if len(displacement) % batch:
+            raise ValueError(
+                f'displacement has {len(displacement)} maps, which is no '
+                f'multiple of the {batch} heads.')
+        return displacement.unflatten(0, (-1, batch))
+
+    def displace(self, displacement: torch.Tensor,
+                 maps: SurfaceMaps) -> torch.Tensor:
+        """Positions of the detailed surface.
+
+        Args:
+            displacement: (c * B, 1, S, S) metres along the normal, copy by
+                copy; only what lies in the mask counts.
+            maps: Of :meth:`maps`, of B heads.
+
+        Returns:
+            (c * B, 3, S, S) metres.
+
+        Raises:
+            ValueError: If shapes do not fit.
+        """
+        height = (self._per_copy(displacement, maps) * self.uv_face_eye_mask
+                  + self.fixed_displacement)
+        return torch.addcmul(maps.positions, height,
+                             maps.normals).flatten(0, 1)
+
+    def normal_offsets(self, displacement: torch.Tensor,
+                       maps: SurfaceMaps) -> torch.Tensor:
+        """What the detail adds to the coarse normals.
+
+        Args:
+            displacement: See :meth:`displace`.
+            maps: See :meth:`displace`.
+
+        Returns:
+            (c * B, 3, S, S), zero outside of the mask.
+        """
+        fine = grid_normals(self.displace(displacement, maps))
+        offsets = fine.unflatten(0, (-1, len(maps.normals))) - maps.normals
+        return (offsets * self.uv_face_eye_mask).flatten(0, 1)
+
+    def normals(self, displacement: torch.Tensor,
+                maps: SurfaceMaps) -> torch.Tensor:
+        """Normals of the detailed surface.
+
+        Args:
+            displacement: See :meth:`displace`.
+            maps: See :meth:`displace`.
+
+        Returns:
+            (c * B, 3, S, S); the coarse normals outside of the mask, a
+            mixture at its soft edge.
+        """
+        offsets = self.normal_offsets(displacement, maps)
+        per_copy = offsets.unflatten(0, (-1, len(maps.normals)))
+        return (per_copy + maps.normals).flatten(0, 1)
