@@ -57,6 +57,7 @@ class DetailSurface(nn.Module):
 
     uv_face_eye_mask: torch.Tensor
     fixed_displacement: torch.Tensor
+    chart_interior: torch.Tensor
 
     def __init__(self,
                  topology: HeadTopology | str
@@ -71,6 +72,10 @@ class DetailSurface(nn.Module):
             self.register_buffer(
                 name, resize_map(getattr(topology, name), size),
                 persistent=False)
+        outside = (~self.mapper.covered)[None, None].float()
+        self.register_buffer(
+            'chart_interior', 1 - F.max_pool2d(outside, 3, 1, 1),
+            persistent=False)
 
     def maps(self, vertices: torch.Tensor) -> SurfaceMaps:
         """The coarse surface of heads.
@@ -121,24 +126,19 @@ class DetailSurface(nn.Module):
         return torch.addcmul(maps.positions, height,
                              maps.normals).flatten(0, 1)
 
-    def normal_offsets(self, displacement: torch.Tensor,
-                       maps: SurfaceMaps) -> torch.Tensor:
-        """What the detail adds to the coarse normals.
-
-        Args:
-            displacement: See :meth:`displace`.
-            maps: See :meth:`displace`.
-
-        Returns:
-            (c * B, 3, S, S), zero outside of the mask.
-        """
+    def _masked_offsets(self, displacement: torch.Tensor, maps: SurfaceMaps,
+                        mask: torch.Tensor) -> torch.Tensor:
+        """(c, B, 3, S, S) mask * (detail normals - coarse normals)."""
         fine = grid_normals(self.displace(displacement, maps))
-        offsets = fine.unflatten(0, (-1, len(maps.normals))) - maps.normals
-        return (offsets * self.uv_face_eye_mask).flatten(0, 1)
+        fine = fine.unflatten(0, (-1, len(maps.normals)))
+        return (fine - maps.normals) * mask
 
     def normals(self, displacement: torch.Tensor,
                 maps: SurfaceMaps) -> torch.Tensor:
-        """Normals of the detailed surface.
+        """Normals of the detailed surface, the map that DECA shades.
+
+        At the border of a chart the mesh of the texels leads to the empty
+        texels around it; there, as published, they are no surface normals.
 
         Args:
             displacement: See :meth:`displace`.
@@ -148,6 +148,24 @@ class DetailSurface(nn.Module):
             (c * B, 3, S, S); the coarse normals outside of the mask, a
             mixture at its soft edge.
         """
-        offsets = self.normal_offsets(displacement, maps)
-        per_copy = offsets.unflatten(0, (-1, len(maps.normals)))
-        return (per_copy + maps.normals).flatten(0, 1)
+        offsets = self._masked_offsets(displacement, maps,
+                                       self.uv_face_eye_mask)
+        return (maps.normals + offsets).flatten(0, 1)
+
+    def normal_offsets(self, displacement: torch.Tensor,
+                       maps: SurfaceMaps) -> torch.Tensor:
+        """What the detail adds to the coarse normals, for pictures.
+
+        Deviation: texels at the border of a chart (eyelids, lips, nostrils)
+        keep their coarse normals, which :meth:`normals` does not grant.
+
+        Args:
+            displacement: See :meth:`displace`.
+            maps: See :meth:`displace`.
+
+        Returns:
+            (c * B, 3, S, S), zero outside of the mask.
+        """
+        return self._masked_offsets(
+            displacement, maps,
+            self.uv_face_eye_mask * self.chart_interior).flatten(0, 1)

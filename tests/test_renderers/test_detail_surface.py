@@ -109,6 +109,24 @@ def test_wrong_displacement(surface, shape):
         surface.displace(torch.zeros(shape), surface.maps(curved_patch()))
 
 
+def test_pictures_keep_coarse_normals_at_the_border_of_charts():
+    """Beside a hole, squares lead to empty texels at the origin."""
+    topology = toy_topology()
+    middle = GRID // 2
+    cell = (middle * (GRID - 1) + middle)  # a cell without its triangles
+    keep = np.ones(len(topology.faces), bool)
+    keep[[cell, cell + (GRID - 1)**2]] = False
+    surface = DetailSurface(
+        replace(topology, faces=topology.faces[keep],
+                uv_faces=topology.uv_faces[keep]), SIZE, rasterizer='torch')
+    hole = ~surface.mapper.covered
+    assert 10 < hole.sum() < 60
+    maps = surface.maps(flat_patch() + torch.tensor([0., 0., .05]))
+    zero = torch.zeros(1, 1, SIZE, SIZE)
+    assert (surface.normals(zero, maps) - maps.normals).abs().max() > .5
+    assert surface.normal_offsets(zero, maps).abs().max() < 1e-4
+
+
 def test_no_state(surface):
     assert not surface.state_dict()
 
