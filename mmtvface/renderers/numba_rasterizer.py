@@ -2,13 +2,12 @@
 """Rasterizer for CPU tensors, compiled by numba."""
 
 import importlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from types import ModuleType
 
 import torch
 
 from mmtvface.utils.deps import require
+from mmtvface.utils.threads import run_in_threads
 
 from .base import Rasterizer
 
@@ -16,26 +15,6 @@ from .base import Rasterizer
 def _kernels() -> ModuleType:
     """The compiled functions; numba is imported at the first call."""
     return importlib.import_module('.numba_kernels', __package__)
-
-
-def _run(function: Callable[..., None], tasks: Sequence[tuple],
-         num_threads: int) -> None:
-    """Run a GIL-free function on independent arguments.
-
-    The threads live for one call only (they start in about 0.1 ms), so there
-    is no pool that a forked process could inherit half-alive.
-    """
-    if num_threads == 1 or len(tasks) <= 1:
-        for task in tasks:
-            function(*task)
-        return
-    # The first task alone, so that the function is compiled only once.
-    if not function.signatures:
-        function(*tasks[0])
-        tasks = tasks[1:]
-    with ThreadPoolExecutor(min(num_threads, len(tasks))) as pool:
-        for future in [pool.submit(function, *task) for task in tasks]:
-            future.result()
 
 
 class NumbaRasterizer(Rasterizer):
@@ -83,7 +62,7 @@ class NumbaRasterizer(Rasterizer):
         tasks = [(points, triangles, top, bottom, *outputs)
                  for points, *outputs in zip(*arrays, strict=True)
                  for top, bottom in zip(borders, borders[1:], strict=False)]
-        _run(_kernels().rasterize_band, tasks, threads)
+        run_in_threads(_kernels().rasterize_band, tasks, threads)
         return face_index, barycentrics, depth
 
     def vertex_gradients(self, vertices: torch.Tensor, faces: torch.Tensor,
@@ -97,6 +76,6 @@ class NumbaRasterizer(Rasterizer):
         triangles = faces.contiguous().numpy()
         tasks = [(points, triangles, *rest)
                  for points, *rest in zip(*arrays, strict=True)]
-        _run(_kernels().add_vertex_gradients, tasks,
-             torch.get_num_threads())
+        run_in_threads(_kernels().add_vertex_gradients, tasks,
+                       torch.get_num_threads())
         return total.to(vertices.dtype)

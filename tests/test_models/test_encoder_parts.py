@@ -29,27 +29,58 @@ def value_and_gradients(inputs, align, deform_op):
         (out * weights).sum(), [*tensors, align.weight, align.bias]))
 
 
-@pytest.mark.parametrize('deform_op', ['auto', 'grid_sample'])
+@pytest.mark.parametrize('deform_op', ['compiled', 'grid_sample', 'numba'])
 def test_deformable_operators_agree(monkeypatch, deform_op):
     *inputs, align = deform_inputs()
-    expected = value_and_gradients(inputs, align, 'auto')
+    expected = value_and_gradients(inputs, align, 'compiled')
     monkeypatch.setattr(deform, 'mmcv_has_op_for', lambda _: False)
     result = value_and_gradients(inputs, align, deform_op)
     for own, other in zip(result, expected, strict=True):
         torch.testing.assert_close(own, other, rtol=1e-5, atol=2e-5)
 
 
-def test_grid_sample_operator_with_stride_groups_and_no_bias():
+@pytest.mark.parametrize('op, groups', [('grid_sample', 2), ('numba', 1)])
+def test_operators_with_stride_groups_and_no_bias(op, groups):
     torch.manual_seed(0)
     conv = ModulatedDeformConv2d(
         8, 6, (3, 2), stride=(2, 1), padding=(1, 2), dilation=(1, 2),
-        groups=2, deform_groups=4, bias=False).double()
+        groups=groups, deform_groups=4, bias=False).double()
     x = torch.randn(2, 8, 7, 6, dtype=torch.float64)
     offset = 3 * torch.randn(2, 48, 4, 8, dtype=torch.float64)
     mask = torch.rand(2, 24, 4, 8, dtype=torch.float64)
     torch.testing.assert_close(
-        deform.deform_conv(x, offset, mask, conv, 'grid_sample'),
-        conv(x, offset, mask))
+        deform.deform_conv(x, offset, mask, conv, op), conv(x, offset, mask))
+
+
+def test_numba_operator_in_blocks_and_threads(monkeypatch):
+    """Blocks that do not divide the image, several threads, far offsets."""
+    from mmtvface.models.encoders import deform_conv_numba as own
+    *inputs, align = deform_inputs()
+    inputs[1][0, :, :2] *= 1e6
+    expected = value_and_gradients(inputs, align, 'compiled')
+    monkeypatch.setattr(own, '_BLOCK', 7)
+    monkeypatch.setattr(own, '_SERIAL', 0)
+    monkeypatch.setattr(torch, 'get_num_threads', lambda: 3)
+    result = value_and_gradients(inputs, align, 'numba')
+    for mine, other in zip(result, expected, strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-5, atol=2e-5)
+
+
+def test_numba_operator_survives_nan():
+    *inputs, align = deform_inputs()
+    inputs[1][0, 0, 0, 0] = float('nan')
+    out, *_ = value_and_gradients(inputs, align, 'numba')
+    assert out[1].isfinite().all()
+
+
+def test_automatic_operator(monkeypatch):
+    monkeypatch.setattr(deform, 'best_op_for',
+                        deform.best_op_for.__wrapped__)
+    assert deform.best_op_for('cpu') == 'numba'
+    assert deform.best_op_for('cpu', conv_groups=2) == 'compiled'
+    assert deform.best_op_for('cuda') == 'compiled'
+    monkeypatch.setattr(deform.importlib.util, 'find_spec', lambda _: None)
+    assert deform.best_op_for('cpu') == 'compiled'
 
 
 def test_operator_depends_on_the_device(monkeypatch):
@@ -63,7 +94,7 @@ def test_operator_depends_on_the_device(monkeypatch):
     deform.mmcv_has_op_for.cache_clear()
 
 
-@pytest.mark.parametrize('deform_op', ['auto', 'grid_sample'])
+@pytest.mark.parametrize('deform_op', ['compiled', 'grid_sample', 'numba'])
 def test_alignment_gradients(deform_op):
     align = deform_inputs(torch.float64)[-1]
     align.deform_op = deform_op

@@ -2,6 +2,7 @@
 """Modulated deformable convolution on any device."""
 
 import functools
+import importlib.util
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +10,9 @@ import torchvision
 from mmcv.ops import get_compiling_cuda_version, modulated_deform_conv2d
 from torch import nn
 
-DEFORM_OPS = ('auto', 'grid_sample')
+from .deform_conv_numba import numba_deform_conv
+
+DEFORM_OPS = ('auto', 'compiled', 'grid_sample', 'numba')
 
 
 @functools.cache
@@ -18,6 +21,15 @@ def mmcv_has_op_for(device_type: str) -> bool:
     if device_type == 'cuda':
         return get_compiling_cuda_version() != 'not available'
     return device_type == 'cpu'
+
+
+@functools.cache
+def best_op_for(device_type: str, conv_groups: int = 1) -> str:
+    """The fastest back-end in training, for ``'auto'``."""
+    has_numba = importlib.util.find_spec('numba') is not None
+    if device_type == 'cpu' and conv_groups == 1 and has_numba:
+        return 'numba'
+    return 'compiled'
 
 
 def deform_conv(x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor,
@@ -34,9 +46,12 @@ def deform_conv(x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor,
         mask: (n, G*k*k, h', w') in [0, 1].
         conv: Holds weight, bias, stride, padding, dilation, groups and
             deform_groups, like mmcv's ``ModulatedDeformConv2d``.
-        deform_op: ``'auto'``: mmcv's operator where it is compiled for the
-            device, else torchvision's. ``'grid_sample'``: see
-            :func:`grid_sample_deform_conv`.
+        deform_op: ``'compiled'``: mmcv's operator where it is compiled for
+            the device, else torchvision's. ``'numba'``: see
+            :func:`~.deform_conv_numba.numba_deform_conv`, CPU only.
+            ``'grid_sample'``: see :func:`grid_sample_deform_conv`.
+            ``'auto'``: numba's on the CPU where numba is installed, else
+            the compiled one.
 
     Returns:
         (n, C_out, h', w').
@@ -44,8 +59,12 @@ def deform_conv(x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor,
     with torch.autocast(x.device.type, enabled=False):
         dtype = torch.promote_types(offset.dtype, conv.weight.dtype)
         x, offset, mask = x.to(dtype), offset.to(dtype), mask.to(dtype)
+        if deform_op == 'auto':
+            deform_op = best_op_for(x.device.type, conv.groups)
         if deform_op == 'grid_sample':
             return grid_sample_deform_conv(x, offset, mask, conv)
+        if deform_op == 'numba':
+            return numba_deform_conv(x, offset, mask, conv)
         if mmcv_has_op_for(x.device.type):
             return modulated_deform_conv2d(x, offset, mask, conv.weight,
                                            conv.bias, conv.stride,
