@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
+import cv2
 import numpy as np
 import torch
 from torch import nn
@@ -24,6 +25,9 @@ TEXTURE_CURE = (
     'registration); FLAME_albedo_from_BFM.npz is made from the Basel Face '
     'Model by https://github.com/TimoBolkart/BFM_to_FLAME; '
     "path='procedural' selects the built-in albedo, which needs no download.")
+PICTURE_CURE = ('mean_texture.jpg is in the data folder of the DECA release '
+                '(https://github.com/yfeng95/DECA).')
+PICTURES = ('.jpg', '.jpeg', '.png')
 _ROWS_AT_ONCE = 1 << 15
 
 
@@ -32,7 +36,8 @@ class AlbedoData(NamedTuple):
 
     Attributes:
         mean: (S * S, 3) float32, RGB in [0, 1], texels row by row.
-        basis: (S * S, 3, n) float32, change per unit coefficient.
+        basis: (S * S, 3, n) float32, change per unit coefficient; n = 0 for
+            a picture, one face for all codes.
     """
 
     mean: np.ndarray
@@ -143,15 +148,31 @@ def _read_albedo(path: str | os.PathLike, num_components: int,
                       basis[:, ::-1] / scale)
 
 
+def _read_picture(path: str | os.PathLike, size: int) -> AlbedoData:
+    """A square picture of the atlas, RGB, row 0 at the top (v = 1)."""
+    path = require_file(path, 'Picture of the albedo', PICTURE_CURE)
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    if image is None or image.shape[0] != image.shape[1]:
+        found = 'no picture' if image is None else (
+            f'{image.shape[1]} x {image.shape[0]} pixels')
+        raise ValueError(f'{path} must be a square picture of the atlas, but '
+                         f'it is {found}. {PICTURE_CURE}')
+    texels = nearest_texels(size, len(image))
+    mean = image[..., ::-1].reshape(-1, 3)[texels].astype(np.float32) / 255
+    return AlbedoData(mean, np.zeros((size * size, 3, 0), np.float32))
+
+
 def load_albedo(path: str | os.PathLike, num_components: int = 50,
                 size: int = 256) -> AlbedoData:
     """Read a linear albedo model at a given resolution.
 
     Args:
         path: ``FLAME_albedo_from_BFM.npz`` (MU, PC; 0..1, BGR),
-            ``FLAME_texture.npz`` (mean, tex_dir; 0..255, BGR) or
-            ``'procedural'``.
-        num_components: How many components are read, the first ones.
+            ``FLAME_texture.npz`` (mean, tex_dir; 0..255, BGR),
+            ``'procedural'``, or a picture of one albedo for all codes, such
+            as ``mean_texture.jpg``.
+        num_components: How many components are read, the first ones; a
+            picture has none.
         size: Width and height of the maps in texels; the 512 of the files
             are subsampled (nearest).
 
@@ -162,6 +183,8 @@ def load_albedo(path: str | os.PathLike, num_components: int = 50,
     if num_components < 1 or size < 1:
         raise ValueError('num_components and size must be positive, but '
                          f'they are {num_components} and {size}.')
+    if Path(path).suffix.lower() in PICTURES:
+        return _read_picture(path, size)
     if os.fspath(path) != PROCEDURAL:
         return _read_albedo(path, num_components, size)
     from .procedural import procedural_head
@@ -186,9 +209,10 @@ class FLAMETexture(nn.Module):
     here the basis is subsampled once, which gives the same numbers.
 
     Args:
-        path: An albedo model file or ``'procedural'``, see
+        path: An albedo model, a picture or ``'procedural'``, see
             :func:`load_albedo`.
-        num_components: Length n of the code.
+        num_components: Length n of the code; with a picture any, since the
+            map does not depend on it.
         size: Width and height S of the maps in texels.
         clamp: Whether albedo is limited to [0, 1], where reflectance is
             physical; a limited texel has no gradient. The published systems
@@ -214,7 +238,7 @@ class FLAMETexture(nn.Module):
                              persistent=False)
         self.register_buffer(
             'basis',
-            torch.from_numpy(basis.reshape(num_components, -1)),
+            torch.from_numpy(basis.reshape(len(basis), mean.size)),
             persistent=False)
 
     def forward(self, code: torch.Tensor) -> torch.Tensor:
@@ -230,7 +254,8 @@ class FLAMETexture(nn.Module):
             ValueError: If the shape is wrong.
         """
         check_shape('code', code, ('B', self.num_components))
-        albedo = blend(self.mean, code, self.basis)
+        # A picture has no components.
+        albedo = blend(self.mean, code[:, :len(self.basis)], self.basis)
         if self.clamp:
             albedo = albedo.clamp(0, 1)
         return albedo.unflatten(1, (3, self.size, self.size))

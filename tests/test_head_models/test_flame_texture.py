@@ -1,4 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -63,6 +64,32 @@ def test_flame_texture_is_scaled_from_255(tmp_path, save, order):
     layer = FLAMETexture(tmp_path / 'texture.npz', 2, clamp=False)
     torch.testing.assert_close(layer(torch.from_numpy(code).float()),
                                expected.float(), atol=1e-6, rtol=0)
+
+
+def test_a_picture_is_one_albedo_for_all_codes(tmp_path):
+    # Red grows downwards, green to the right; no blue.
+    image = np.zeros((8, 8, 3), np.uint8)
+    image[..., 0] = np.arange(8)[:, None] * 30
+    image[..., 1] = np.arange(8) * 10
+    cv2.imwrite(str(tmp_path / 'mean.png'), image[..., ::-1])
+    layer = FLAMETexture(tmp_path / 'mean.png', 5, 4)
+    code = torch.randn(2, 5, requires_grad=True)
+    result = layer(code)
+    assert result.shape == (2, 3, 4, 4)
+    expected = torch.from_numpy(image[::2, ::2] / 255.).permute(2, 0, 1)
+    torch.testing.assert_close(result[1], expected.float())
+    assert torch.equal(result[0], result[1])
+    assert torch.autograd.grad(result.sum(), code)[0].eq(0).all()
+    with pytest.raises(ValueError, match=r'code .*\(B, 5\)'):
+        layer(torch.zeros(2, 4))
+    cv2.imwrite(str(tmp_path / 'wide.jpg'), image[:4])
+    with pytest.raises(ValueError, match='wide.jpg .*square.* 8 x 4'):
+        FLAMETexture(tmp_path / 'wide.jpg')
+    (tmp_path / 'page.jpg').write_bytes(b'<html>')
+    with pytest.raises(ValueError, match='it is no picture.*DECA release'):
+        FLAMETexture(tmp_path / 'page.jpg')
+    with pytest.raises(FileNotFoundError, match='none.jpg.*mean_texture'):
+        FLAMETexture(tmp_path / 'none.jpg')
 
 
 def test_registry_gradient_and_state(tmp_path):
