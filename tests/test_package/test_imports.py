@@ -26,6 +26,7 @@ ALLOWED = {
     'engine': HEADS | {'visualization'},
     'apis': HEADS | {'models', 'preprocessing', 'evaluation', 'engine',
                      'visualization', 'datasets'},
+    'converters': {'utils', 'structures', 'models', 'engine'},
     'testing': HEADS | {'models', 'datasets'},
 }
 ANYWHERE = {'registry', 'version'}

@@ -30,7 +30,8 @@ class IdentityLoss(FaceLoss):
     every user of the loss has anyway).
 
     Args:
-        weights: Path of ``resnet50_ft_weight.pkl`` (VGGFace2).
+        weights: Path of ``resnet50_ft_weight.pkl`` (VGGFace2) or of what
+            the converter made of it.
         loss_weight: Factor of the loss, 0.2 in the published training.
 
     Raises:

@@ -4,7 +4,9 @@
 VGGFace2: Cao et al., FG 2018. The network comes from Caffe: the stride of a
 bottleneck sits on its first 1x1 convolution and pooling rounds up without
 padding. The weights, ``resnet50_ft_weight.pkl`` or ``resnet50_scratch_*.pkl``,
-are a pickled dictionary name -> NumPy array under torchvision's names.
+are a pickled dictionary name -> NumPy array under torchvision's names;
+``tools/model_converters/vggface2_to_mmtvface.py`` makes a file of tensors of
+it.
 """
 
 import os
@@ -16,7 +18,9 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck, ResNet
 
+from mmtvface.utils.assets import require_file
 from mmtvface.utils.safe_pickle import load_pickle
+from mmtvface.utils.safe_torch import load_torch
 
 # Mean of the training images, BGR 0..255.
 MEAN_BGR = (91.4953, 103.8827, 131.0912)
@@ -76,10 +80,10 @@ class VGGFace2ResNet50(ResNet):
 
 
 def load_vggface2_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """Read the published weights without running code from the pickle.
+    """Read the weights without running code from the file.
 
     Args:
-        path: ``resnet50_ft_weight.pkl``.
+        path: ``resnet50_ft_weight.pkl`` or the converted ``.pth``.
 
     Returns:
         Name -> array.
@@ -88,7 +92,22 @@ def load_vggface2_weights(path: str | os.PathLike) -> dict[str, np.ndarray]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a dictionary of arrays.
     """
-    weights = load_pickle(path, 'VGGFace2 ResNet-50 weights', _DOWNLOAD)
+    what = 'VGGFace2 ResNet-50 weights'
+    path = require_file(path, what, _DOWNLOAD)
+    with open(path, 'rb') as file:
+        is_archive = file.read(4) == b'PK\x03\x04'
+    if is_archive:  # what torch.save writes
+        weights = load_torch(path, what, _DOWNLOAD)
+        if isinstance(weights, Mapping):
+            weights = weights.get('state_dict', weights)
+        if isinstance(weights, Mapping):
+            weights = {
+                name: value.numpy()
+                if isinstance(value, torch.Tensor) else value
+                for name, value in weights.items()
+            }
+    else:
+        weights = load_pickle(path, what, _DOWNLOAD)
     if not isinstance(weights, dict) or not all(
             isinstance(value, np.ndarray) for value in weights.values()):
         raise ValueError(f'{path} does not hold a dictionary of arrays.')

@@ -1,0 +1,90 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Reading files of torch.save without running code from them."""
+
+import os
+import pickle
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from .assets import require_file
+from .safe_pickle import UnsafePickleError
+
+# torch says it in the last line of a long message, which first recommends to
+# load unsafely.
+_NAMED = re.compile(r'GLOBAL ([\w.]+)')
+_REASON = re.compile(r'WeightsUnpickler error:\s*(.+)')
+_TRUST = (
+    'The file is damaged or holds more than weights; if you trust where it '
+    'comes from, load it once yourself and save its tensors alone.')
+
+
+def load_torch(path: str | os.PathLike, what: str = 'checkpoint',
+               cure: str = '') -> Any:
+    """Read tensors and plain containers, old and new file format alike.
+
+    Args:
+        path: A file of ``torch.save``; its suffix does not matter
+            (published ones are called ``.tar`` without being archives).
+        what: What it should be, for messages.
+        cure: A sentence that says how to get a good file, for messages.
+
+    Returns:
+        The saved object with all tensors on the CPU.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UnsafePickleError: If it names anything that tensors do not need;
+            the message says what.
+        ValueError: If it is empty, damaged or a web page.
+    """
+    path = require_file(path, what, cure)
+    with open(path, 'rb') as file:
+        head = file.read(512).lstrip()
+    if head[:1] == b'<' and b'\x00' not in head:
+        raise ValueError(
+            f'{path} is not a {what}: it is a web page (a download that asks '
+            f'for a login or a confirmation saves that page). {cure}')
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        if named := _NAMED.search(str(error)):
+            raise UnsafePickleError(
+                f"{path} was refused: it asks for '{named[1]}', which is no "
+                f'part of tensors and could run any code. {_TRUST} '
+                f'{cure}') from None
+        reason = _REASON.search(str(error))
+        raise _damaged(path, what, cure,
+                       reason[1] if reason else 'it is no file of torch.save'
+                       ) from error
+    # Damaged bytes are a damaged program: they may raise anything.
+    except Exception as error:
+        lines = str(error).strip().splitlines() or [repr(error)]
+        raise _damaged(path, what, cure, lines[0]) from error
+
+
+def _damaged(path: os.PathLike, what: str, cure: str,
+             reason: str) -> ValueError:
+    return ValueError(
+        f'{path} cannot be read as a {what}: {reason.rstrip(".")}. It is '
+        f'probably truncated, damaged or another kind of file. {cure}')
+
+
+def flatten_tensors(content: Any, prefix: str = ''
+                    ) -> dict[str, torch.Tensor]:
+    """All tensors in nested dicts, lists and tuples, by dotted names."""
+    if isinstance(content, torch.Tensor):
+        return {prefix: content}
+    if isinstance(content, Mapping):
+        items = content.items()
+    elif isinstance(content, list | tuple):
+        items = enumerate(content)
+    else:
+        return {}
+    found: dict[str, torch.Tensor] = {}
+    for key, value in items:
+        found.update(
+            flatten_tensors(value, f'{prefix}.{key}' if prefix else str(key)))
+    return found
