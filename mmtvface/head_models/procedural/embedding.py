@@ -16,20 +16,23 @@ _NEIGHBOURS = 40
 
 
 def closest_points(points: np.ndarray, vertices: np.ndarray,
-                   faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+                   faces: np.ndarray, neighbours: int = _NEIGHBOURS
+                   ) -> tuple[np.ndarray, np.ndarray]:
     """Closest places on a triangle mesh.
 
     Args:
-        points: (N, 3).
-        vertices: (V, 3).
+        points: (N, 3) mm.
+        vertices: (V, 3) mm.
         faces: (F, 3).
+        neighbours: How many triangles near a point are tried, by their
+            centres.
 
     Returns:
         (N,) rows of ``faces`` and (N, 3) barycentric coordinates.
     """
     corners = vertices[faces]
     tree = cKDTree(corners.mean(1))
-    _, near = tree.query(points, min(_NEIGHBOURS, len(faces)))
+    _, near = tree.query(points, min(neighbours, len(faces)))
     near = near.reshape(len(points), -1)
     a, b, c = np.moveaxis(corners[near], 2, 0)
     point = points[:, None]
@@ -152,8 +155,12 @@ def _put_on_midline(mesh: MeanMesh, rows: np.ndarray, barys: np.ndarray,
     rows[number], barys[number] = allowed[row], merged
 
 
-def _contour_tracks() -> np.ndarray:
-    """(8, steps, 3) paths over the cheek from landmarks 9..16 forwards."""
+def contour_tracks() -> np.ndarray:
+    """Paths over the left cheek along which the outline can lie.
+
+    Returns:
+        (8, steps, 3) mm, from the landmarks 9..16 forwards.
+    """
     tracks = []
     for number in range(9, 17):
         start = surface.point_to_chart(anatomy.LANDMARKS[number])
@@ -164,6 +171,23 @@ def _contour_tracks() -> np.ndarray:
         tracks.append(surface.evaluate(np.stack(
             [start[0] * share, start[1] + climb], -1)))
     return np.stack(tracks)
+
+
+def furthest_steps(tracks: np.ndarray) -> np.ndarray:
+    """Where the outline lies when the head turns to the person's left.
+
+    Args:
+        tracks: (8, steps, 3) paths over the left cheek, see
+            :func:`contour_tracks`.
+
+    Returns:
+        (39, 8) int64, for the yaws 1..39 degrees the step of each path that
+        is furthest to the side as the camera sees it.
+    """
+    angle = np.radians(np.arange(1, _MAX_YAW + 1))[:, None, None]
+    outward = (tracks[..., 0] * np.cos(angle) +
+               tracks[..., 2] * np.sin(angle))
+    return np.argmax(outward, axis=2)
 
 
 def _dynamic_embedding(mesh: MeanMesh, rows: np.ndarray,
@@ -177,15 +201,11 @@ def _dynamic_embedding(mesh: MeanMesh, rows: np.ndarray,
     faces_table = np.tile(rows[:17], (2 * _MAX_YAW + 1, 1))
     bary_table = np.tile(barys[:17], (2 * _MAX_YAW + 1, 1, 1))
     allowed = _allowed_faces(mesh)['skin']
-    tracks = _contour_tracks()
+    tracks = contour_tracks()
     embedded, weights = _embed(mesh, tracks.reshape(-1, 3), allowed)
     embedded = embedded.reshape(8, -1)
     weights = weights.reshape(8, -1, 3)
-    for yaw in range(1, _MAX_YAW + 1):
-        angle = np.radians(yaw)
-        outward = (tracks[..., 0] * np.cos(angle) +
-                   tracks[..., 2] * np.sin(angle))
-        furthest = np.argmax(outward, axis=1)
+    for yaw, furthest in enumerate(furthest_steps(tracks), 1):
         pick = np.arange(8), furthest
         moved = furthest > 0
         left = np.arange(9, 17)[moved]

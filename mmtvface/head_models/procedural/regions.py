@@ -63,6 +63,24 @@ def vertex_regions(mesh: MeanMesh) -> dict[str, np.ndarray]:
     }
 
 
+def front_skin(azimuth: np.ndarray, arc: np.ndarray) -> np.ndarray:
+    """How much places belong to the face, between hair, ears and jaw.
+
+    Args:
+        azimuth: (...,) degrees from the nose, not negative.
+        arc: (...,) mm, arc height in the chart of
+            :func:`~mmtvface.head_models.procedural.surface.point_to_chart`.
+
+    Returns:
+        (...,) 0..1, with a soft border.
+    """
+    jaw_edge = np.interp(azimuth, [0, 10, 30, 50, 62, 72, 85],
+                         [-112, -109, -103, -91, -75, -49, -20])
+    return (smoothstep(azimuth, 78, 70) * smoothstep(arc - jaw_edge, -1, 5) *
+            smoothstep(hair_height(np.stack([np.radians(azimuth), arc], -1)),
+                       3, -5))
+
+
 def face_masks(mesh: MeanMesh, texels: TexelMap) -> tuple[np.ndarray,
                                                           np.ndarray]:
     """Soft masks (S, S) of the face's skin, without and with the eyeballs."""
@@ -83,11 +101,6 @@ def face_masks(mesh: MeanMesh, texels: TexelMap) -> tuple[np.ndarray,
     azimuth, arc, part = np.moveaxis(
         sample(texels, mesh.faces, attributes), -1, 0)
     covered = texels.face >= 0
-    jaw_edge = np.interp(azimuth, [0, 10, 30, 50, 62, 72, 85],
-                         [-112, -109, -103, -91, -75, -49, -20])
-    mask = (smoothstep(azimuth, 78, 70) * smoothstep(arc - jaw_edge, -1, 5) *
-            smoothstep(hair_height(np.stack([np.radians(azimuth), arc], -1)),
-                       3, -5))
-    mask = mask * covered * (part < .5)
+    mask = front_skin(azimuth, arc) * covered * (part < .5)
     with_eyes = np.where((part > 1.5) & covered, 1., mask)
     return np.round(mask, 6), np.round(with_eyes, 6)

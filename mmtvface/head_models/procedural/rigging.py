@@ -124,15 +124,15 @@ def joint_regressor(mesh: MeanMesh) -> np.ndarray:
     }
     regressor = np.zeros((5, len(vertices)))
     for joint, (target, members) in groups.items():
-        regressor[joint, members] = _fit_average(vertices[members], target)
+        regressor[joint, members] = fit_average(vertices[members], target)
     for joint, part, sign in zip((LEFT_EYE, RIGHT_EYE), mesh.eyeballs,
                                  (1, -1), strict=True):
         target = anatomy.EYE_CENTRE * [sign, 1, 1]
-        regressor[joint, part] = _fit_average(vertices[part], target)
+        regressor[joint, part] = fit_average(vertices[part], target)
     return regressor
 
 
-def _fit_average(points: np.ndarray, target: np.ndarray) -> np.ndarray:
+def fit_average(points: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Weights (N,) nearest to equal with sum 1 and average ``target``."""
     equal = np.full(len(points), 1 / len(points))
     system = np.concatenate([points - target, np.ones((len(points), 1))],
