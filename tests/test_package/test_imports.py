@@ -26,8 +26,8 @@ ALLOWED = {
     'engine': HEADS | {'visualization'},
     'apis': HEADS | {'models', 'preprocessing', 'evaluation', 'engine',
                      'visualization', 'datasets'},
-    'converters': {'utils', 'structures', 'models', 'engine'},
-    'testing': HEADS | {'models', 'datasets'},
+    'converters': HEADS | {'models', 'engine'},
+    'testing': HEADS | {'models', 'datasets', 'converters'},
 }
 ANYWHERE = {'registry', 'version'}
 # Heavy packages, and where their import is allowed to stand.
