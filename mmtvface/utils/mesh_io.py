@@ -4,8 +4,9 @@
 OBJ is read and written here and not by a library: a head keeps its vertex
 order, and UV coordinates have an indexing of their own (``f v/vt``). Mesh
 libraries, trimesh included, split the vertices along the seams of the atlas,
-after which neither landmark embeddings nor other frames of the same head fit.
-Every other format goes through trimesh.
+after which neither landmark embeddings nor other frames of the same head fit,
+and none writes a material with a normal map. Every other format goes through
+trimesh.
 """
 
 import os
@@ -15,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .assets import require_file
+from .atomic import atomic_path
 from .checks import check_shape
 from .deps import require
 
@@ -116,19 +118,49 @@ def _lines(pattern: str, array: np.ndarray) -> str:
     return (pattern * len(array)) % tuple(array.ravel().tolist())
 
 
-def _write_material(path: Path, texture: np.ndarray) -> str:
-    """Write PATH.mtl and PATH.png; return the name of the .mtl file."""
+def _write_image(path: Path, image: np.ndarray) -> str:
+    """Write (H, W, 3) RGB, uint8 or float in [0, 1]; return the name."""
     import cv2
-    image = path.with_suffix('.png')
-    pixels = texture
-    if texture.dtype != np.uint8:
-        pixels = (np.clip(texture, 0, 1) * 255).round().astype(np.uint8)
-    if not cv2.imwrite(str(image), pixels[..., ::-1]):
-        raise OSError(f'The texture cannot be written to {image}.')
+    pixels = image
+    if image.dtype != np.uint8:
+        pixels = (np.clip(image, 0, 1) * 255).round().astype(np.uint8)
+    with atomic_path(path) as part:
+        if not cv2.imwrite(str(part), pixels[..., ::-1]):
+            raise OSError(f'The image cannot be written to {path}.')
+    return path.name
+
+
+def _write_material(path: Path, texture: np.ndarray | None,
+                    normal_map: np.ndarray | None) -> str:
+    """Write PATH.mtl and its images; return the name of the .mtl file."""
+    lines = ['newmtl head', 'Ka 1 1 1', 'Kd 1 1 1', 'Ks 0 0 0', 'illum 1']
+    if texture is not None:
+        name = _write_image(path.with_suffix('.png'), texture)
+        lines.append(f'map_Kd {name}')
+    if normal_map is not None:
+        name = _write_image(
+            path.with_name(f'{path.stem}_normals.png'), normal_map)
+        # Blender takes a bump map for the normal map that it is; `norm` is
+        # the physically based extension that other programs read.
+        lines += [f'map_Bump -bm 1 {name}', f'norm {name}']
     material = path.with_suffix('.mtl')
-    material.write_text('newmtl head\nKa 1 1 1\nKd 1 1 1\nKs 0 0 0\nillum 1\n'
-                        f'map_Kd {image.name}\n', encoding='utf-8')
+    with atomic_path(material) as part:
+        part.write_text('\n'.join([*lines, '']), encoding='utf-8')
     return material.name
+
+
+def _corner_lines(faces: np.ndarray, uv_faces: np.ndarray | None,
+                  with_normals: bool) -> str:
+    """The "f" lines; normals are counted like the vertices."""
+    columns, corner = [faces], '%d'
+    if uv_faces is not None:
+        columns.append(uv_faces)
+        corner += '/%d'
+    if with_normals:
+        columns.append(faces)
+        corner += '/%d' if uv_faces is not None else '//%d'
+    return _lines(f'f {corner} {corner} {corner}\n',
+                  np.stack(columns, -1) + 1)
 
 
 def write_obj(path: str | os.PathLike,
@@ -137,14 +169,18 @@ def write_obj(path: str | os.PathLike,
               uv_coords: np.ndarray | None = None,
               uv_faces: np.ndarray | None = None,
               texture: np.ndarray | None = None,
-              colors: np.ndarray | None = None) -> None:
-    """Write an OBJ file; with a texture, a .mtl and a .png beside it.
+              colors: np.ndarray | None = None,
+              normals: np.ndarray | None = None,
+              normal_map: np.ndarray | None = None) -> None:
+    """Write an OBJ file; with images, a .mtl and .png files beside it.
 
     Vertices keep their order and are never split at UV seams. Missing
-    folders are made.
+    folders are made. Every file appears only when it is complete, the OBJ
+    last.
 
     Args:
-        path: File to write, with the suffix ``.obj``.
+        path: File to write, with the suffix ``.obj``. The texture becomes
+            ``<stem>.png``, the normal map ``<stem>_normals.png``.
         vertices: (V, 3), written with 7 decimals (0.1 micrometres).
         faces: (F, 3) int, from 0.
         uv_coords: (Vt, 2) v upwards; needs ``uv_faces``.
@@ -152,9 +188,13 @@ def write_obj(path: str | os.PathLike,
         texture: (S, S, 3) RGB, uint8 or float in [0, 1], row 0 is v = 1;
             needs UV coordinates.
         colors: (V, 3) float in [0, 1], RGB per vertex.
+        normals: (V, 3) unit normals; programs that read them need not
+            compute their own.
+        normal_map: Tangent-space normals as an image like the texture, see
+            :mod:`mmtvface.visualization.normal_map`.
 
     Raises:
-        ValueError: If shapes do not fit or a texture has no UV coordinates.
+        ValueError: If shapes do not fit or an image has no UV coordinates.
         OSError: If a file cannot be written.
     """
     path = Path(path)
@@ -164,31 +204,31 @@ def write_obj(path: str | os.PathLike,
     check_shape('faces', faces, ('F', 3))
     if (uv_coords is None) != (uv_faces is None):
         raise ValueError('uv_coords and uv_faces must be given together.')
-    if texture is not None:
-        if uv_coords is None:
-            raise ValueError('A texture needs uv_coords and uv_faces.')
-        check_shape('texture', texture, ('H', 'W', 3))
+    for name, image in (('texture', texture), ('normal_map', normal_map)):
+        if image is not None:
+            if uv_coords is None:
+                raise ValueError(f'A {name} needs uv_coords and uv_faces.')
+            check_shape(name, image, ('H', 'W', 3))
     rows, pattern = vertices, 'v %.7f %.7f %.7f\n'
     if colors is not None:
         check_shape('colors', colors, (len(vertices), 3))
         rows = np.concatenate((vertices, colors), 1)
         pattern = 'v %.7f %.7f %.7f %.4f %.4f %.4f\n'
-    path.parent.mkdir(parents=True, exist_ok=True)
-    parts = []
-    if texture is not None:
-        parts.append(f'mtllib {_write_material(path, texture)}\n')
-    parts.append(_lines(pattern, rows))
-    if uv_coords is None:
-        parts.append(_lines('f %d %d %d\n', np.asarray(faces) + 1))
-    else:
+    parts = [_lines(pattern, rows)]
+    if uv_coords is not None:
         check_shape('uv_coords', uv_coords, ('Vt', 2))
         check_shape('uv_faces', uv_faces, (len(faces), 3))
         parts.append(_lines('vt %.6f %.6f\n', uv_coords))
-        if texture is not None:
-            parts.append('usemtl head\n')
-        corners = np.stack((faces, uv_faces), -1) + 1
-        parts.append(_lines('f %d/%d %d/%d %d/%d\n', corners))
-    path.write_text(''.join(parts), encoding='utf-8')
+    if normals is not None:
+        check_shape('normals', normals, (len(vertices), 3))
+        parts.append(_lines('vn %.5f %.5f %.5f\n', normals))
+    corners = _corner_lines(faces, uv_faces, normals is not None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if texture is not None or normal_map is not None:
+        name = _write_material(path, texture, normal_map)
+        parts = [f'mtllib {name}\n', *parts, 'usemtl head\n']
+    with atomic_path(path) as part:
+        part.write_text(''.join([*parts, corners]), encoding='utf-8')
 
 
 def write_ply(path: str | os.PathLike, vertices: np.ndarray,
@@ -219,7 +259,8 @@ def write_ply(path: str | os.PathLike, vertices: np.ndarray,
     mesh = trimesh.Trimesh(vertices, faces, vertex_colors=colors,
                            process=False)
     path.parent.mkdir(parents=True, exist_ok=True)
-    mesh.export(path)
+    with atomic_path(path) as part:
+        mesh.export(part)
 
 
 def read_mesh(path: str | os.PathLike) -> tuple[np.ndarray, np.ndarray]:

@@ -87,6 +87,50 @@ def test_obj_with_texture_is_understood_by_trimesh(tmp_path):
                                UV[UV_FACES].reshape(-1, 2), atol=1e-6)
 
 
+def test_obj_with_normals_and_a_normal_map(tmp_path):
+    trimesh = pytest.importorskip('trimesh')
+    rng = np.random.default_rng(0)
+    normals = rng.normal(size=(4, 3))
+    normals /= np.linalg.norm(normals, axis=1, keepdims=True)
+    texture = rng.integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    bumps = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
+    path = tmp_path / 'a b.c.obj'
+    write_obj(path, VERTICES, FACES, UV, UV_FACES, texture, normals=normals,
+              normal_map=bumps)
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        'a b.c.mtl', 'a b.c.obj', 'a b.c.png', 'a b.c_normals.png']
+    material = (tmp_path / 'a b.c.mtl').read_text().splitlines()
+    assert 'map_Kd a b.c.png' in material
+    assert 'map_Bump -bm 1 a b.c_normals.png' in material
+    assert 'norm a b.c_normals.png' in material
+    written = cv2.imread(str(tmp_path / 'a b.c_normals.png'))
+    np.testing.assert_array_equal(written[..., ::-1], bumps)
+    mesh = read_obj(path)
+    np.testing.assert_array_equal(mesh.faces, FACES)
+    np.testing.assert_array_equal(mesh.uv_faces, UV_FACES)
+    loaded = trimesh.load(path, process=False)
+    found = loaded.vertex_normals[loaded.faces].reshape(-1, 3)
+    np.testing.assert_allclose(found, normals[FACES].reshape(-1, 3),
+                               atol=1e-5)
+    np.testing.assert_array_equal(
+        np.asarray(loaded.visual.material.image)[..., :3], texture)
+
+
+def test_obj_with_normals_only(tmp_path):
+    path = tmp_path / 'mesh.obj'
+    write_obj(path, VERTICES, FACES, normals=np.tile([0., 0, 1], (4, 1)))
+    assert 'f 1//1 2//2 3//3' in path.read_text().splitlines()
+    np.testing.assert_array_equal(read_obj(path).faces, FACES)
+
+
+def test_a_failing_image_leaves_no_mesh_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(cv2, 'imwrite', lambda *args: False)
+    with pytest.raises(OSError, match='mesh.png'):
+        write_obj(tmp_path / 'mesh.obj', VERTICES, FACES, UV, UV_FACES,
+                  np.zeros((2, 2, 3)))
+    assert not list(tmp_path.iterdir())
+
+
 def test_uint8_textures_are_written_unchanged(tmp_path):
     texture = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
     write_obj(tmp_path / 'mesh.obj', VERTICES, FACES, UV, UV_FACES, texture)
@@ -130,6 +174,8 @@ def test_damaged_ply(tmp_path):
 @pytest.mark.parametrize('kwargs, message', [
     (dict(uv_coords=UV), 'together'),
     (dict(texture=np.zeros((2, 2, 3))), 'needs uv_coords'),
+    (dict(normal_map=np.zeros((2, 2, 3))), 'normal_map needs uv_coords'),
+    (dict(normals=np.zeros((3, 3))), 'normals'),
     (dict(uv_coords=UV, uv_faces=UV_FACES[:1]), 'uv_faces'),
     (dict(colors=np.zeros((3, 3))), 'colors'),
 ])
