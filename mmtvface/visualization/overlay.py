@@ -27,11 +27,46 @@ def pixels_to_ndc3d(points: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return out
 
 
+def visible_window(vertices_image: np.ndarray, size: tuple[int, int]
+                   ) -> tuple[int, int, int, int] | None:
+    """The part of an image that a mesh can cover.
+
+    Args:
+        vertices_image: (V, 2 or more) pixel indices x, y, ...
+        size: Height and width of the image.
+
+    Returns:
+        left, top, right, bottom, the last two exclusive; None if the mesh
+        lies beside the image or is not finite.
+    """
+    if not np.isfinite(vertices_image[:, :2]).all():
+        return None
+    height, width = size
+    low = np.floor(vertices_image[:, :2].min(0)).clip(0, (width, height))
+    high = (np.ceil(vertices_image[:, :2].max(0)) + 1).clip(
+        0, (width, height))
+    left, top, right, bottom = (int(value) for value in (*low, *high))
+    return (left, top, right, bottom) if (
+        left < right and top < bottom) else None
+
+
+def to_batch(array: np.ndarray, device: torch.device) -> torch.Tensor:
+    """A float32 batch of one item."""
+    return torch.as_tensor(array, dtype=torch.float32, device=device)[None]
+
+
+def to_pixels(image: torch.Tensor) -> np.ndarray:
+    """(C, H, W) in [0, 1] to (H, W, C) uint8; values beyond are clipped."""
+    return (image.movedim(0, -1).clamp(0, 1) * 255).round().byte().cpu(
+        ).numpy()
+
+
 @torch.no_grad()
 def overlay_shape(renderer: MeshRenderer, image: np.ndarray,
                   vertices: np.ndarray, vertices_image: np.ndarray,
                   opacity: float = 1.,
-                  colors: np.ndarray | None = None) -> np.ndarray:
+                  colors: np.ndarray | None = None,
+                  normal_offsets: torch.Tensor | None = None) -> np.ndarray:
     """Draw a grey mesh over a frame at the frame's own resolution.
 
     Only the part of the frame that the mesh covers is rendered, so that the
@@ -45,56 +80,70 @@ def overlay_shape(renderer: MeshRenderer, image: np.ndarray,
             pixels, smaller nearer.
         opacity: 0 shows the image, 1 the mesh only.
         colors: (V, 3) RGB in [0, 1]; default grey.
+        normal_offsets: (1, 3, S, S), the detail, see
+            :meth:`mmtvface.renderers.DetailSurface.normal_offsets`.
 
     Returns:
         (H, W, 3) uint8 RGB, a new image.
     """
     out = np.ascontiguousarray(image).copy()
-    height, width = image.shape[:2]
-    low = np.floor(vertices_image[:, :2].min(0)).astype(int)
-    high = np.ceil(vertices_image[:, :2].max(0)).astype(int) + 1
-    left, top = max(0, low[0]), max(0, low[1])
-    right, bottom = min(width, high[0]), min(height, high[1])
-    if right <= left or bottom <= top:
+    window = visible_window(vertices_image, image.shape[:2])
+    if window is None:
         return out
+    left, top, right, bottom = window
     part = out[top:bottom, left:right]
     local = vertices_image - np.array([left, top, 0.])
     device = renderer.faces.device
-
-    def batch(array: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(array, dtype=torch.float32,
-                               device=device)[None]
-
-    background = batch(part).permute(0, 3, 1, 2) / 255
+    background = to_batch(part, device).permute(0, 3, 1, 2) / 255
     drawn = renderer.render_shape(
-        batch(vertices), batch(pixels_to_ndc3d(local, part.shape[:2])),
+        to_batch(vertices, device),
+        to_batch(pixels_to_ndc3d(local, part.shape[:2]), device),
         background=background,
-        colors=None if colors is None else batch(colors))
-    mixed = torch.lerp(background, drawn, opacity)[0].permute(1, 2, 0)
-    out[top:bottom, left:right] = (
-        mixed.clamp(0, 1) * 255).round().byte().cpu().numpy()
+        colors=None if colors is None else to_batch(colors, device),
+        normal_offsets=normal_offsets)
+    out[top:bottom, left:right] = to_pixels(
+        torch.lerp(background, drawn, opacity)[0])
     return out
 
 
+def frontal_points(vertices: np.ndarray, size: int,
+                   margin: float = 1.1) -> np.ndarray:
+    """Where vertices lie when a head fills a square image from the front.
+
+    Args:
+        vertices: (V, 3) metres, x to the person's left, y up, z forward.
+        size: Side of the image in pixels.
+        margin: Free space around the head, 1 for none.
+
+    Returns:
+        (V, 3) x, y pixel indices and depth in pixels, smaller nearer.
+    """
+    low, high = vertices.min(0), vertices.max(0)
+    zoom = size / ((high - low)[:2].max() * margin)
+    points = (vertices - (low + high) / 2) * zoom * [1., -1., -1.]
+    points[:, :2] += (size - 1) / 2
+    return points
+
+
 def shape_image(renderer: MeshRenderer, vertices: np.ndarray, size: int = 224,
-                margin: float = 1.1, grey: int = 255) -> np.ndarray:
+                margin: float = 1.1, grey: int = 255,
+                normal_offsets: torch.Tensor | None = None) -> np.ndarray:
     """The mesh alone, seen from the front and filling a square image.
 
     Args:
         renderer: With the faces of the mesh.
-        vertices: (V, 3) metres, x to the person's left, y up, z forward.
+        vertices: (V, 3) metres, see :func:`frontal_points`.
         size: Side of the image in pixels.
         margin: Free space around the mesh, 1 for none.
         grey: Background, 0 to 255.
+        normal_offsets: See :func:`overlay_shape`.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
-    low, high = vertices.min(0), vertices.max(0)
     fine = 2 * size  # averaged to smooth edges
-    zoom = fine / ((high - low)[:2].max() * margin)
-    centred = (vertices - (low + high) / 2) * zoom * [1., -1., -1.]
-    centred[:, :2] += (fine - 1) / 2
     blank = np.full((fine, fine, 3), grey, np.uint8)
-    return cv2.resize(overlay_shape(renderer, blank, vertices, centred),
-                      (size, size), interpolation=cv2.INTER_AREA)
+    drawn = overlay_shape(
+        renderer, blank, vertices, frontal_points(vertices, fine, margin),
+        normal_offsets=normal_offsets)
+    return cv2.resize(drawn, (size, size), interpolation=cv2.INTER_AREA)
