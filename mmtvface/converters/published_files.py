@@ -3,12 +3,14 @@
 
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmtvface.utils.assets import find_published_files
 
-REQUIRED = ('generic_model.pkl', 'landmark_embedding.npy',
-            'head_template.obj')
+REQUIRED = ('landmark_embedding.npy', 'head_template.obj')
+# Published, or a head that this package wrote.
+HEADS = ('generic_model.pkl', 'generic_model.npz')
 # The released DECA was trained with the first; the last is one face for all.
 TEXTURES = ('FLAME_albedo_from_BFM.npz', 'FLAME_texture.npz',
             'mean_texture.jpg')
@@ -39,15 +41,19 @@ def flame_options(folder: str | os.PathLike,
         FileNotFoundError: If a needed file is not there.
     """
     found = find_published_files(folder, REQUIRED)
+    head = next((path for path in (Path(folder).expanduser() / name
+                                   for name in HEADS) if path.is_file()),
+                None)
+    if head is None:
+        find_published_files(folder, HEADS[:1])  # says where it comes from
     options: dict[str, Any] = {
-        'model.flame.model_path': str(found['generic_model.pkl']),
+        'model.flame.model_path': str(head),
         'model.flame.landmark_embedding_path':
             str(found['landmark_embedding.npy']),
     }
     if model.get('texture'):
         texture = next((name for name in TEXTURES if name in found), None)
         if texture is None:
-            # Says where each of them comes from.
             find_published_files(folder, TEXTURES)
         options['model.texture.path'] = str(found[texture])
     topology = {key: str(found[name]) for key, name in TOPOLOGY.items()
