@@ -19,7 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,6 +31,8 @@ from benchmark_baselines import (
     naive_texture,
     write_clip,
 )
+from benchmark_cases import Case, check_same, with_gradient
+from benchmark_detail import detail_section, mrf_section, steps_section
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
@@ -44,35 +46,6 @@ from mmtvface.utils.setup_env import register_all_modules
 
 TINY = 'configs/temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 ROOT = Path(__file__).resolve().parents[2]
-
-
-class Case(NamedTuple):
-    """Something to time, and the name of the case it is compared with."""
-
-    name: str
-    run: Callable[[], Any]
-    baseline: str | None = None
-
-
-def check_same(name: str, ours: torch.Tensor, naive: torch.Tensor,
-               tolerance: float) -> None:
-    """Refuse to time results that differ.
-
-    Raises:
-        RuntimeError: If they differ by more than the tolerance.
-    """
-    error = (ours.double() - naive.double()).abs().max().item()
-    if not error <= tolerance:
-        raise RuntimeError(f'{name}: the baseline differs by {error:g}, more '
-                           f'than {tolerance:g}.')
-
-
-def with_gradient(function: Callable[..., torch.Tensor],
-                  *inputs: torch.Tensor) -> Callable[[], Any]:
-    """The function with a backward pass to all inputs."""
-    inputs = [x.detach().clone().requires_grad_() for x in inputs]
-    return lambda: torch.autograd.grad(
-        function(*inputs).square().mean(), inputs)
 
 
 def random_codes(batch: int) -> tuple[torch.Tensor, ...]:
@@ -197,7 +170,7 @@ def encoder_section() -> list[Case]:
     settings = Config.fromfile(ROOT / TINY).model.encoder
     small = clip[..., :128, :128]
     temporal = {}
-    for op in ('grid_sample', 'auto'):
+    for op in ('auto', 'compiled'):
         torch.manual_seed(0)
         temporal[op] = MODELS.build({**settings, 'deform_op': op})
 
@@ -221,10 +194,10 @@ def encoder_section() -> list[Case]:
              'ResNetEncoder-50, frame by frame'),
         Case('ResNetEncoder-50, frame by frame', frame_by_frame),
         Case('small TemporalResNet + backward, 5 frames of 128',
-             training('grid_sample'),
+             training('auto'),
              'small TemporalResNet + backward, compiled deformable op'),
         Case('small TemporalResNet + backward, compiled deformable op',
-             training('auto')),
+             training('compiled')),
     ]
 
 
@@ -287,6 +260,9 @@ SECTIONS = {
     'encoder': encoder_section,
     'dataset': dataset_section,
     'training': training_section,
+    'detail': detail_section,
+    'mrf': mrf_section,
+    'steps': steps_section,
 }
 
 
@@ -334,12 +310,14 @@ def show(console: Console, section: str, result: dict[str, Any]) -> None:
         return
     table = Table(title=section, title_justify='left')
     table.add_column('case')
-    for heading in ('median ms', 'min ms', 'faster than baseline'):
+    for heading in ('median ms', 'min ms', 'faster than baseline',
+                    'peak memory'):
         table.add_column(heading, justify='right')
     for row in result['rows']:
         table.add_row(
             row['name'], f'{row["median_ms"]:.1f}', f'{row["min_ms"]:.1f}',
-            f'{row["ratio"]:.1f} x' if row['ratio'] else '')
+            f'{row["ratio"]:.1f} x' if row['ratio'] else '',
+            f'{row["peak_gib"]:.1f} GiB' if 'peak_gib' in row else '')
     console.print(table)
 
 
@@ -369,8 +347,10 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
             progress.update(task, description=name)
             start = time.perf_counter()
             try:
-                result: dict[str, Any] = dict(rows=measure(
-                    SECTIONS[name](), args.repeats, args.budget))
+                rows = SECTIONS[name]()
+                if isinstance(rows[0], Case):
+                    rows = measure(rows, args.repeats, args.budget)
+                result: dict[str, Any] = dict(rows=rows)
             except (ImportError, FileNotFoundError) as error:
                 result = dict(skipped=str(error))
             result['seconds'] = time.perf_counter() - start

@@ -75,6 +75,20 @@ def naive_rasterize(vertices: np.ndarray, faces: np.ndarray,
     return index
 
 
+def naive_mrf(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """ID-MRF sample by sample; autograd keeps all N x M matrices."""
+    mean = target.mean(1, keepdim=True)
+    total = 0.
+    for x, y in zip(F.normalize(pred - mean, dim=1),
+                    F.normalize(target - mean, dim=1), strict=True):
+        distance = (1 - y.flatten(1).T @ x.flatten(1)) / 2
+        relative = distance / (distance.amin(0) + 1e-5)
+        weight = ((1 - relative) / .5).exp()
+        share = (weight / weight.sum(0)).amax(1).mean()
+        total = total - share.log()
+    return total / len(pred)
+
+
 def write_clip(folder: Path, frames: int = 5, side: int = 512) -> None:
     """A clip folder of smooth random images."""
     rng = np.random.default_rng(0)

@@ -1,0 +1,133 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Benchmark of the detail branch and of whole training steps."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from benchmark_baselines import naive_mrf
+from benchmark_cases import Case, check_same, with_gradient
+
+ROOT = Path(__file__).resolve().parents[2]
+STEPS = {
+    'coarse step': 'deca/deca_r50_1xb2-coarse_face-clips.py',
+    'detail step': 'deca/deca_r50_1xb2-detail_face-clips.py',
+    'temporal coarse step':
+    'temporal_deca/temporal-deca_r50_1xb2-coarse_face-clips.py',
+    'temporal detail step':
+    'temporal_deca/temporal-deca_r50_1xb2-detail_face-clips.py',
+}
+
+
+def detail_section() -> list[Case]:
+    """Normals of displacement maps; the deformable convolution."""
+    from mmtvface.geometry.grid_mesh import grid_faces, grid_normals
+    from mmtvface.geometry.mesh import vertex_normals
+    from mmtvface.head_models.flame import FLAME
+    from mmtvface.renderers import DetailSurface
+    generator = torch.manual_seed(0)
+    codes = [torch.randn(10, size, generator=generator) * scale
+             for size, scale in ((100, 1.), (50, 1.), (6, .15))]
+    surface = DetailSurface('procedural', 256)
+    maps = surface.maps(FLAME('procedural')(*codes).vertices)
+    waves = 1e-3 * torch.randn(10, 1, 256, 256, generator=generator)
+    dense = surface.displace(waves, maps)
+    faces = grid_faces(256, 256)
+
+    def scattered(positions: torch.Tensor) -> torch.Tensor:
+        normals = vertex_normals(positions.flatten(2).mT, faces)
+        return normals.mT.unflatten(2, (256, 256))
+
+    check_same('normals', (grid_normals(dense) - scattered(dense)).abs()
+               .mean(), torch.zeros(()), 1e-5)
+    mesh = f'vertex normals of the mesh of {len(faces)} triangles'
+    return [
+        Case('detail normals, 10 maps of 256', lambda: grid_normals(dense),
+             mesh),
+        Case(mesh, lambda: scattered(dense)),
+        Case('detail normals + backward', with_gradient(grid_normals, dense),
+             f'{mesh} + backward'),
+        Case(f'{mesh} + backward', with_gradient(scattered, dense)),
+        *_deformable_cases(generator),
+    ]
+
+
+def _deformable_cases(generator: torch.Generator) -> list[Case]:
+    """The alignment's operator at the published size."""
+    from mmcv.ops import ModulatedDeformConv2d
+
+    from mmtvface.models.encoders.deform_conv import deform_conv
+    side, groups = 112, 16
+    conv = ModulatedDeformConv2d(128, 64, 3, padding=1, deform_groups=groups)
+    inputs = [
+        torch.randn(1, 128, side, side, generator=generator),
+        3 * torch.randn(1, groups * 18, side, side, generator=generator),
+        torch.rand(1, groups * 9, side, side, generator=generator)]
+
+    def run(name: str) -> Callable[..., torch.Tensor]:
+        return lambda *x: deform_conv(*x, conv, name)
+
+    @torch.no_grad()
+    def forward(name: str) -> torch.Tensor:
+        return run(name)(*inputs)
+
+    check_same('deformable op', forward('auto'), forward('compiled'), 1e-4)
+    return [
+        Case('deformable op, 128 channels of 112', lambda: forward('auto'),
+             'compiled deformable op'),
+        Case('compiled deformable op', lambda: forward('compiled')),
+        Case('deformable op + backward', with_gradient(run('auto'), *inputs),
+             'compiled deformable op + backward'),
+        Case('compiled deformable op + backward',
+             with_gradient(run('compiled'), *inputs)),
+    ]
+
+
+def mrf_section() -> list[Case]:
+    """ID-MRF of feature maps, without the network."""
+    from mmtvface.models.losses.patch_similarity import patch_distance
+    generator = torch.manual_seed(0)
+    pred, target = (torch.randn(4, 256, 48, 48, generator=generator).relu()
+                    for _ in range(2))
+
+    def ours(x: torch.Tensor) -> torch.Tensor:
+        return patch_distance(x, target).mean()
+
+    def naive(x: torch.Tensor) -> torch.Tensor:
+        return naive_mrf(x, target)
+
+    check_same('ID-MRF', ours(pred), naive(pred), 1e-4)
+    return [
+        Case('ID-MRF of 4 x 2304 patches + backward',
+             with_gradient(ours, pred),
+             'ID-MRF, all matrices kept + backward'),
+        Case('ID-MRF, all matrices kept + backward',
+             with_gradient(naive, pred)),
+    ]
+
+
+def steps_section() -> list[dict[str, Any]]:
+    """Whole training steps at (1, 5, 3, 224, 224), each in a process."""
+    rows = []
+    with tempfile.TemporaryDirectory(prefix='mmtvface_benchmark_') as folder:
+        for name, config in STEPS.items():
+            out = Path(folder) / 'step.json'
+            subprocess.run(
+                [sys.executable, str(Path(__file__).with_name(
+                    'profile_step.py')), str(ROOT / 'configs' / config),
+                 '--size', '224', '--out', str(out)],
+                check=True, cwd=ROOT, capture_output=True)
+            result = json.loads(out.read_text())
+            times = [1e3 * seconds for seconds in result['all_seconds']]
+            rows.append(dict(
+                name=f'{name}, 1 clip of 5 x 224', rounds=len(times),
+                median_ms=1e3 * result['seconds'], min_ms=min(times),
+                max_ms=max(times), baseline=None, ratio=None,
+                peak_gib=result['peak_gib'],
+                operators=result['operators'][:10]))
+    return rows
