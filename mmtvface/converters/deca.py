@@ -156,12 +156,10 @@ def deca_overrides(facts: DecaFacts,
             given = facts.shared_flow and facts.aligned
             wanted[f'{_DETAIL}.with_flow'] = flow, (
                 (flow or 'given') if given else True)
-    for part, config, aligned in ((_COARSE, encoder, facts.aligned),
-                                  (_DETAIL, detail, facts.detail_aligned)):
-        # Without alignment there is no SPyNet to be initialised.
-        if f'{part}.with_alignment' in wanted and not aligned:
-            wanted[f'{part}.spynet_pretrained'] = (
-                config.get('spynet_pretrained'), None)
+    for part, config in ((_COARSE, encoder), (_DETAIL, detail or {})):
+        # The weights bring their SPyNet; without alignment there is none.
+        wanted[f'{part}.spynet_pretrained'] = (
+            config.get('spynet_pretrained'), None)
     return {key: value for key, (now, value) in wanted.items()
             if now != value}
 

@@ -180,15 +180,18 @@ def convert_basicvsrpp_file(path: str | os.PathLike,
         other = encoder_options(facts, target.model.encoder)
         overrides = {f'model.encoder.{key}': value
                      for key, (_, value) in other.items()}
+        # SPyNet comes with the file.
+        if target.model.encoder.get('spynet_pretrained'):
+            overrides['model.encoder.spynet_pretrained'] = None
         target = with_options(target, overrides)
     check_encoder(facts, target.model.encoder)
     model = build_target(target)
     state, report = convert_basicvsrpp(
         content, expected_tensors(model), facts.weights, path.name, overrides)
-    if any(key.startswith('encoder.spynet.') for key in state):
+    if target.model.encoder.get('spynet_pretrained'):
         report = report.with_notes(
-            'SPyNet is included: train with '
-            'model.encoder.spynet_pretrained=None.')
+            'SPyNet is included: model.encoder.spynet_pretrained=None saves '
+            'you its file.')
     check_loads(model, state, complete=False)
     return Conversion(path, 'BasicVSR++', state, report, model, target, False)
 

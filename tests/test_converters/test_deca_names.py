@@ -103,10 +103,10 @@ def test_temporal_with_one_flow_for_both(aligned):
         'model.encoder.with_alignment': False,
         'model.detail.encoder.with_alignment': False}
     assert deca_overrides(facts, model_config()) == changes
-    if not aligned:
-        changes['model.encoder.spynet_pretrained'] = None
-        assert deca_overrides(
-            facts, model_config(spynet_pretrained='spynet.pth')) == changes
+    # SPyNet is in the weights, or nowhere.
+    changes['model.encoder.spynet_pretrained'] = None
+    assert deca_overrides(
+        facts, model_config(spynet_pretrained='spynet.pth')) == changes
 
 
 def test_temporal_with_two_flows_keeps_both():

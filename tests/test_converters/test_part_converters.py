@@ -190,6 +190,9 @@ def test_another_propagation_is_refused_or_adapted_to(tmp_path):
     assert job.report.overrides == {'model.encoder.num_blocks': 2,
                                     'model.encoder.norm_cfg': None}
     assert job.config.model.encoder.norm_cfg is None
+    job = convert_basicvsrpp_file(
+        path, config(norm_cfg=None, spynet_pretrained='a.pth'), adapt=True)
+    assert job.report.overrides == {'model.encoder.spynet_pretrained': None}
     # An option: the alignment without flow.
     job = convert_basicvsrpp_file(
         path, config(norm_cfg=None), {'model.encoder.with_flow': False})
