@@ -3,16 +3,26 @@
 
 from .base_loss import FaceLoss
 from .closure import EyeClosureLoss, LipClosureLoss
+from .displacement import (
+    DetailSymmetryLoss,
+    DisplacementLoss,
+    DisplacementPriorLoss,
+    ShadingSmoothnessLoss,
+)
 from .identity import IdentityLoss
 from .landmark import LandmarkLoss
+from .mrf import IDMRFLoss
+from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
 from .prior import CodePriorLoss, JawPriorLoss, LightPriorLoss
 from .supervised import CodeLoss, VertexLoss
 from .temporal import ShapeVarianceLoss, TemporalSmoothnessLoss
 
 __all__ = [
-    'CodeLoss', 'CodePriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IdentityLoss',
-    'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss', 'LipClosureLoss',
-    'PhotometricLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
+    'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
+    'DisplacementPriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IDMRFLoss',
+    'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss',
+    'LipClosureLoss', 'PhotoDetailLoss', 'PhotometricLoss',
+    'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
     'VertexLoss'
 ]

@@ -14,9 +14,7 @@ import torch
 
 from mmtvface.registry import MODELS
 
-from .base_loss import FaceLoss, check_code_name
-
-REFERENCE_FRAMES = 20
+from .base_loss import REFERENCE_FRAMES, FaceLoss, check_code_name
 
 
 def code_energy(code: torch.Tensor) -> torch.Tensor:
