@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Training machinery: hooks, safe and exact resuming."""
+"""Training machinery: hooks, optimizers, safe and exact resuming."""
 
 from .hooks import (
     FaceVisualizationHook,
@@ -8,8 +8,9 @@ from .hooks import (
     TimeLimitHook,
 )
 from .safe_resume import allow_safe_globals
+from .trainable_parameters import TrainableParametersConstructor
 
 __all__ = [
     'FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
-    'TimeLimitHook', 'allow_safe_globals'
+    'TimeLimitHook', 'TrainableParametersConstructor', 'allow_safe_globals'
 ]

@@ -14,11 +14,14 @@ class FaceClipSample(BaseDataElement):
         gt_masks: (t, 1, H, W) float 0..1, skin.
         gt_codes: dict of (t, C), see :class:`FlameCodeLayout`.
         gt_vertices: (t, V, 3) metres, model space.
+        gt_displacement: (t, 1, S, S) metres along the normal, in the atlas.
     Predictions:
-        pred_codes: dict of (t, C).
+        pred_codes: dict of (t, C); ``detail`` of models with a detail branch.
         pred_vertices: (t, V, 3) metres, model space.
         pred_landmarks2d: (t, 68, 2) NDC, dynamic contour.
         pred_landmarks3d: (t, 68, 3) NDC, on the surface.
+        pred_displacement: (t, 1, S, S) metres along the normal, of models
+            with a detail branch.
     Meta information:
         clip_id, identity, frame_names, image_size: (H, W) of the crop,
         ori_shape: (H, W) of the original frames, crop_matrices: (t, 3, 3)

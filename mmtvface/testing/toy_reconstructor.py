@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from mmengine.model import BaseModule
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -17,6 +16,7 @@ from mmtvface.geometry.camera import project
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.head_models.flame import FlameOutput
 from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import DATASETS, MODELS
 from mmtvface.structures import FaceClipSample
 
@@ -72,7 +72,14 @@ class ToyFlame(nn.Module):
         bend = vertices[..., 1:2].clamp(max=0) * pose[:, None, 3:4]
         vertices = vertices + bend * vertices.new_tensor([0., 1., 0.])
         vertices = vertices @ axis_angle_to_matrix(pose[:, :3]).mT
-        return FlameOutput(vertices, vertices[:, :68], vertices[:, :68])
+        return FlameOutput(
+            vertices, *self.vertices_to_landmarks(vertices, pose))
+
+    def vertices_to_landmarks(
+            self, vertices: torch.Tensor,
+            head_rotation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """The first 68 vertices, whatever the rotation."""
+        return vertices[:, :68], vertices[:, :68]
 
 
 @MODELS.register_module()
@@ -94,8 +101,10 @@ class ToyTexture(nn.Module):
 
 
 @MODELS.register_module()
-class ToyEncoder(BaseModule):
+class ToyEncoder(ClipEncoder):
     """Pooled pixels, a linear map, batch norm and dropout."""
+
+    trunk_channels = 3
 
     def __init__(self, out_channels: int = 8, dropout: float = 0.) -> None:
         super().__init__()
@@ -105,9 +114,13 @@ class ToyEncoder(BaseModule):
             nn.Linear(48, out_channels), nn.BatchNorm1d(out_channels),
             nn.ReLU(), nn.Dropout(dropout))
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """(n, t, 3, H, W) -> (n, t, C)."""
-        return self.body(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+    def trunk(self, clips: torch.Tensor, flows: Any = None) -> torch.Tensor:
+        """(n, t, 3, H, W) -> (n * t, 3, 4, 4)."""
+        return self.body[0](clips.flatten(0, 1))
+
+    def stages(self, maps: torch.Tensor) -> torch.Tensor:
+        """(B, 3, 4, 4) -> (B, C)."""
+        return self.body[1:](maps)
 
 
 def toy_config(**changes: Any) -> dict:
@@ -135,6 +148,24 @@ def toy_rendering() -> dict:
             topology=toy_topology(),
             image_size=32,
             rasterizer='torch'))
+
+
+def toy_detail(**changes: Any) -> dict:
+    """What a config needs for a detail stage on maps of 32 texels."""
+    return toy_rendering() | dict(
+        texture=dict(type='ToyTexture', size=32),
+        stage='detail',
+        losses=dict(photo=dict(type='PhotoDetailLoss', patch_size=32)),
+        detail=dict(
+            type='DetailBranch',
+            encoder=dict(type='ToyEncoder'),
+            head=dict(type='DetailHead', num_detail=6, hidden_channels=16),
+            decoder=dict(type='DetailDecoder'),
+            surface=dict(
+                type='DetailSurface',
+                topology=toy_topology(),
+                size=32,
+                rasterizer='torch'))) | changes
 
 
 def toy_clip(index: int = 0, num_frames: int = 3,

@@ -7,11 +7,11 @@ from mmengine.optim import OptimWrapper
 
 from mmtvface.geometry.camera import project
 from mmtvface.models.reconstructors.clip_targets import gather_targets
+from mmtvface.models.reconstructors.overlay import overlay_images
 from mmtvface.models.reconstructors.shape_exchange import (
     append_exchanged,
     random_exchange,
 )
-from mmtvface.models.reconstructors.temporal_deca import overlay_images
 from mmtvface.registry import MODELS
 from mmtvface.testing.toy_head import save_toy_head, toy_head
 from mmtvface.testing.toy_reconstructor import (
@@ -280,7 +280,7 @@ def test_configuration_errors():
     parts = toy_rendering()
     with pytest.raises(ValueError, match='need a texture'):
         build(losses=COARSE, renderer=parts['renderer'])
-    with pytest.raises(ValueError, match="stage must be 'coarse'"):
+    with pytest.raises(ValueError, match="stage must be one of .*'fine'"):
         build(stage='fine')
     head = toy_config()['head'] | dict(shape_mode='clip')
     with pytest.raises(ValueError, match='shape_consistency'):

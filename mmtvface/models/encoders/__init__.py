@@ -1,8 +1,13 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Encoders: from clips to one feature vector per frame."""
 
+from .clip_encoder import ClipEncoder
 from .resnet_encoder import ResNetEncoder
 from .restored_encoder import RestoredEncoder
+from .shared_trunk_encoder import SharedTrunkEncoder
 from .temporal_encoder import TemporalResNet
 
-__all__ = ['ResNetEncoder', 'RestoredEncoder', 'TemporalResNet']
+__all__ = [
+    'ClipEncoder', 'ResNetEncoder', 'RestoredEncoder', 'SharedTrunkEncoder',
+    'TemporalResNet'
+]

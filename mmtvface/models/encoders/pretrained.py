@@ -107,3 +107,21 @@ def load_part(module: nn.Module,
          for key in own if key in state}, strict=False)
     MMLogger.get_current_instance().info(
         f'Loaded {source} into {type(module).__name__}.')
+
+
+def load_resnet_stages(module: nn.Module, path: str) -> None:
+    """Fill ``layer1`` to ``layer4`` from torchvision-style weights.
+
+    Args:
+        module: Has the four stages.
+        path: See :func:`read_state_dict`.
+
+    Raises:
+        FileNotFoundError: If a local file is missing.
+        ValueError: If the stages in the file are others.
+    """
+    state = read_state_dict(path, 'ResNet weights')
+    for name in ('layer1', 'layer2', 'layer3', 'layer4'):
+        load_part(
+            getattr(module, name), take_prefix(state, f'{name}.'),
+            f'{path}, {name}')

@@ -4,13 +4,14 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmengine.model import BaseModule
 from torch import nn
 from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
+from .clip_encoder import ClipEncoder
+from .flow import Flows
 from .pretrained import load_part, read_state_dict
 
 RESNET_LAYOUTS: dict[int, tuple[type, tuple[int, int, int, int]]] = {
@@ -127,7 +128,7 @@ def has_pretrained_init(init_cfg: Mapping | Sequence | None) -> bool:
 
 
 @MODELS.register_module()
-class ResNetEncoder(BaseModule):
+class ResNetEncoder(ClipEncoder):
     """Single-frame encoder of DECA (Feng et al., SIGGRAPH 2021, sec. 4.1).
 
     7x7/2 convolution, batch norm, ReLU, 3x3/2 max-pool, four residual
@@ -149,6 +150,7 @@ class ResNetEncoder(BaseModule):
 
     Attributes:
         out_channels: Length of a feature vector (2048 for ResNet-50).
+        trunk_channels: ``base_channels``.
     """
 
     def __init__(self,
@@ -162,6 +164,7 @@ class ResNetEncoder(BaseModule):
         self.input_norm = build_input_norm(input_norm)
         stages, self.out_channels = resnet_stages(depth, base_channels,
                                                   base_channels)
+        self.trunk_channels = base_channels
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, 3, bias=False)
         init_resnet_convs(self.conv1)
         self.bn1 = nn.BatchNorm2d(base_channels)
@@ -184,24 +187,29 @@ class ResNetEncoder(BaseModule):
                 self.pretrained,
                 ignored=('fc.', ))
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Encode every frame on its own.
+    def trunk(self, clips: torch.Tensor,
+              flows: Flows | None = None) -> torch.Tensor:
+        """Maps behind the max-pool, every frame on its own.
 
         Args:
             clips: (n, t, 3, H, W) RGB in [0, 1], H and W at least 32.
+            flows: Not used.
 
         Returns:
-            (n, t, out_channels).
+            (n * t, base_channels, H / 4, W / 4), sizes rounded up.
 
         Raises:
             ValueError: If the shape is another one.
         """
         check_shape('clips', clips, ('n', 't', 3, 'H', 'W'))
-        n, t, _, height, width = clips.shape
+        height, width = clips.shape[-2:]
         if min(height, width) < 32:
             raise ValueError('Frames must be at least 32x32 pixels for this '
                              f'encoder, but they are {height}x{width}.')
         x = self.input_norm(clips.flatten(0, 1))
-        x = self.maxpool(self.relu(self.bn1(self.conv1(x))))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return x.mean((-2, -1)).unflatten(0, (n, t))
+        return self.maxpool(self.relu(self.bn1(self.conv1(x))))
+
+    def stages(self, maps: torch.Tensor) -> torch.Tensor:
+        """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        return x.mean((-2, -1))

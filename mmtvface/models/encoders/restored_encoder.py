@@ -5,22 +5,24 @@ import warnings
 
 import torch
 import torch.nn.functional as F
-from mmengine.model import BaseModule
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
+from .clip_encoder import ClipEncoder
+from .flow import Flows
 from .pretrained import load_part, read_state_dict, take_prefix
 
 
 @MODELS.register_module()
-class RestoredEncoder(BaseModule):
+class RestoredEncoder(ClipEncoder):
     """Encode low-resolution clips after restoring them.
 
     Any network that maps clips to clips will do, such as
     ``dict(type='mmagic.BasicVSRPlusPlusNet')``, which enlarges four times
     and wants 64x64 pixels or more. To its surroundings this module is an
-    encoder, so a config mixes the two by inheritance alone.
+    encoder, so a config mixes the two by inheritance alone. A detail branch
+    gets the restored clips too, which are computed once.
 
     Args:
         restorer: Config of a module (n, t, 3, h, w) -> (n, t, 3, H, W), RGB
@@ -37,6 +39,8 @@ class RestoredEncoder(BaseModule):
 
     Attributes:
         out_channels: The encoder's.
+        trunk_channels: The encoder's.
+        with_flow: The encoder's.
     """
 
     def __init__(self,
@@ -53,6 +57,9 @@ class RestoredEncoder(BaseModule):
             self.restorer = MODELS.build(restorer)
         self.encoder = MODELS.build(encoder)
         self.out_channels = self.encoder.out_channels
+        # Encoders that cannot share their trunk will do, too.
+        self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
+        self.with_flow = getattr(self.encoder, 'with_flow', False)
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = image_size and tuple(image_size)
@@ -106,13 +113,33 @@ class RestoredEncoder(BaseModule):
                 antialias=True)
             return resized.unflatten(0, clips.shape[:2])
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
+    def prepare(self, clips: torch.Tensor) -> torch.Tensor:
+        """See :meth:`restore`."""
+        return self.restore(clips)
+
+    def compute_flows(self, clips: torch.Tensor) -> Flows | None:
+        """Flows of restored clips (n, t, 3, H, W)."""
+        return self.encoder.compute_flows(clips)
+
+    def trunk(self, clips: torch.Tensor,
+              flows: Flows | None = None) -> torch.Tensor:
+        """Maps of restored clips (n, t, 3, H, W)."""
+        return self.encoder.trunk(clips, flows)
+
+    def stages(self, maps: torch.Tensor) -> torch.Tensor:
+        """See the encoder."""
+        return self.encoder.stages(maps)
+
+    def forward(self, clips: torch.Tensor,
+                flows: Flows | None = None) -> torch.Tensor:
         """Encode low-resolution clips.
 
         Args:
             clips: (n, t, 3, h, w) RGB in [0, 1].
+            flows: Between the restored frames, see the encoder.
 
         Returns:
             (n, t, out_channels).
         """
-        return self.encoder(self.restore(clips))
+        given = () if flows is None else (flows, )
+        return self.encoder(self.restore(clips), *given)

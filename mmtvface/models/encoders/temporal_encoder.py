@@ -6,14 +6,19 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from mmengine.logging import MMLogger
-from mmengine.model import BaseModule
 from torch import nn
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
+from .clip_encoder import ClipEncoder
 from .flow import Flows, estimate_flows
-from .pretrained import load_part, read_state_dict, take_prefix
+from .pretrained import (
+    load_part,
+    load_resnet_stages,
+    read_state_dict,
+    take_prefix,
+)
 from .resnet_encoder import (
     build_input_norm,
     has_pretrained_init,
@@ -22,6 +27,7 @@ from .resnet_encoder import (
 
 TRUNK_STRIDE = 4
 SIZE_MULTIPLE = 32
+FLOW_MODES = (True, False, 'given')
 
 
 def check_clip_size(clips: torch.Tensor) -> None:
@@ -44,7 +50,7 @@ def check_clip_size(clips: torch.Tensor) -> None:
 
 
 @MODELS.register_module()
-class TemporalResNet(BaseModule):
+class TemporalResNet(ClipEncoder):
     """Features of every frame that know the whole clip.
 
     A 3x3 convolution, residual blocks and a strided convolution (``head``,
@@ -79,8 +85,11 @@ class TemporalResNet(BaseModule):
             computes the same from PyTorch's own operators, many times
             faster in training on the CPU.
         with_alignment: False leaves flows and deformable alignment out.
-        with_flow: False keeps the alignment but starts it from zero flows,
-            for training without SPyNet weights.
+        with_flow: True: SPyNet is a part of the encoder. ``'given'``: it is
+            not; the flows that another encoder has computed for the same
+            clips are passed to each call. False keeps the alignment but
+            starts it from zero flows, for training without SPyNet weights;
+            given flows are then ignored.
         spynet_pretrained: SPyNet weights (or a checkpoint of BasicVSR or
             BasicVSR++, which holds them): a local path or URL, read by
             :meth:`init_weights` only.
@@ -101,6 +110,8 @@ class TemporalResNet(BaseModule):
 
     Attributes:
         out_channels: Length of a feature vector (2048 for ResNet-50).
+        trunk_channels: ``mid_channels``.
+        with_flow: As given; False without alignment.
 
     Raises:
         ImportError: If mmagic or mmcv's operators are not installed.
@@ -119,7 +130,7 @@ class TemporalResNet(BaseModule):
                  max_residue_magnitude: float = 10,
                  deform_op: str = 'auto',
                  with_alignment: bool = True,
-                 with_flow: bool = True,
+                 with_flow: bool | str = True,
                  spynet_pretrained: str | None = None,
                  freeze_spynet: bool = True,
                  input_norm: str | Mapping | None = None,
@@ -143,8 +154,14 @@ class TemporalResNet(BaseModule):
         if pool_size < 1:
             raise ValueError(f'pool_size must be at least 1, but it is '
                              f'{pool_size}.')
-        with_flow = with_flow and with_alignment
-        if spynet_pretrained is not None and not with_flow:
+        if with_flow not in FLOW_MODES:
+            raise ValueError(f'with_flow must be one of {FLOW_MODES}, but it '
+                             f'is {with_flow!r}.')
+        if with_flow != 'given' or not with_alignment:
+            with_flow = bool(with_flow and with_alignment)
+        self.with_flow = with_flow
+        own_flow = self.with_flow is True
+        if spynet_pretrained is not None and not own_flow:
             raise ValueError('spynet_pretrained is given, but with_alignment '
                              'and with_flow must both be True to use it.')
         # Importing mmagic takes seconds; only temporal models pay for it.
@@ -154,8 +171,8 @@ class TemporalResNet(BaseModule):
         self.resnet_pretrained = resnet_pretrained
         self.freeze_spynet = freeze_spynet
 
-        self.spynet = propagation.SPyNet(None) if with_flow else None
-        if with_flow and freeze_spynet:
+        self.spynet = propagation.SPyNet(None) if own_flow else None
+        if own_flow and freeze_spynet:
             self.spynet.requires_grad_(False).eval()
         self.input_norm = build_input_norm(input_norm)
 
@@ -165,6 +182,7 @@ class TemporalResNet(BaseModule):
                                             norm_cfg),
                 nn.Conv2d(mid_channels, mid_channels, 3, stride, 1))
 
+        self.trunk_channels = mid_channels
         self.head = nn.Conv2d(3, mid_channels, 3, propagation_stride // 2, 1)
         self.down1 = down(2)
         self.rnn = propagation.SecondOrderPropagation(
@@ -205,11 +223,7 @@ class TemporalResNet(BaseModule):
         from .propagation import restore_special_init
         restore_special_init(self)
         if self.resnet_pretrained is not None:
-            state = read_state_dict(self.resnet_pretrained, 'ResNet weights')
-            for name in ('layer1', 'layer2', 'layer3', 'layer4'):
-                load_part(
-                    getattr(self, name), take_prefix(state, f'{name}.'),
-                    f'{self.resnet_pretrained}, {name}')
+            load_resnet_stages(self, self.resnet_pretrained)
         if self.spynet_pretrained is not None:
             state = read_state_dict(self.spynet_pretrained, 'SPyNet weights')
             load_part(
@@ -223,8 +237,17 @@ class TemporalResNet(BaseModule):
                 'a checkpoint is loaded. Give spynet_pretrained=..., or '
                 'with_flow=False to learn the alignment without flows.')
 
-    def _flows(self, clips: torch.Tensor) -> Flows | None:
-        """Flows at the propagation's resolution, None without."""
+    def compute_flows(self, clips: torch.Tensor) -> Flows | None:
+        """Flows at the propagation's resolution, both ways.
+
+        Args:
+            clips: (n, t, 3, H, W) RGB in [0, 1].
+
+        Returns:
+            Two (n, t - 1, 2, h, w), see :func:`estimate_flows`; None without
+            a SPyNet or a second frame.
+        """
+        check_clip_size(clips)
         if self.spynet is None or clips.shape[1] == 1:
             return None
         small = F.interpolate(
@@ -235,24 +258,48 @@ class TemporalResNet(BaseModule):
         return estimate_flows(self.spynet, small.unflatten(
             0, clips.shape[:2]))
 
-    def forward(self, clips: torch.Tensor) -> torch.Tensor:
-        """Encode clips; every frame's feature depends on all frames.
+    def _choose_flows(self, clips: torch.Tensor,
+                      flows: Flows | None) -> Flows | None:
+        n, t, _, height, width = clips.shape
+        if not self.with_flow or t == 1:
+            return None
+        if flows is None:
+            if self.with_flow == 'given':
+                raise ValueError(
+                    "TemporalResNet with with_flow='given' needs the flows "
+                    f'of clips of {t} frames: pass compute_flows(clips) of '
+                    'the encoder that has a SPyNet, or use with_flow=True.')
+            return self.compute_flows(clips)
+        stride = self.propagation_stride
+        for name, flow in zip(('forward', 'backward'), flows, strict=True):
+            check_shape(f'The {name} flows (propagation_stride={stride})',
+                        flow, (n, t - 1, 2, height // stride, width // stride))
+        return flows
+
+    def trunk(self, clips: torch.Tensor,
+              flows: Flows | None = None) -> torch.Tensor:
+        """Maps behind the propagation.
 
         Args:
             clips: (n, t, 3, H, W) RGB in [0, 1], t >= 1, H and W multiples
                 of 32.
+            flows: Of :meth:`compute_flows` of this or another encoder of the
+                same ``propagation_stride``; None: from the own SPyNet.
 
         Returns:
-            (n, t, out_channels).
+            (n * t, mid_channels, H / 4, W / 4).
 
         Raises:
-            ValueError: If the shape is another one.
+            ValueError: If a shape is another one, or flows have to be given
+                and are not.
         """
         check_clip_size(clips)
-        shape = clips.shape[:2]
-        flows = self._flows(clips)
+        flows = self._choose_flows(clips, flows)
         x = self.down1(self.head(self.input_norm(clips.flatten(0, 1))))
-        x = self.rnn(x.unflatten(0, shape), flows).flatten(0, 1)
-        x = self.relu(self.bn1(self.down2(x)))
-        x = self.layer4(self.layer3(self.layer2(self.layer1(x))))
-        return self.pool(x).flatten(1).unflatten(0, shape)
+        x = self.rnn(x.unflatten(0, clips.shape[:2]), flows).flatten(0, 1)
+        return self.relu(self.bn1(self.down2(x)))
+
+    def stages(self, maps: torch.Tensor) -> torch.Tensor:
+        """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
+        x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
+        return self.pool(x).flatten(1)

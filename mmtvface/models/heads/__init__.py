@@ -2,6 +2,7 @@
 """Heads: from features to codes, from codes to displacements."""
 
 from .detail_decoder import DetailDecoder
+from .detail_head import DetailHead
 from .flame_head import FLAMEHead
 
-__all__ = ['DetailDecoder', 'FLAMEHead']
+__all__ = ['DetailDecoder', 'DetailHead', 'FLAMEHead']

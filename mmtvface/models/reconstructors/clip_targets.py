@@ -19,7 +19,8 @@ def clip_names(samples: Sequence[FaceClipSample]) -> list[str]:
 
 
 def gather_targets(images: torch.Tensor, samples: Sequence[FaceClipSample],
-                   required: Iterable[str]) -> dict[str, Any]:
+                   required: Iterable[str],
+                   map_size: int | None = None) -> dict[str, Any]:
     """Targets of all frames of a batch, frame by frame.
 
     Only what the data has is gathered. Skin masks are special, because real
@@ -30,11 +31,12 @@ def gather_targets(images: torch.Tensor, samples: Sequence[FaceClipSample],
         images: (n, t, 3, H, W) [0, 1].
         samples: n samples.
         required: Keys that some loss cannot do without.
+        map_size: Side S of displacement maps; None: they are left out.
 
     Returns:
         ``images`` (B, 3, H, W) and, where present, ``landmarks`` (B, 68, 3),
         ``masks`` (B, 1, H, W), ``codes`` dict of (B, ...), ``vertices``
-        (B, V, 3); B = n * t.
+        (B, V, 3), ``displacement`` (B, 1, S, S); B = n * t.
 
     Raises:
         ValueError: If something required is missing in a clip, or has the
@@ -57,6 +59,9 @@ def gather_targets(images: torch.Tensor, samples: Sequence[FaceClipSample],
         return not lacking
 
     shapes = dict(landmarks=(num_frames, 68, 3), vertices=(num_frames, 'V', 3))
+    if map_size is not None:
+        # Resizing would flatten the wrinkles.
+        shapes['displacement'] = (num_frames, 1, map_size, map_size)
     for key, shape in shapes.items():
         if complete(key):
             values = [sample.get(f'gt_{key}') for sample in samples]

@@ -5,32 +5,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from torch import nn
-from torch.nn import functional as F
 
 from mmtvface.geometry.camera import project
-from mmtvface.geometry.lighting import sh_shading
+from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
-from .clip_targets import clip_names, gather_targets, repeat_targets
-from .shape_exchange import append_exchanged, random_exchange
+from .loss_guard import guard_losses
+from .loss_needs import check_parts, check_stage
+from .predictions import code_spread, predicted_samples
+from .stages import compare_coarse, compare_detail
 
-# Outputs that only a render can give.
-RENDERED = frozenset({
-    'rendered_images', 'alpha', 'face_mask', 'albedo_images', 'shading',
-    'overlay_images', 'normals', 'depth'
-})
-# Outputs that need the albedo map.
-TEXTURED = frozenset(
-    {'albedo', 'rendered_images', 'albedo_images', 'overlay_images'})
+STAGES = ('coarse', 'detail')
 
 
 @MODELS.register_module()
 class TemporalDECA(BaseModel):
-    """Coarse reconstruction of face clips.
+    """Reconstruction of face clips, coarse and in detail.
 
     encoder and head regress codes for every frame; FLAME, the camera, the
     albedo model and the renderer turn them into what the losses compare
@@ -38,6 +31,12 @@ class TemporalDECA(BaseModel):
     encoder of "Learning to Reconstruct 3D Faces by Watching TV"). Pretraining
     is this model with landmark losses only: what no loss reads is not
     computed, so nothing is rendered then.
+
+    A detail branch adds displacement maps. It is trained in a stage of its
+    own, in which everything else is frozen: without gradients and in
+    evaluation mode, batch norm included. In the coarse stage it is the branch
+    that is frozen, and only predicts. Weights go from stage to stage by
+    mmengine's ``load_from``.
 
     Everything behind the encoder runs in float32, under mixed precision too.
 
@@ -53,9 +52,12 @@ class TemporalDECA(BaseModel):
         losses: Name -> config; each appears as ``loss_{name}``. None or
             ``loss_weight=0`` switches one off (for config inheritance). A
             model without losses can only predict.
-        stage: ``'coarse'``.
+        stage: ``'coarse'`` or ``'detail'``: what is trained.
         shape_consistency: Append every clip once more with the shape codes
             of its frames permuted (clips of one frame are not doubled).
+        detail: Config of the :class:`DetailBranch`, if there is one.
+        detail_consistency: The same as ``shape_consistency`` for the detail
+            codes, in the detail stage.
         skip_nonfinite: A batch whose losses are not finite gives zero
             gradients and a warning that names the clips, instead of stopping
             the training (momentum still moves the weights).
@@ -80,6 +82,8 @@ class TemporalDECA(BaseModel):
                  losses: Mapping[str, dict | None] | None = None,
                  stage: str = 'coarse',
                  shape_consistency: bool = False,
+                 detail: dict | None = None,
+                 detail_consistency: bool = False,
                  skip_nonfinite: bool = False,
                  image_size: int = 224,
                  data_preprocessor: dict | nn.Module | None = None,
@@ -91,11 +95,12 @@ class TemporalDECA(BaseModel):
             # types of the current default scope.
             data_preprocessor = MODELS.build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
-        if stage != 'coarse':
-            raise ValueError("TemporalDECA: stage must be 'coarse', but it is "
-                             f'{stage!r}.')
+        if stage not in STAGES:
+            raise ValueError(f'TemporalDECA: stage must be one of {STAGES}, '
+                             f'but it is {stage!r}.')
         self.stage = stage
         self.shape_consistency = shape_consistency
+        self.detail_consistency = detail_consistency
         self.skip_nonfinite = skip_nonfinite
         self.image_size = image_size
         self.encoder = MODELS.build(encoder)
@@ -111,19 +116,39 @@ class TemporalDECA(BaseModel):
             for name, config in (losses or {}).items()
             if config and config.get('loss_weight') != 0
         })
+        self.detail = self._build_detail(detail) if detail else None
         self._check_parts()
+        for part in self._frozen_parts():
+            part.requires_grad_(False).eval()
+
+    def _build_detail(self, detail: Mapping[str, Any]) -> nn.Module:
+        if not isinstance(self.encoder, ClipEncoder):
+            raise ValueError(
+                'TemporalDECA: next to a detail branch the encoder must be a '
+                f'ClipEncoder, but it is a {type(self.encoder).__name__}.')
+        shared = dict(num_expression=self.layout.exp,
+                      trunk_channels=self.encoder.trunk_channels)
+        branch = MODELS.build({**shared, **detail})
+        if branch.takes_flows and self.encoder.with_flow is not True:
+            raise ValueError(
+                "TemporalDECA: the detail encoder's with_flow='given' takes "
+                'the flows of the coarse encoder, but that has with_flow='
+                f'{self.encoder.with_flow!r}.')
+        return branch
 
     def _check_parts(self) -> None:
-        needed = self._needed_outputs()
-        for part, keys in (('renderer', RENDERED), ('texture', TEXTURED)):
-            if needed & keys and getattr(self, part) is None:
-                readers = [
-                    name for name, loss in self.losses.items()
-                    if keys & set(loss.requires)
-                ]
-                raise ValueError(
-                    f'TemporalDECA: the losses {readers} need a {part}; '
-                    f'configure {part}=dict(...) or leave them out.')
+        if self.stage == 'detail' and self.detail is None:
+            raise ValueError("TemporalDECA: stage='detail' needs a branch: "
+                             "detail=dict(type='DetailBranch', ...).")
+        for stage in STAGES:
+            option = dict(coarse='shape', detail='detail')[stage]
+            option += '_consistency'
+            if getattr(self, option) and stage != self.stage:
+                raise ValueError(f"TemporalDECA: {option} needs stage="
+                                 f"'{stage}', but it is '{self.stage}'.")
+        check_stage(self.losses, self.stage)
+        check_parts(self.losses,
+                    dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
                 and getattr(self.head, 'shape_mode', 'frame') == 'clip'):
             raise ValueError(
@@ -131,8 +156,20 @@ class TemporalDECA(BaseModel):
                 "a clip's frames, but the head's shape_mode='clip' makes them "
                 'equal: use one or the other.')
 
-    def _needed_outputs(self) -> set[str]:
-        return {key for loss in self.losses.values() for key in loss.requires}
+    def _frozen_parts(self) -> list[nn.Module]:
+        """What the stage does not train."""
+        if self.stage == 'coarse':
+            return [self.detail] if self.detail is not None else []
+        trained = ('detail', 'losses', 'data_preprocessor')
+        return [part for name, part in self.named_children()
+                if name not in trained]
+
+    def train(self, mode: bool = True) -> 'TemporalDECA':
+        """Set the mode; what is frozen stays in evaluation mode."""
+        super().train(mode)
+        for part in self._frozen_parts():
+            part.eval()
+        return self
 
     def forward(self,
                 inputs: torch.Tensor,
@@ -162,11 +199,37 @@ class TemporalDECA(BaseModel):
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
         """Flat codes (n, t, total), float32, of clips (n, t, 3, H, W)."""
-        features = self.encoder(inputs)
+        return self._regress(self.encoder(inputs))
+
+    def _regress(self, features: torch.Tensor) -> torch.Tensor:
         # Codes do not survive half precision: a bfloat16 camera scale of 9
         # has steps of 0.7 %, which are jitter in a video.
-        with torch.autocast(inputs.device.type, enabled=False):
+        with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
+
+    def encode_with_detail(
+            self, inputs: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Flat codes and detail codes, with everything shared done once.
+
+        Args:
+            inputs: (n, t, 3, H, W) RGB [0, 1].
+
+        Returns:
+            (n, t, total) and (n, t, num_detail), float32; None without a
+            detail branch.
+        """
+        if self.detail is None:
+            return self.encode(inputs), None
+        encoder = self.encoder
+        with torch.set_grad_enabled(torch.is_grad_enabled()
+                                    and self.stage == 'coarse'):
+            clips = encoder.prepare(inputs)
+            flows = encoder.compute_flows(clips)
+            maps = encoder.trunk(clips, flows)
+            features = encoder.stages(maps).unflatten(0, inputs.shape[:2])
+            flat = self._regress(features)
+        return flat, self.detail.encode(clips, flows, maps)
 
     def decode(self, codes: Mapping[str, torch.Tensor]
                ) -> dict[str, torch.Tensor]:
@@ -235,32 +298,21 @@ class TemporalDECA(BaseModel):
         Returns:
             n samples with ``pred_codes`` (light (t, 9, 3)),
             ``pred_vertices``, ``pred_landmarks2d``, ``pred_landmarks3d`` and
-            ``pred_cam``, float32.
+            ``pred_cam``, float32; with a detail branch also
+            ``pred_codes['detail']`` and ``pred_displacement``.
         """
-        shape = inputs.shape[:2]
-        flat = self.encode(inputs)
+        flat, detail = self.encode_with_detail(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             codes = self.layout.split(flat.flatten(0, 1))
-            geometry = self.decode(codes)
-        codes = {key: code.unflatten(0, shape) for key, code in codes.items()}
-        geometry = {
-            key: value.unflatten(0, shape)
-            for key, value in geometry.items()
-        }
-        if data_samples is None:
-            data_samples = [FaceClipSample() for _ in range(len(inputs))]
-        results = []
-        for index, sample in enumerate(data_samples):
-            result = sample.new()
-            result.pred_codes = {
-                key: code[index]
-                for key, code in codes.items()
-            }
-            result.pred_cam = codes['cam'][index]
-            for key in ('vertices', 'landmarks2d', 'landmarks3d'):
-                result.set_data({f'pred_{key}': geometry[key][index]})
-            results.append(result)
-        return results
+            fields = self.decode(codes)
+            del fields['vertices_ndc']
+            if detail is not None:
+                codes['detail'] = detail.flatten(0, 1)
+                fields['displacement'] = self.detail.decode(codes)
+        shape = inputs.shape[:2]
+        return predicted_samples(
+            *({key: value.unflatten(0, shape) for key, value in part.items()}
+              for part in (codes, fields)), data_samples)
 
     def loss(self, inputs: torch.Tensor,
              data_samples: Sequence[FaceClipSample] | None
@@ -272,9 +324,9 @@ class TemporalDECA(BaseModel):
             data_samples: n samples with ground truth.
 
         Returns:
-            ``loss_{name}`` of each loss, weighted; ``shape_spread``: the
-            standard deviation of the shape code within the clips over its
-            norm.
+            ``loss_{name}`` of each loss, weighted; ``shape_spread``, or
+            ``detail_spread`` in the detail stage: the standard deviation of
+            the code within the clips over its norm.
 
         Raises:
             ValueError: If there are no losses or targets are missing.
@@ -283,112 +335,24 @@ class TemporalDECA(BaseModel):
         if not self.losses or data_samples is None:
             raise ValueError('TemporalDECA: training needs losses=dict(...) '
                              'in the configuration and data samples.')
-        flat = self.encode(inputs)
+        flat, detail = (
+            self.encode_with_detail(inputs) if self.stage == 'detail' else
+            (self.encode(inputs), None))
         with torch.autocast(inputs.device.type, enabled=False):
-            outputs, targets = self._compare(inputs, flat, data_samples)
+            outputs, targets = (
+                compare_coarse(self, inputs, flat, data_samples)
+                if detail is None else compare_detail(
+                    self, inputs, flat, detail, data_samples))
             losses = {
                 f'loss_{name}': loss(outputs, targets)
                 for name, loss in self.losses.items()
             }
-        losses = self._guard(losses, flat, data_samples)
-        with torch.no_grad():
-            shape = self.layout.split(flat)['shape']
-            spread = (shape - shape.mean(1, keepdim=True)).square().sum(-1)
-            norm = shape.square().sum(-1).mean().clamp(min=1e-12)
-            losses['shape_spread'] = (spread.mean() / norm).sqrt()
+        losses = guard_losses(
+            losses, [flat] if detail is None else [flat, detail],
+            data_samples, self.parameters(), self.skip_nonfinite)
+        if detail is None:
+            losses['shape_spread'] = code_spread(
+                self.layout.split(flat)['shape'])
+        else:
+            losses['detail_spread'] = code_spread(detail)
         return losses
-
-    def _compare(self, inputs: torch.Tensor, flat: torch.Tensor,
-                 data_samples: Sequence[FaceClipSample]
-                 ) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Outputs and targets of all frames, doubled if asked for."""
-        num_clips, num_frames = inputs.shape[:2]
-        needed = self._needed_outputs()
-        targets = gather_targets(
-            inputs, data_samples,
-            (key for loss in self.losses.values()
-             for key in loss.requires_targets))
-        codes = self.layout.split(flat.flatten(0, 1))
-        # The albedo does not depend on the shape: once for all copies.
-        albedo = (self.texture(codes['tex']) if needed & TEXTURED else None)
-        copies = 2 if self.shape_consistency and num_frames > 1 else 1
-        if copies == 2:
-            codes = append_exchanged(codes,
-                                     random_exchange(num_clips, num_frames))
-            targets = repeat_targets(targets, copies)
-        outputs = dict(
-            codes=codes,
-            num_frames=num_frames,
-            num_copies=copies,
-            **self.decode(codes))
-        if albedo is not None:
-            albedo = torch.cat([albedo] * copies) if copies > 1 else albedo
-            outputs['albedo'] = albedo
-        if needed & RENDERED:
-            outputs.update(
-                self.render(codes, outputs, albedo, tuple(inputs.shape[-2:])))
-        if 'overlay_images' in needed:
-            outputs['overlay_images'] = overlay_images(outputs,
-                                                       targets['images'])
-        return outputs, targets
-
-    def _guard(self, losses: dict[str, torch.Tensor], flat: torch.Tensor,
-               data_samples: Sequence[FaceClipSample]
-               ) -> dict[str, torch.Tensor]:
-        """Keep losses that are not finite away from the weights."""
-        names = ['codes', *losses]
-        # One synchronisation with the device for all terms. Losses on renders
-        # alone stay finite without codes: such faces are not drawn.
-        finite = torch.stack([
-            flat.detach().isfinite().all(),
-            *(value.detach().isfinite() for value in losses.values())
-        ]).tolist()
-        if all(finite):
-            return losses
-        bad = [name for name, ok in zip(names, finite, strict=True) if not ok]
-        clips = clip_names(data_samples)
-        broken = [
-            clip for clip, ok in zip(
-                clips,
-                flat.detach().isfinite().flatten(1).all(1).tolist(),
-                strict=True) if not ok
-        ]
-        message = (f'{bad} are not finite for the batch of clips {clips}; ' +
-                   (f'the codes of {broken} are not finite either.' if broken
-                    else 'the codes are finite.'))
-        if broken or not self.skip_nonfinite:
-            raise FloatingPointError(
-                f'{message} Check these clips (images, landmarks), lower the '
-                'learning rate or clip gradients. skip_nonfinite=True leaves '
-                'out batches whose codes are finite.')
-        MMLogger.get_current_instance().warning(f'Skipped a batch: {message}')
-        # Zero gradients for every weight, so that distributed training stays
-        # in step.
-        zero = sum(0. * parameter.sum() for parameter in self.parameters()
-                   if parameter.requires_grad)
-        return {name: zero for name in losses}
-
-
-def overlay_images(outputs: Mapping[str, torch.Tensor],
-                   images: torch.Tensor) -> torch.Tensor:
-    """The input with its face replaced by the shaded mesh.
-
-    Albedo and light are constants, so that only the shape is seen by a loss
-    on the overlay.
-
-    Args:
-        outputs: ``albedo`` (B, 3, S, S), ``uv_grid`` (B, H, W, 2),
-            ``normals`` and ``face_mask`` (B, ., H, W), ``codes``.
-        images: (B, 3, H, W) RGB [0, 1].
-
-    Returns:
-        (B, 3, H, W) RGB.
-    """
-    height, width = images.shape[-2:]
-    light = outputs['codes']['light'].detach()
-    normals = outputs['normals'].flatten(2).mT
-    shading = sh_shading(normals, light).mT.unflatten(2, (height, width))
-    albedo = F.grid_sample(
-        outputs['albedo'].detach(), outputs['uv_grid'], align_corners=False)
-    mask = outputs['face_mask']
-    return albedo * shading * mask + images * (1 - mask)

@@ -1,0 +1,116 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What the losses of the two stages of training compare."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmtvface.structures import FaceClipSample
+
+from .clip_targets import gather_targets, repeat_targets
+from .loss_needs import (
+    RENDERED,
+    SAMPLED,
+    SHADED,
+    TEXTURED,
+    needed_outputs,
+    needed_targets,
+)
+from .overlay import overlay_images
+from .shape_exchange import append_exchanged, random_exchange
+
+Compared = tuple[dict[str, Any], dict[str, Any]]
+
+
+def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
+                   samples: Sequence[FaceClipSample]) -> Compared:
+    """Outputs and targets of the coarse stage, doubled if asked for.
+
+    Args:
+        model: A :class:`TemporalDECA`.
+        inputs: (n, t, 3, H, W) RGB [0, 1].
+        flat: (n, t, total) codes.
+        samples: n samples with ground truth.
+
+    Returns:
+        What the losses read, see :mod:`mmtvface.models.losses.base_loss`.
+    """
+    num_clips, num_frames = inputs.shape[:2]
+    needed = needed_outputs(model.losses)
+    targets = gather_targets(inputs, samples, needed_targets(model.losses))
+    codes = model.layout.split(flat.flatten(0, 1))
+    # The albedo does not depend on the shape: once for all copies.
+    albedo = model.texture(codes['tex']) if needed & TEXTURED else None
+    copies = 2 if model.shape_consistency and num_frames > 1 else 1
+    if copies == 2:
+        codes = append_exchanged(codes, random_exchange(num_clips, num_frames))
+        targets = repeat_targets(targets, copies)
+    outputs = dict(
+        codes=codes,
+        num_frames=num_frames,
+        num_copies=copies,
+        **model.decode(codes))
+    if albedo is not None:
+        albedo = torch.cat([albedo] * copies) if copies > 1 else albedo
+        outputs['albedo'] = albedo
+    if needed & RENDERED:
+        outputs.update(
+            model.render(codes, outputs, albedo, tuple(inputs.shape[-2:])))
+    if 'overlay_images' in needed:
+        outputs['overlay_images'] = overlay_images(outputs, targets['images'])
+    return outputs, targets
+
+
+def compare_detail(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
+                   detail: torch.Tensor,
+                   samples: Sequence[FaceClipSample]) -> Compared:
+    """Outputs and targets of the detail stage.
+
+    Only the detail codes and what follows from them have copies: geometry,
+    albedo and what the images show of the coarse surface are computed once,
+    without graph.
+
+    Args:
+        model: A :class:`TemporalDECA` with a detail branch.
+        inputs: (n, t, 3, H, W) RGB [0, 1].
+        flat: (n, t, total) codes.
+        detail: (n, t, num_detail) detail codes.
+        samples: n samples with ground truth.
+
+    Returns:
+        What the losses read, see :mod:`mmtvface.models.losses.base_loss`;
+        of the targets only those that some loss requires.
+    """
+    num_clips, num_frames = inputs.shape[:2]
+    needed = needed_outputs(model.losses)
+    goals = needed_targets(model.losses)
+    branch, maps, albedo = model.detail, None, None
+    with torch.no_grad():
+        data = gather_targets(inputs, samples, goals, branch.size)
+        codes = model.layout.split(flat.flatten(0, 1))
+        if (needed & SHADED) or (goals & SAMPLED):
+            geometry = model.decode(codes)
+            maps = branch.surface.maps(geometry['vertices'])
+        if needed & TEXTURED:
+            albedo = model.texture(codes['tex'])
+        if goals & SAMPLED:
+            data.update(
+                branch.sample(data['images'], data.get('masks'), maps,
+                              codes['cam'], geometry['vertices_ndc']))
+    varied = dict(pose=codes['pose'], exp=codes['exp'],
+                  detail=detail.flatten(0, 1))
+    copies = 2 if model.detail_consistency and num_frames > 1 else 1
+    if copies == 2:
+        varied = append_exchanged(
+            varied, random_exchange(num_clips, num_frames), 'detail')
+    displacement = branch.decode(varied)
+    outputs = dict(
+        displacement=displacement,
+        face_mask_uv=branch.surface.uv_face_eye_mask,
+        num_frames=num_frames,
+        num_copies=copies,
+        **branch.shade(displacement, maps, codes['light'], albedo, needed))
+    targets = {key: data[key] for key in goals if key in data}
+    return outputs, repeat_targets(targets, copies)
