@@ -48,7 +48,7 @@ def summarize(conversion: 'Conversion', args: argparse.Namespace,
     from .report import MAPPED, MISSING, UNUSED
     # Wide enough for names where the output is no terminal.
     console = Console(file=sys.stdout, soft_wrap=True, highlight=False,
-                      width=None if sys.stdout.isatty() else 140)
+                      width=None if sys.stdout.isatty() else 160)
     report = conversion.report
     console.print(report.table())
     console.print(

@@ -93,8 +93,8 @@ class ConversionReport:
         """The groups as a table of rich."""
         from rich.table import Table
         table = Table(title=f'Tensors of {self.source}', show_footer=True)
-        table.add_column('in the file', 'sum')
-        table.add_column('in the model')
+        table.add_column('in the file', 'sum', overflow='fold')
+        table.add_column('in the model', overflow='fold')
         table.add_column('status')
         groups = self.groups()
         for key in ('tensors', 'values'):
@@ -134,7 +134,8 @@ def _part(name: str | None) -> str:
     """First components of a name: enough to tell the parts of a model."""
     if name is None:
         return '-'
-    words = name.split('.')[:3]
+    words = name.split('.')
+    words = words[:max(1, min(3, len(words) - 1))]
     while len(words) > 1 and words[-1].isdigit():
         del words[-1]
     return '.'.join(words)
