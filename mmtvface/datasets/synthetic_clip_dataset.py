@@ -12,7 +12,6 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import project
-from mmtvface.head_models.flame_io import PROCEDURAL
 from mmtvface.registry import DATASETS
 from mmtvface.structures import FaceClipSample
 
@@ -39,6 +38,7 @@ from .synthetic.scene import (
     canvas_size,
     complete_head,
     compose,
+    expression_names,
 )
 
 
@@ -50,10 +50,11 @@ class SyntheticFaceClipDataset(BaseDataset):
     process it is rendered. Its person is number ``index % num_identities`` of
     the split; the people of train, val and test are disjoint. Items have the
     form of :class:`FaceClipDataset`, with ``gt_codes`` (shape, tex, exp, pose,
-    cam, light) and ``gt_vertices`` besides landmarks and masks. Landmarks are
-    visible wherever they lie in the image, also behind occluders; masks are
-    skin that is seen. No code holds the gaze: it moves the eyes in the images,
-    while ``gt_vertices`` follow the codes.
+    cam, light), ``gt_vertices`` and, with wrinkles, ``gt_displacement``
+    besides landmarks and masks. Landmarks are visible wherever they lie in
+    the image, also behind occluders; masks are skin that is seen. No code
+    holds the gaze: it moves the eyes in the images, while ``gt_vertices``
+    follow the codes.
 
     The movements assume 25 frames per second. Per-frame randomness is
     smooth, so that what a temporal model should learn can be learnt.
@@ -80,6 +81,10 @@ class SyntheticFaceClipDataset(BaseDataset):
         torso: Draw shoulders below the neck.
         supersample: Render larger by this factor and average: smoother
             contours inside the face, at about its square in time.
+        wrinkles: Give people wrinkles that follow their expressions: True, or
+            changes to :class:`WrinkleConfig`. They are in the shading and in
+            ``gt_displacement``.
+        detail_size: Side of ``gt_displacement``, texels.
         with_vertices: Add ``gt_vertices``.
         cache_size: Keep the first clips in memory once they were rendered.
         materialize: Render these at once, in this process, so that all
@@ -114,6 +119,8 @@ class SyntheticFaceClipDataset(BaseDataset):
                  hair: bool = True,
                  torso: bool = True,
                  supersample: int = 1,
+                 wrinkles: Mapping[str, Any] | bool = False,
+                 detail_size: int = 256,
                  with_vertices: bool = True,
                  cache_size: int = 0,
                  materialize: bool = False,
@@ -156,6 +163,9 @@ class SyntheticFaceClipDataset(BaseDataset):
             background_folder) if background_folder else []
         self.hair, self.torso = hair, torso
         self.supersample = supersample
+        self.wrinkles = ({} if wrinkles is True else
+                         None if wrinkles is False else wrinkles)
+        self.detail_size = detail_size
         self.with_vertices = with_vertices
         self.cache_size = min(cache_size, num_clips)
         self._cache: dict[int, dict] = {}
@@ -207,8 +217,9 @@ class SyntheticFaceClipDataset(BaseDataset):
     def scene(self) -> HeadScene:
         """The head model and renderer of this process."""
         if self._scene is None:
-            self._scene = HeadScene(self.head, self.image_size,
-                                    self.supersample, self.hair)
+            self._scene = HeadScene(
+                self.head, self.image_size, self.supersample, self.hair,
+                wrinkles=self.wrinkles, detail_size=self.detail_size)
             self._plan = plan_expressions(
                 expression_names(self.head['model_path']),
                 self.head['num_expression'])
@@ -252,7 +263,9 @@ class SyntheticFaceClipDataset(BaseDataset):
         codes['cam'] = torch.from_numpy(draw_camera(
             rng_cam, heads.landmarks.double().numpy(), self.scale, self.shift,
             self.shake, self.performance.fps)).float()
-        picture = scene.render(heads, codes['cam'], codes['light'], identity)
+        folds = scene.displacement(identity, codes['exp'])
+        picture = scene.render(heads, codes['cam'], codes['light'], identity,
+                               folds)
         behind = self._background(rng_scene, heads, codes, identity)
         images, skin = compose(picture, behind), picture.skin
         if rng_cover.random() < self.occluder_prob:
@@ -274,6 +287,8 @@ class SyntheticFaceClipDataset(BaseDataset):
         fields['landmarks'] = landmarks
         if self.with_vertices:
             fields['vertices'] = heads.vertices
+        if folds is not None:
+            fields['displacement'] = folds
         return fields
 
     def _background(self, rng: np.random.Generator, heads: Any,
@@ -311,14 +326,7 @@ class SyntheticFaceClipDataset(BaseDataset):
         sample.gt_codes = {
             name.removeprefix('codes/'): value.clone()
             for name, value in fields.items() if name.startswith('codes/')}
-        if self.with_vertices:
-            sample.gt_vertices = fields['vertices'].clone()
+        for name in ('vertices', 'displacement'):
+            if name in fields:
+                sample.set_data({f'gt_{name}': fields[name].clone()})
         return dict(inputs=fields['images'].clone(), data_samples=sample)
-
-
-def expression_names(model_path: str | os.PathLike) -> Sequence[str]:
-    """Names of the expression components, none for files."""
-    if os.fspath(model_path) != PROCEDURAL:
-        return ()
-    from mmtvface.head_models.procedural import procedural_head
-    return procedural_head().expression_names

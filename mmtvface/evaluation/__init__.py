@@ -1,6 +1,15 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Evaluation: pure functions and the metrics that use them."""
 
-from .metrics import Jitter, LandmarkNME, ShapeConstancy, VertexError
+from .metrics import (
+    DetailNormalError,
+    Jitter,
+    LandmarkNME,
+    ShapeConstancy,
+    VertexError,
+)
 
-__all__ = ['Jitter', 'LandmarkNME', 'ShapeConstancy', 'VertexError']
+__all__ = [
+    'DetailNormalError', 'Jitter', 'LandmarkNME', 'ShapeConstancy',
+    'VertexError'
+]

@@ -53,6 +53,13 @@ class DetailSurface(nn.Module):
         topology: See :class:`MeshRenderer`.
         size: Side S of the maps, texels.
         rasterizer: See :class:`UVMapper`.
+        faceted: Where the detail starts from. The mesh between the texels
+            follows the flat triangles of the coarse mesh, so that its normals
+            show their facets even without any displacement. True
+            (published): detail normals are those of that mesh, and a model
+            trained so learns to smooth the facets. False: what the
+            displacement changes in that mesh's normals is added to the
+            smooth coarse normals; no displacement is then no detail.
     """
 
     uv_face_eye_mask: torch.Tensor
@@ -63,10 +70,12 @@ class DetailSurface(nn.Module):
                  topology: HeadTopology | str
                  | Mapping[str, Any] = 'procedural',
                  size: int = 256,
-                 rasterizer: str = 'auto') -> None:
+                 rasterizer: str = 'auto',
+                 faceted: bool = True) -> None:
         super().__init__()
         topology = resolve_topology(topology)
         self.size = size
+        self.faceted = faceted
         self.mapper = UVMapper(topology, size, rasterizer)
         for name in ('uv_face_eye_mask', 'fixed_displacement'):
             self.register_buffer(
@@ -128,10 +137,11 @@ class DetailSurface(nn.Module):
 
     def _masked_offsets(self, displacement: torch.Tensor, maps: SurfaceMaps,
                         mask: torch.Tensor) -> torch.Tensor:
-        """(c, B, 3, S, S) mask * (detail normals - coarse normals)."""
+        """(c, B, 3, S, S) mask * (detail normals - normals without)."""
         fine = grid_normals(self.displace(displacement, maps))
         fine = fine.unflatten(0, (-1, len(maps.normals)))
-        return (fine - maps.normals) * mask
+        flat = maps.normals if self.faceted else grid_normals(maps.positions)
+        return (fine - flat) * mask
 
     def normals(self, displacement: torch.Tensor,
                 maps: SurfaceMaps) -> torch.Tensor:

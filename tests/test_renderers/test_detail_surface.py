@@ -91,6 +91,23 @@ def test_normals_equal_those_of_the_dense_mesh(surface):
         atol=1e-4, rtol=0)
 
 
+def test_without_facets_no_displacement_is_no_detail():
+    faceted, smooth = (
+        DetailSurface(toy_topology(), SIZE, 'torch', faceted=flag)
+        for flag in (True, False))
+    maps = smooth.maps(curved_patch())
+    zero = torch.zeros(2, 1, SIZE, SIZE)
+    assert faceted.normal_offsets(zero, maps).abs().max() > .02
+    assert smooth.normal_offsets(zero, maps).abs().max() == 0
+    assert torch.equal(smooth.normals(zero, maps), maps.normals)
+    generator = torch.Generator().manual_seed(0)
+    waves = torch.randn(2, 1, SIZE, SIZE, generator=generator) * 1e-3
+    torch.testing.assert_close(
+        smooth.normal_offsets(waves, maps),
+        faceted.normal_offsets(waves, maps)
+        - faceted.normal_offsets(zero, maps), atol=1e-5, rtol=0)
+
+
 def test_copies_share_the_coarse_surface(surface):
     maps = surface.maps(curved_patch())
     generator = torch.Generator().manual_seed(0)

@@ -4,7 +4,7 @@
 import math
 import os
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cv2
@@ -15,10 +15,11 @@ import torch.nn.functional as F
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.head_models.flame_io import PROCEDURAL
-from mmtvface.renderers import MeshRenderer, UVMapper
+from mmtvface.renderers import DetailSurface, MeshRenderer, UVMapper
 
 from .hair import hair_colour, hair_texture, hair_weight
 from .performance import Identity
+from .wrinkles import WrinkleModel
 
 DEFAULT_HEAD = dict(
     model_path='procedural', landmark_embedding_path=None,
@@ -68,6 +69,8 @@ class HeadScene:
         supersample: Render that many times larger and average.
         hair: Paint hair on the scalp.
         rasterizer: Of :class:`mmtvface.renderers.MeshRenderer`.
+        wrinkles: Changes to :class:`WrinkleConfig`; None: smooth skin.
+        detail_size: Side of the displacement maps, texels.
 
     Raises:
         ValueError: If ``head`` has unknown entries.
@@ -75,7 +78,9 @@ class HeadScene:
 
     def __init__(self, head: Mapping[str, Any] | None = None,
                  image_size: int = 224, supersample: int = 1,
-                 hair: bool = True, rasterizer: str = 'auto'):
+                 hair: bool = True, rasterizer: str = 'auto',
+                 wrinkles: Mapping[str, Any] | None = None,
+                 detail_size: int = 256):
         config = complete_head(head)
         # Texels about as small as pixels
         atlas = 128 if image_size * supersample <= 128 else 256
@@ -95,12 +100,20 @@ class HeadScene:
         self.mapper = UVMapper(config['topology'], atlas) if hair else None
         self.scalp = known_scalp(config['model_path'])
         self._people: OrderedDict[str, tuple] = OrderedDict()
+        self._creases: OrderedDict[str, torch.Tensor] = OrderedDict()
         neutral = self._neutral(np.zeros(config['num_shape']))
         template = neutral.vertices[0].numpy()
         height = template[:, 1]
         # The lower end of the neck: the last tenth of the head's height
         low = height.min() + .05 * (height.max() - height.min())
         self.neck = torch.from_numpy(np.flatnonzero(height <= low))
+        self.wrinkles = self.surface = None
+        if wrinkles is not None:
+            self.surface = DetailSurface(
+                config['topology'], detail_size, rasterizer, faceted=False)
+            self.wrinkles = WrinkleModel(
+                self.surface, neutral.vertices[0], neutral.landmarks[0],
+                expression_names(config['model_path']), wrinkles)
 
     def _neutral(self, shape: np.ndarray) -> Heads:
         """The head of a person at rest, t = 1."""
@@ -133,10 +146,26 @@ class HeadScene:
                 hair_texture(identity.style, self.atlas))
             albedo = torch.lerp(
                 albedo, torch.from_numpy(strands).float()[None], weight)
-        while len(self._people) >= _PEOPLE_KEPT:
-            self._people.popitem(last=False)
-        self._people[identity.name] = (albedo, weight)
+        _remember(self._people, identity.name, (albedo, weight))
         return albedo, weight
+
+    @torch.no_grad()
+    def displacement(self, identity: Identity,
+                     expression: torch.Tensor) -> torch.Tensor | None:
+        """Wrinkles of a person, (t, 1, D, D) metres; None for smooth skin.
+
+        Args:
+            identity: The person.
+            expression: (t, C) coefficients.
+        """
+        if self.wrinkles is None:
+            return None
+        if identity.name not in self._creases:
+            _remember(self._creases, identity.name,
+                      self.wrinkles.patterns(identity))
+        return self.wrinkles.displacement(
+            self._creases[identity.name],
+            self.wrinkles.strengths(identity, expression))
 
     def pose_heads(self, codes: Mapping[str, torch.Tensor],
                    eyes: torch.Tensor | None = None) -> Heads:
@@ -149,7 +178,8 @@ class HeadScene:
         return Heads(out.vertices, out.landmarks2d, shown)
 
     def render(self, heads: Heads, cam: torch.Tensor, light: torch.Tensor,
-               identity: Identity) -> Picture:
+               identity: Identity,
+               displacement: torch.Tensor | None = None) -> Picture:
         """Render the frames of a clip in one call.
 
         Args:
@@ -157,12 +187,16 @@ class HeadScene:
             cam: (t, 3).
             light: (t, 9, 3).
             identity: The person.
+            displacement: See :meth:`displacement`.
         """
         albedo, hair = self.person(identity)
         frames = len(cam)
+        offsets = None if displacement is None else (
+            self.surface.normal_offsets(
+                displacement, self.surface.maps(heads.shown)))
         out = self.renderer.render(
             heads.shown, project(heads.shown, cam),
-            albedo.expand(frames, -1, -1, -1), light)
+            albedo.expand(frames, -1, -1, -1), light, normal_offsets=offsets)
         # The far inner side of the head shows through an open mouth.
         inside = (out.alpha > 0) & (out.normals[:, 2:] < _FACING)
         dark = out.image.new_tensor(_MOUTH)[:, None, None]
@@ -198,6 +232,21 @@ class HeadScene:
             weight = weight * (1 - hair)
         total = weight.sum().clamp(min=1)
         return ((albedo * weight).sum((0, 2, 3)) / total).numpy()
+
+
+def _remember(kept: OrderedDict, name: str, value: Any) -> None:
+    """Keep a value; the oldest go where there are too many."""
+    while len(kept) >= _PEOPLE_KEPT:
+        kept.popitem(last=False)
+    kept[name] = value
+
+
+def expression_names(model_path: str | os.PathLike) -> Sequence[str]:
+    """Names of the expression components, none for files."""
+    if os.fspath(model_path) != PROCEDURAL:
+        return ()
+    from mmtvface.head_models.procedural import procedural_head
+    return procedural_head().expression_names
 
 
 def complete_head(head: Mapping[str, Any] | None) -> dict[str, Any]:
