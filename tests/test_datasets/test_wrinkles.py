@@ -112,7 +112,8 @@ def test_ranges():
 def clip(**changes):
     return SyntheticFaceClipDataset(
         4, clip_length=2, image_size=64, degradations=False,
-        occluder_prob=0., **changes)[1]
+        occluder_prob=0., performance=dict(expressions_per_clip=20.),
+        **changes)[1]
 
 
 def test_clips_show_wrinkles():
