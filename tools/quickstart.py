@@ -312,7 +312,7 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
 
         return save_results(
             reconstructor(source, progress=progress), source, out,
-            reconstructor.build_renderer())
+            reconstructor.build_painter())
 
 
 def step(number: int, title: str, work: Callable, *arguments):

@@ -16,9 +16,33 @@ from pathlib import Path
 EPILOG = """\
 input: an image, a folder of images, a clip folder (jpg/, optionally
 kpt/<name>_kpt2d.npy and serial.npy) or a video.
-output: meshes/<frame>.obj, codes.npz, overlay_grid.png, overlay.mp4,
-landmarks/<frame>.npy (on request) and metrics.json."""
-KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
+
+kinds of output (--save), in the output folder:
+  obj             meshes/<frame>.obj with .mtl, texture and normal map
+  dense           dense/<frame>.ply and .obj: the detail as a coloured mesh
+  codes           codes.npz: codes, cameras and landmarks of all frames
+  mat             mat/<frame>.mat: everything known of a frame, for MATLAB
+  landmarks       landmarks/<frame>_kpt2d and _kpt3d, .txt and .npy, with
+                  visibility, in pixels of the frame
+  overlay         grey mesh over the image
+  detail_overlay  the same with detail
+  rendered        albedo and light over the image
+  albedo          colours without light
+  normals         RGB = 255 (n + 1) / 2; x right, y up, z to the camera
+  depth           16 bit: (value - 32768) / 100 mm towards the camera from
+                  the head's origin, 0 where there is no head; *_view/ has
+                  pictures for the eye
+  grid            overlay_grid.png: all of these for some frames
+  video           overlay.mp4: the overlays of all frames
+  detail_video    detail_overlay.mp4
+Pictures are <kind>/frame/<frame>.png at the size of the frame and
+<kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
+written. albedo and rendered need a model with an albedo model; dense and
+detail_* one with a detail branch."""
+KINDS = ('obj', 'dense', 'codes', 'mat', 'landmarks', 'overlay',
+         'detail_overlay', 'rendered', 'albedo', 'normals', 'depth', 'grid',
+         'video', 'detail_video')
+DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 DETECTORS = ('mediapipe', 'face-alignment')
 
 
@@ -47,9 +71,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: '
                         'cuda if there is one)')
     parser.add_argument('--save', nargs='+', choices=KINDS, metavar='KIND',
-                        default=list(KINDS[:4]),
-                        help=f'what to write, of: {" ".join(KINDS)} '
-                        f'(default: {" ".join(KINDS[:4])})')
+                        default=list(DEFAULT_KINDS),
+                        help='what to write, see below (default: '
+                        f'{" ".join(DEFAULT_KINDS)})')
+    parser.add_argument('--texture-size', type=positive(int), default=512,
+                        help='side of the textures of meshes in texels '
+                        '(default: %(default)s)')
     parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
                         help='what finds faces where no landmarks are given '
                         '(default: %(default)s)')
@@ -91,6 +118,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
         args.config, args.checkpoint, args.device,
         clip_length=args.clip_length, crop_scale=args.crop_scale,
         batch_size=args.batch_size, detector=args.detector)
+    painter = reconstructor.build_painter(args.texture_size)
     columns = (TextColumn('{task.description:<18}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as bars:
@@ -103,8 +131,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
 
         results = reconstructor(source, independent=args.independent,
                                 progress=show)
-        saved = save_results(results, source, args.out,
-                             reconstructor.build_renderer(), args.save)
+        saved = save_results(results, source, args.out, painter, args.save)
     return saved
 
 
@@ -119,7 +146,7 @@ def summary(saved: dict) -> str:
         lines.append(
             f'  landmarks: mean error {100 * nme["mean"]:.2f} % of the '
             f'landmark box, to those {nme["reference"]}')
-    lines += [f'  {kind + ":":<10} {path}'
+    lines += [f'  {kind + ":":<15} {path}'
               for kind, path in saved['files'].items()]
     return '\n'.join(lines) + '\n'
 

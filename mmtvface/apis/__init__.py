@@ -1,10 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Use trained models: images, folders and videos to faces and files."""
 
-from .export import save_results, stack_results
+from .export import pose_result, save_results, stack_results
 from .face_reconstructor import FaceReconstructor
 from .inputs import FrameSource, open_frames
 from .results import FrameResult
 
 __all__ = ['FaceReconstructor', 'FrameResult', 'FrameSource', 'open_frames',
-           'save_results', 'stack_results']
+           'pose_result', 'save_results', 'stack_results']

@@ -17,6 +17,7 @@ from mmtvface.preprocessing.crop import transform_points, warp
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.structures import FaceClipSample
+from mmtvface.visualization.frame_painter import FramePainter
 
 from .detection import (
     FramePlan,
@@ -28,6 +29,7 @@ from .detection import (
     place_crops,
 )
 from .inputs import FrameSource, open_frames
+from .landmark_visibility import landmark_visibility
 from .model_setup import build_model, crop_settings, load_config
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
@@ -144,6 +146,17 @@ class FaceReconstructor:
             blank, blank)
         return MeshRenderer(topology).to(self.device)
 
+    def build_painter(self, texture_size: int = 512) -> FramePainter:
+        """Painter of all pictures and textures that the model's parts allow.
+
+        Args:
+            texture_size: Side of the textures of meshes in texels.
+        """
+        detail = getattr(self.model, 'detail', None)
+        return FramePainter(
+            self.build_renderer(), getattr(self.model, 'texture', None),
+            getattr(detail, 'surface', None), texture_size)
+
     def __call__(self, source: str | os.PathLike | np.ndarray
                  | Sequence[np.ndarray] | FrameSource,
                  independent: bool = False,
@@ -251,12 +264,29 @@ class FaceReconstructor:
             predictions = self.model.test_step(data)
         results = {}
         for clip, sample in zip(batch, predictions, strict=True):
-            arrays = _to_numpy(sample)
+            arrays = self._to_numpy(sample)
             for position, plan in enumerate(clip.frames):
                 if plan.index in clip.keep:
                     results[plan.index] = self._frame_result(
                         plan, arrays, position)
         return results
+
+    @torch.inference_mode()
+    def _to_numpy(self, sample: FaceClipSample) -> dict[str, Any]:
+        """Predictions of a clip as arrays."""
+        names = ['vertices', 'landmarks2d', 'landmarks3d']
+        if 'pred_displacement' in sample:
+            names.append('displacement')
+        arrays = {name: _numpy(sample.get(f'pred_{name}')) for name in names}
+        visible = landmark_visibility(
+            self.model.flame, sample.pred_vertices, sample.pred_cam,
+            sample.pred_codes['pose'])
+        return dict(
+            arrays,
+            codes={name: _numpy(code)
+                   for name, code in sample.pred_codes.items()},
+            visible2d=visible[0].cpu().numpy(),
+            visible3d=visible[1].cpu().numpy())
 
     def _sample(self, frames: list[FramePlan]) -> FaceClipSample:
         size = self.settings.image_size
@@ -272,8 +302,12 @@ class FaceReconstructor:
         codes = {name: code[position].copy()
                  for name, code in arrays['codes'].items()}
         vertices = arrays['vertices'][position].copy()
-        if not np.isfinite(vertices).all() or not all(
-                np.isfinite(code).all() for code in codes.values()):
+        found = [vertices, *codes.values()]
+        displacement = None
+        if 'displacement' in arrays:
+            displacement = arrays['displacement'][position, 0].copy()
+            found.append(displacement)
+        if not all(np.isfinite(values).all() for values in found):
             plan.problem = 'the model gave numbers that are not finite'
             return _empty_result(plan, FAILED)
         back = np.linalg.inv(plan.crop_matrix)
@@ -290,6 +324,9 @@ class FaceReconstructor:
             camera=frame_camera(codes['cam'], plan.crop_matrix, size),
             landmarks2d=transform_points(landmarks2d, back),
             landmarks3d=transform_points(landmarks3d, back),
+            visible2d=arrays['visible2d'][position],
+            visible3d=arrays['visible3d'][position],
+            displacement=displacement,
             crop_matrix=plan.crop_matrix, crop_size=size,
             detection=plan.detection, detection_source=plan.origin)
 
@@ -301,14 +338,5 @@ def _empty_result(plan: FramePlan, status: str = '') -> FrameResult:
         detection=plan.detection, detection_source=plan.origin)
 
 
-def _to_numpy(sample: FaceClipSample) -> dict[str, Any]:
-    """Predictions of a clip as arrays."""
-    def convert(tensor: torch.Tensor) -> np.ndarray:
-        return tensor.float().cpu().numpy()
-
-    return dict(
-        codes={name: convert(code)
-               for name, code in sample.pred_codes.items()},
-        vertices=convert(sample.pred_vertices),
-        landmarks2d=convert(sample.pred_landmarks2d),
-        landmarks3d=convert(sample.pred_landmarks3d))
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()

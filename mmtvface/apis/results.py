@@ -27,13 +27,19 @@ class FrameResult:
         frame_size: Height and width, None if unreadable.
         track_id: Number of the face in order of appearance, -1 if none.
         codes: Name -> (C,) float32; ``light`` is (9, 3). ``cam`` belongs to
-            the crop; ``camera`` is its counterpart for the frame.
+            the crop; ``camera`` is its counterpart for the frame. ``detail``
+            is there if the model has a detail branch.
         vertices: (V, 3) float32 metres, model space.
         camera: (3, 4) float64, maps (x, y, z, 1) in metres to x, y in
             pixels of the frame and depth in pixels, smaller nearer.
         landmarks2d: (68, 2) float64 pixels, of the model, with the contour
             that is visible.
         landmarks3d: (68, 3) float64 pixels and depth, fixed on the surface.
+        visible2d: (68,) bool, which of ``landmarks2d`` face the camera, see
+            :func:`mmtvface.apis.landmark_visibility.landmark_visibility`.
+        visible3d: (68,) bool, the same of ``landmarks3d``.
+        displacement: (S, S) float32 metres along the normal, the detail of
+            the surface in the atlas; None without a detail branch.
         crop_matrix: (3, 3) float64, frame pixels -> crop pixels.
         crop_size: Side of the crop in pixels.
         detection: (68, 2) float64 pixels, the landmarks that placed the
@@ -52,6 +58,9 @@ class FrameResult:
     camera: np.ndarray | None = None
     landmarks2d: np.ndarray | None = None
     landmarks3d: np.ndarray | None = None
+    visible2d: np.ndarray | None = None
+    visible3d: np.ndarray | None = None
+    displacement: np.ndarray | None = None
     crop_matrix: np.ndarray | None = None
     crop_size: int | None = None
     detection: np.ndarray | None = None

@@ -8,14 +8,15 @@ from mmtvface.registry import MODELS
 from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
 
 
-@pytest.fixture
-def model_files(tmp_path):
+def write_model(folder):
     """Config and checkpoint of a small random model that reads its input."""
     torch.manual_seed(0)
+    parts = toy_rendering()
+    parts['renderer']['rasterizer'] = 'auto'  # many pictures are drawn
     config = Config(dict(
         model=toy_config(
             data_preprocessor=dict(type='FaceClipDataPreprocessor'),
-            **toy_rendering()),
+            **parts),
         test_dataloader=dict(dataset=dict(
             type='FaceClipDataset', clip_length=3, image_size=32,
             scale=(1.4, 1.6)))))
@@ -25,6 +26,18 @@ def model_files(tmp_path):
         torch.nn.init.normal_(parameter, std=0.05)
     with torch.no_grad():
         model.head.layers[2].bias[-30] = 8.  # the camera's scale
-    path = tmp_path / 'weights.pth'
+    path = folder / 'weights.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=1)), path)
     return config, path
+
+
+@pytest.fixture
+def model_files(tmp_path):
+    """Config and checkpoint of a small model."""
+    return write_model(tmp_path)
+
+
+@pytest.fixture(scope='module')
+def shared_model_files(tmp_path_factory):
+    """The same for a whole file of tests, which must not change it."""
+    return write_model(tmp_path_factory.mktemp('model'))

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from mmtvface.apis import FaceReconstructor, save_results
-from mmtvface.apis.export import GridRows
+from mmtvface.apis.export.grid_writer import GridWriter
+from mmtvface.apis.export.painted_frame import PaintedFrame
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.utils.mesh_io import read_obj
 from mmtvface.utils.video_io import VideoWriter, read_video, write_video
 
-KINDS = ('obj', 'codes', 'overlay', 'video', 'landmarks')
+KINDS = ('obj', 'codes', 'grid', 'video', 'landmarks')
 
 
 @pytest.fixture
@@ -28,11 +29,12 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
     results = list(reconstructor(path))
     out = tmp_path / 'out' / 'deep'
     saved = save_results(iter(results), path, out,
-                         reconstructor.build_renderer(), KINDS)
+                         reconstructor.build_painter(64), KINDS)
     assert set(saved['files']) == {*KINDS, 'metrics'}
 
     names = [r.name for r in results if r.valid]
-    assert sorted(p.stem for p in (out / 'meshes').iterdir()) == names
+    assert sorted(p.name for p in (out / 'meshes').iterdir()) == sorted(
+        name + suffix for name in names for suffix in ('.mtl', '.obj', '.png'))
     mesh = read_obj(out / 'meshes' / f'{names[3]}.obj')
     chosen = next(r for r in results if r.name == names[3])
     np.testing.assert_allclose(mesh.vertices, chosen.vertices, atol=1e-6)
@@ -45,6 +47,10 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
         assert codes['frame_name'].tolist() == [r.name for r in results]
         assert codes['valid'].tolist() == [i != 2 for i in range(6)]
         assert np.isnan(codes['pose'][2]).all()
+        np.testing.assert_array_equal(codes['visible2d'][4],
+                                      results[4].visible2d)
+        assert codes['visible2d'].dtype == bool
+        assert not codes['visible2d'][2].any()
         np.testing.assert_array_equal(codes['exp'][4], results[4].codes['exp'])
         np.testing.assert_array_equal(codes['camera'][4], results[4].camera)
         assert codes['frame_size'].tolist() == [[122, 164]] * 6
@@ -58,9 +64,10 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
     assert change[2] < 2 and min(change[:2] + change[3:]) > 2 * change[2]
 
     grid = cv2.imread(str(out / 'overlay_grid.png'))
-    assert grid.shape == (5 * 258 - 2, 4 * 258 - 2, 3)
-    np.testing.assert_allclose(np.load(
-        out / 'landmarks' / f'{names[3]}.npy'), chosen.landmarks2d)
+    # Input, landmarks, overlay, front, rendered, normals, depth
+    assert grid.shape == (5 * 258 - 2, 7 * 258 - 2, 3)
+    landmarks = np.load(out / 'landmarks' / f'{names[3]}_kpt2d.npy')
+    np.testing.assert_allclose(landmarks[:, :2], chosen.landmarks2d)
 
     metrics = json.loads((out / 'metrics.json').read_text())
     assert metrics['frames'] == 6 and metrics['frames_reconstructed'] == 5
@@ -101,15 +108,13 @@ def test_one_image_and_a_renderer_without_atlas(reconstructor, tmp_path):
 def test_only_what_is_asked_for(reconstructor, tmp_path):
     image = picture()
     save_results(reconstructor(image), image, tmp_path,
-                 reconstructor.build_renderer(), ['codes'])
+                 reconstructor.build_painter(64), ['codes'])
     assert sorted(p.name for p in tmp_path.iterdir()
                   if p.name != 'weights.pth') == ['codes.npz', 'metrics.json']
-    with pytest.raises(ValueError, match="'gltf'.*'obj'"):
-        save_results([], image, tmp_path, None, ['gltf'])
 
 
 def test_stale_meshes_go_but_foreign_files_stay(reconstructor, tmp_path):
-    renderer = reconstructor.build_renderer()
+    renderer = reconstructor.build_painter(64)
     out = tmp_path / 'out'
     (out / 'meshes').mkdir(parents=True)
     foreign = out / 'meshes' / 'mine.obj'
@@ -120,7 +125,8 @@ def test_stale_meshes_go_but_foreign_files_stay(reconstructor, tmp_path):
     foreign.unlink()
     save_results(reconstructor(frames[:1]), frames[:1], out, renderer,
                  ['obj'])
-    assert [p.name for p in (out / 'meshes').iterdir()] == ['000000.obj']
+    assert sorted(p.name for p in (out / 'meshes').iterdir()) == [
+        '000000.mtl', '000000.obj', '000000.png']
 
 
 def test_unwritable_output_is_refused_before_the_work(reconstructor,
@@ -134,7 +140,7 @@ def test_unwritable_output_is_refused_before_the_work(reconstructor,
 
     with pytest.raises(ValueError, match='Cannot write to the output folder'):
         save_results(never(), picture(), file / 'out',
-                     reconstructor.build_renderer())
+                     reconstructor.build_painter(64))
 
 
 @pytest.mark.parametrize('kind', [RuntimeError, KeyboardInterrupt])
@@ -150,10 +156,12 @@ def test_what_is_done_survives_a_stop_in_the_middle(reconstructor, tmp_path,
 
     out = tmp_path / 'out'
     with pytest.raises(kind, match='power cut'):
-        save_results(failing(), frames, out, reconstructor.build_renderer())
-    assert sorted(p.name for p in out.rglob('*.*')) == [
+        save_results(failing(), frames, out, reconstructor.build_painter(64))
+    assert sorted(p.name for p in out.rglob('*.*')
+                  if p.suffix not in ('.mtl', '.png')) == [
         '000000.obj', '000001.obj', '000002.obj', 'codes.npz',
-        'metrics.json', 'overlay.mp4', 'overlay_grid.png']
+        'metrics.json', 'overlay.mp4']
+    assert (out / 'overlay_grid.png').is_file()
     assert len(list(read_video(out / 'overlay.mp4'))) == 3
     with np.load(out / 'codes.npz') as codes:
         assert codes['frame_index'].tolist() == [0, 1, 2]
@@ -175,14 +183,15 @@ def test_a_failing_video_does_not_take_the_rest_along(
     monkeypatch.setattr(VideoWriter, 'write', full)
     with pytest.raises(OSError, match='the disk is full'):
         save_results(reconstructor(picture()), picture(), tmp_path / 'out',
-                     reconstructor.build_renderer())
+                     reconstructor.build_painter(64))
     assert sorted(p.name for p in (tmp_path / 'out').rglob('*.*')) == [
-        '000000.obj', 'codes.npz', 'metrics.json']
+        '000000.mtl', '000000.obj', '000000.png', 'codes.npz',
+        'metrics.json']
 
 
 def test_an_input_without_a_face_leaves_earlier_results(reconstructor,
                                                         tmp_path):
-    renderer = reconstructor.build_renderer()
+    renderer = reconstructor.build_painter(64)
     save_results(reconstructor(picture()), picture(), tmp_path / 'out',
                  renderer)
     before = sorted((tmp_path / 'out').rglob('*'))
@@ -192,14 +201,31 @@ def test_an_input_without_a_face_leaves_earlier_results(reconstructor,
     assert sorted((tmp_path / 'out').rglob('*')) == before
 
 
-def test_grid_rows_are_spread_over_any_length(reconstructor):
-    rows = GridRows(reconstructor.build_renderer(), most=4)
-    picked = []
-    rows._row = lambda frame, result, drawn: frame
+def test_grid_rows_are_spread_over_any_length(reconstructor, tmp_path,
+                                             monkeypatch):
+    monkeypatch.setattr(GridWriter, 'row', lambda self, frame: frame.image)
+    writer, picked = GridWriter(tmp_path, most=4), []
     result = next(iter(reconstructor(picture())))
     for number in range(37):
-        rows.offer(number, result, None)
-        picked.append(list(rows.pictures))
-    assert rows.pictures == [0, 16, 32]
+        writer.add(PaintedFrame(None, result, number))
+        picked.append(list(writer.rows))
+    assert writer.rows == [0, 16, 32]
     assert max(map(len, picked)) == 4
     assert picked[3] == [0, 1, 2, 3]
+
+
+def test_a_painted_frame_makes_everything_once(reconstructor, monkeypatch):
+    image = picture()
+    painter = reconstructor.build_painter(32)
+    result = next(iter(reconstructor(image)))
+    calls = []
+    paint = painter.paint
+    monkeypatch.setattr(painter, 'paint', lambda *args: calls.append(
+        args[2]) or paint(*args))
+    frame = PaintedFrame(painter, result, image, {'overlay', 'depth'})
+    for _ in range(2):
+        assert set(frame.in_frame) == set(frame.in_crop) == {
+            'overlay', 'depth'}
+    assert len(calls) == 2
+    assert frame.texture is frame.texture
+    assert PaintedFrame(painter, result).texture is None

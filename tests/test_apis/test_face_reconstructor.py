@@ -14,8 +14,10 @@ from mmtvface.preprocessing.crop import (
     transform_points,
     warp,
 )
+from mmtvface.renderers import DetailSurface
 from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, find_bright_boxes, picture
+from mmtvface.testing.toy_reconstructor import toy_topology
 from mmtvface.utils.video_io import write_video
 
 
@@ -195,6 +197,52 @@ def test_numbers_that_are_not_finite_are_flagged(model_files):
         reconstructor.model.head.layers[2].bias[0] = torch.nan
     result, = reconstructor(picture())
     assert result.status == 'failed' and 'not finite' in result.problem
+
+
+def test_detail_of_a_model_with_a_branch(model_files, monkeypatch):
+    """Its codes and its displacement come with each frame."""
+    reconstructor = build(model_files, clip_length=2, crop_sigma=0.)
+    assert next(iter(reconstructor(picture()))).displacement is None
+    plain = reconstructor.model.test_step
+
+    def with_detail(data):
+        samples = plain(data)
+        for sample in samples:
+            # Something that differs between the frames
+            sample.pred_codes['detail'] = sample.pred_codes['exp'] * 2
+            sample.pred_displacement = sample.pred_vertices[
+                :, :64].sum(-1).view(-1, 1, 8, 8)
+        return samples
+
+    monkeypatch.setattr(reconstructor.model, 'test_step', with_detail)
+    frames = [picture(x=30 + 5 * i) for i in range(3)]
+    for result in reconstructor(frames):
+        assert result.displacement.shape == (8, 8)
+        np.testing.assert_allclose(
+            result.displacement.ravel(), result.vertices[:64].sum(-1),
+            atol=1e-6)
+        np.testing.assert_allclose(result.codes['detail'],
+                                   2 * result.codes['exp'])
+
+    def broken(data):
+        samples = with_detail(data)
+        samples[0].pred_displacement[0, 0, 3, 3] = torch.inf
+        return samples
+
+    monkeypatch.setattr(reconstructor.model, 'test_step', broken)
+    assert next(iter(reconstructor(frames))).status == 'failed'
+
+
+def test_the_painter_has_the_parts_of_the_model(model_files):
+    reconstructor = build(model_files)
+    painter = reconstructor.build_painter(48)
+    assert painter.texture is reconstructor.model.texture
+    assert painter.surface is None and painter.texture_size == 48
+    reconstructor.model.detail = torch.nn.Module()
+    reconstructor.model.detail.surface = DetailSurface(
+        toy_topology(), 32, rasterizer='torch')
+    assert reconstructor.build_painter().surface is (
+        reconstructor.model.detail.surface)
 
 
 def test_settings_come_from_the_config(model_files):

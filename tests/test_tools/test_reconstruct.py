@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 from mmtvface.apis.detection import DETECTORS
+from mmtvface.apis.export import DEFAULT_KINDS, KINDS
 from mmtvface.registry import MODELS
 from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, picture
@@ -71,6 +72,36 @@ def test_only_landmarks_and_meshes(tool, files, tmp_path):
     assert sorted(p.name for p in out.iterdir()) == [
         'landmarks', 'meshes', 'metrics.json']
     assert len(list((out / 'meshes').iterdir())) == 3
+
+
+def test_kinds_are_those_of_the_package(tool, capsys):
+    assert tool.KINDS == KINDS and tool.DEFAULT_KINDS == DEFAULT_KINDS
+    with pytest.raises(SystemExit):
+        tool.parse_args(['--help'])
+    text = capsys.readouterr().out
+    assert all(f'\n  {kind} ' in text for kind in KINDS)
+
+
+def test_pictures_and_numbers(tool, files, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert tool.main([*files, '--out', str(out), '--device', 'cpu', '--save',
+                      'normals', 'depth', 'mat', '--texture-size',
+                      '64']) == 0
+    assert (out / 'normals' / 'crop' / '1.png').is_file()
+    assert (out / 'depth' / 'frame_view' / '3.png').is_file()
+    assert (out / 'mat' / '2.mat').is_file()
+    text = capsys.readouterr().out
+    for kind in ('normals', 'depth', 'mat', 'metrics'):
+        assert f'  {kind}:' in text and str(out / kind) in text
+
+
+def test_a_missing_part_is_one_sentence(tool, files, tmp_path, capsys):
+    out = tmp_path / 'out'
+    assert tool.main([*files, '--out', str(out), '--device', 'cpu', '--save',
+                      'obj', 'albedo']) == 2
+    text = capsys.readouterr().err
+    assert text.startswith("error: Cannot save 'albedo'")
+    assert not list(out.iterdir())
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):

@@ -1,0 +1,76 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Pictures and videos of heads in their frames."""
+
+from pathlib import Path
+from types import TracebackType
+
+from mmtvface.utils.video_io import VideoWriter
+from mmtvface.visualization.encodings import view_depth
+
+from .kinds import VIDEOS
+from .painted_frame import PaintedFrame
+from .writer import Writer, result_dir, save_png
+
+
+class PictureWriter(Writer):
+    """``<kind>/frame/<frame>.png`` and ``<kind>/crop/<frame>.png``.
+
+    The first has the size of the frame with the face in its place, the
+    second is the crop that the model saw. Depth is 16 bit; pictures of it for
+    the eye are in ``frame_view`` and ``crop_view``.
+    """
+
+    def __init__(self, out_dir: Path, kind: str) -> None:
+        self.kind, self.path = kind, out_dir / kind
+        folders = ['frame', 'crop']
+        if kind == 'depth':
+            folders += ['frame_view', 'crop_view']
+        for folder in folders:
+            result_dir(out_dir, f'{kind}/{folder}', ('.png', ))
+
+    def add(self, frame: PaintedFrame) -> None:
+        """Write the pictures of a frame."""
+        if not frame.drawable:
+            return
+        name = f'{frame.result.name}.png'
+        for folder, pictures in (('frame', frame.in_frame),
+                                 ('crop', frame.in_crop)):
+            picture = pictures[self.kind]
+            save_png(self.path / folder / name, picture)
+            if self.kind == 'depth':
+                save_png(self.path / f'{folder}_view' / name,
+                         view_depth(picture))
+
+
+class OverlayVideoWriter(Writer):
+    """A video of the mesh over all frames that can be read.
+
+    A context manager, as the file appears when it is left.
+    """
+
+    def __init__(self, out_dir: Path, kind: str, fps: float) -> None:
+        self.kind, self._picture = kind, VIDEOS[kind]
+        self.path = out_dir / f'{self._picture}.mp4'
+        self._video = VideoWriter(self.path, fps)
+        self._begun = False
+
+    def __enter__(self) -> 'OverlayVideoWriter':
+        self._video.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None,
+                 error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        self._video.__exit__(kind, error, trace)
+
+    def add(self, frame: PaintedFrame) -> None:
+        """Append a frame; without a face as it is."""
+        if frame.image is None:
+            return
+        self._video.write(frame.in_frame[self._picture] if frame.drawable
+                          else frame.image)
+        self._begun = True
+
+    def finish(self) -> bool:
+        """Whether there is a video."""
+        return self._begun

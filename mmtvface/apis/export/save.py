@@ -1,0 +1,170 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Write results as files, while they are being made."""
+
+import contextlib
+import itertools
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtvface.renderers.mesh_renderer import MeshRenderer
+from mmtvface.utils.atomic import atomic_path, writable_dir
+from mmtvface.visualization.frame_painter import PICTURES, FramePainter
+
+from ..inputs import Frame, FrameSource, open_frames
+from ..results import FrameResult
+from ..summary import Summary
+from .code_writers import CodeWriter, LandmarkWriter, MatWriter
+from .grid_writer import GridWriter
+from .kinds import DEFAULT_KINDS, VIDEOS, check_kinds
+from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
+from .painted_frame import PaintedFrame
+from .picture_writers import OverlayVideoWriter, PictureWriter
+from .writer import METRICS, Writer
+
+#: Kinds that are made from the results alone.
+_BLIND = {'codes', 'mat', 'landmarks'}
+
+
+def save_results(results: Iterable[FrameResult],
+                 frames: str | os.PathLike | FrameSource | Any,
+                 out_dir: str | os.PathLike,
+                 painter: FramePainter | MeshRenderer,
+                 save: Sequence[str] = DEFAULT_KINDS,
+                 max_grid_rows: int = 8) -> dict[str, Any]:
+    """Write meshes, codes, pictures and figures of a reconstruction.
+
+    Results are taken one by one, so that a generator may be given: meshes
+    are on disk as soon as they are known. The frames are decoded once more
+    beside them for the pictures. Every file appears only when it is
+    complete. What is kept in memory is some kilobytes per frame.
+
+    When the results end with an error or Ctrl-C, the files are finished with
+    what came before, ``metrics.json`` says under ``stopped`` what happened,
+    and the error goes on.
+
+    Files, by the names in ``save``:
+
+    * 'obj': ``meshes/<frame>.obj``, metres, with the renderer's atlas, a
+      ``.mtl``, a texture (:class:`TextureBaker`) and, with a detail branch,
+      a tangent-space normal map;
+    * 'dense': ``dense/<frame>.ply`` and ``.obj``, the detailed surface with
+      coloured vertices;
+    * 'codes': ``codes.npz``, see :func:`stack_results`;
+    * 'mat': ``mat/<frame>.mat``, see :class:`MatWriter`;
+    * 'landmarks': ``landmarks/<frame>_kpt2d.npy`` (68, 3) x, y, visible and
+      ``_kpt3d.npy`` (68, 4) x, y, depth, visible, in pixels of the frame,
+      and the same as ``.txt``;
+    * 'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals', 'depth':
+      ``<kind>/frame/<frame>.png`` at the size of the frame and
+      ``<kind>/crop/<frame>.png`` at that of the model's crop, see
+      :meth:`FramePainter.paint` and :class:`PictureWriter`;
+    * 'grid': ``overlay_grid.png``, a table of pictures, see
+      :class:`GridWriter`;
+    * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
+      the mesh over all frames at their own size;
+    * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`.
+
+    Args:
+        results: Of :class:`FaceReconstructor`, in order.
+        frames: The input that they were made from.
+        out_dir: Folder; it is made.
+        painter: Of the model, :meth:`FaceReconstructor.build_painter`; a
+            renderer stands for one without albedo model and detail.
+        save: What to write, of :data:`KINDS`.
+        max_grid_rows: Frames shown in the grid, spread over the input.
+
+    Returns:
+        The contents of ``metrics.json`` and, under ``files``, what was
+        written (kind -> path).
+
+    Raises:
+        ValueError: If a kind is unknown, the model lacks a part for it, or
+            the folder cannot be written to; before any result is taken.
+        OSError: If the disk is full, ...; and whatever the results raise.
+    """
+    if isinstance(painter, MeshRenderer):
+        painter = FramePainter(painter)
+    save = check_kinds(save, painter)
+    out_dir = writable_dir(out_dir)
+    source = open_frames(frames)
+    results = iter(results)
+    # An input without a face ends here, with an earlier run's files as is.
+    first = list(itertools.islice(results, 1))
+    writers = _build_writers(save, out_dir, source.fps, max_grid_rows)
+    images = iter(source) if _needs_images(save, painter) else None
+    pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
+    summary = Summary()
+    stopped: list[BaseException] = []
+    # Ctrl-C as well: the files of what is done are finished first.
+    with contextlib.ExitStack() as videos, _caught(stopped):
+        for writer in writers:
+            if isinstance(writer, OverlayVideoWriter):
+                # One that fails to close does not take the other along.
+                videos.enter_context(_caught(stopped))
+                videos.enter_context(writer)
+        for result in itertools.chain(first, results):
+            summary.add(result)
+            frame = PaintedFrame(painter, result, _image_of(result, images),
+                                 pictures)
+            for writer in writers:
+                writer.add(frame)
+    files = {writer.kind: str(writer.path) for writer in writers
+             if writer.finish()}
+    metrics = summary.metrics()
+    if stopped:
+        metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
+    with atomic_path(out_dir / METRICS) as path:
+        path.write_text(json.dumps(metrics, indent=2) + '\n',
+                        encoding='utf-8')
+    files['metrics'] = str(out_dir / METRICS)
+    if stopped:
+        raise stopped[0]
+    return dict(metrics, files=files)
+
+
+def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
+                   max_grid_rows: int) -> list[Writer]:
+    """Writers of the kinds, those that need the least first."""
+    build = dict(
+        codes=lambda: CodeWriter(out_dir, fps),
+        landmarks=lambda: LandmarkWriter(out_dir),
+        mat=lambda: MatWriter(out_dir),
+        obj=lambda: CoarseMeshWriter(out_dir),
+        dense=lambda: DenseMeshWriter(out_dir))
+    writers = [make() for kind, make in build.items() if kind in save]
+    writers += [PictureWriter(out_dir, kind) for kind in PICTURES
+                if kind in save]
+    writers += [OverlayVideoWriter(out_dir, kind, fps) for kind in VIDEOS
+                if kind in save]
+    if 'grid' in save:
+        writers.append(GridWriter(out_dir, max_grid_rows))
+    return writers
+
+
+def _needs_images(save: Sequence[str], painter: FramePainter) -> bool:
+    """Whether the frames must be decoded again."""
+    blind = _BLIND if painter.has_atlas else _BLIND | {'obj'}
+    return bool(set(save) - blind)
+
+
+@contextlib.contextmanager
+def _caught(errors: list[BaseException]) -> Iterator[None]:
+    """Collect what is raised, to be raised later."""
+    try:
+        yield
+    except BaseException as error:  # noqa: B036
+        errors.append(error)
+
+
+def _image_of(result: FrameResult,
+              frames: Iterator[Frame] | None) -> np.ndarray | None:
+    """Go on to the image of a result; None if the frames end before it."""
+    if frames is None:
+        return None
+    return next((frame.image for frame in frames
+                 if frame.index == result.index), None)
