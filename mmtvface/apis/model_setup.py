@@ -94,8 +94,12 @@ def build_model(config: Config, checkpoint: str | os.PathLike,
     # mmengine builds some parts from its own root, where types without a
     # scope are only found by this one.
     scope = config.get('default_scope', SCOPE)
+    settings = dict(config.model)
+    if 'losses' in settings:
+        # They may read files that only training needs.
+        settings['losses'] = None
     with DefaultScope.overwrite_default_scope(scope):
-        model = MODELS.build(config.model)
+        model = MODELS.build(settings)
     load_weights(model, path)
     return model.to(device).eval()
 

@@ -5,7 +5,14 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
-from mmtvface.registry import DATASETS, HOOKS, METRICS, MODELS, TRANSFORMS
+from mmtvface.registry import (
+    DATASETS,
+    HOOKS,
+    METRICS,
+    MODELS,
+    OPTIM_WRAPPER_CONSTRUCTORS,
+    TRANSFORMS,
+)
 from mmtvface.utils.setup_env import register_all_modules
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
@@ -53,6 +60,8 @@ def without_downloads(cfg):
                 value = None
             elif key == 'topology' and value is not None:
                 value = 'procedural'
+            elif key == 'weights':
+                value = 'random'
             plain[key] = without_downloads(value)
         return plain
     if isinstance(cfg, list | tuple):
@@ -87,6 +96,8 @@ def test_parts_of_the_runner_are_registered(path):
                 METRICS.build(metric)
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         assert HOOKS.get(hook.type) is not None, hook.type
+    constructor = cfg.optim_wrapper.get('constructor')
+    assert constructor is None or OPTIM_WRAPPER_CONSTRUCTORS.get(constructor)
 
 
 @leaves

@@ -1,0 +1,27 @@
+"""DECA's third stage: the detail branch on a frozen coarse model.
+
+The same head model must stand in ``flame``, ``renderer`` and ``surface``.
+VGG-19's weights for the ID-MRF loss are torchvision's; without them, train
+with ``model.losses.mrf=None``.
+"""
+_base_ = './deca_r50.py'
+model = dict(
+    stage='detail',
+    detail_consistency=True,
+    detail=dict(
+        type='DetailBranch',
+        encoder=dict(type='ResNetEncoder', depth=50),
+        head=dict(type='DetailHead', num_detail=128),
+        decoder=dict(type='DetailDecoder', max_displacement=0.01),
+        surface=dict(
+            type='DetailSurface', topology='procedural', size=256)),
+    losses=dict(
+        _delete_=True,
+        photo_detail=dict(type='PhotoDetailLoss', loss_weight=2.0),
+        mrf=dict(
+            type='IDMRFLoss', loss_weight=2.0 * 0.05,
+            weights='data/checkpoints/vgg19-dcbb9e9d.pth'),
+        displacement_prior=dict(
+            type='DisplacementPriorLoss', loss_weight=0.005),
+        smoothness=dict(type='ShadingSmoothnessLoss', loss_weight=0.005),
+        symmetry=dict(type='DetailSymmetryLoss', loss_weight=0.005)))
