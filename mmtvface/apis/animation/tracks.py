@@ -1,0 +1,257 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Codes over time: what is animated, apart from how it was found."""
+
+import os
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtvface.utils.assets import require_file
+from mmtvface.utils.video_io import DEFAULT_FPS
+
+from ..detection import Progress
+from ..export.code_writers import stack_results
+from ..face_reconstructor import FaceReconstructor
+from ..inputs import open_frames
+
+#: Codes without which nothing can be animated.
+REQUIRED = ('shape', 'exp', 'pose', 'cam')
+#: All codes that have a meaning here.
+CODES = (*REQUIRED, 'tex', 'light', 'detail')
+_OUTLIER = 2.
+
+
+@dataclass(frozen=True)
+class CodeTrack:
+    """Codes of the T frames of an input, as ``codes.npz`` holds them.
+
+    Attributes:
+        name: Of the input, for messages.
+        codes: Name -> (T, C) float32, light (T, 9, 3); rows of frames
+            without a face are NaN.
+        valid: (T,) bool.
+        frame_names: T names, fit for file names.
+        frame_index: (T,) position in the input.
+        track_id: (T,) number of the face, -1 where there is none.
+        fps: Frames per second.
+        camera: (T, 3, 4) metres to pixels of the frames, see
+            :class:`mmtvface.apis.FrameResult`; None if not known.
+        landmarks3d: (T, 68, 3) pixels of the frames; None if not known.
+        frame_size: (2,) height and width of the largest frame; None if not
+            known.
+    """
+
+    name: str
+    codes: dict[str, np.ndarray] = field(repr=False)
+    valid: np.ndarray = field(repr=False)
+    frame_names: list[str] = field(repr=False)
+    frame_index: np.ndarray = field(repr=False)
+    track_id: np.ndarray = field(repr=False)
+    fps: float = DEFAULT_FPS
+    camera: np.ndarray | None = field(default=None, repr=False)
+    landmarks3d: np.ndarray | None = field(default=None, repr=False)
+    frame_size: np.ndarray | None = field(default=None, repr=False)
+
+    def __len__(self) -> int:
+        """Number of frames T."""
+        return len(self.valid)
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray], name: str,
+                    fps: float | None = None) -> 'CodeTrack':
+        """Take the arrays of :func:`mmtvface.apis.stack_results`.
+
+        Args:
+            arrays: Name -> array. Only the codes are needed; without
+                ``valid``, frames whose codes are finite are valid.
+            name: Of the input, for messages.
+            fps: Default: that of the arrays, else 25.
+
+        Raises:
+            ValueError: If a code is missing, lengths differ, or no frame is
+                valid.
+        """
+        if missing := [key for key in REQUIRED if key not in arrays]:
+            raise ValueError(
+                f'{name} has no codes {missing}, only {sorted(arrays)}. '
+                'Codes for animation are written by tools/reconstruct.py '
+                '--save codes.')
+        codes = {key: _code_array(arrays[key], key, name)
+                 for key in CODES if key in arrays}
+        length = len(codes['shape'])
+        if wrong := {key: len(code) for key, code in codes.items()
+                     if len(code) != length}:
+            raise ValueError(f'{name}: all codes must have as many frames as '
+                             f'shape, {length}, but there are {wrong}.')
+        finite = np.all([np.isfinite(code).reshape(length, -1).all(1)
+                         for code in codes.values()], axis=0)
+        valid = finite & _per_frame(arrays, 'valid', np.ones(length, bool))
+        if not valid.any():
+            raise ValueError(f'{name} has no frame with a face ({length} '
+                             'frames).')
+        for code in codes.values():
+            code[~valid] = np.nan
+        names = _per_frame(arrays, 'frame_name',
+                           np.array([f'{i:06d}' for i in range(length)]))
+        if fps is None:
+            fps = float(arrays.get('fps', DEFAULT_FPS))
+        known = {key: np.asarray(arrays[key], np.float64)
+                 for key in ('camera', 'landmarks3d')
+                 if key in arrays and len(arrays[key]) == length
+                 and arrays[key].ndim == 3}
+        sizes = np.asarray(arrays.get('frame_size', ()))
+        if sizes.shape == (length, 2):
+            known['frame_size'] = sizes.max(0)
+        return cls(
+            name, codes, valid, [str(value) for value in names],
+            _per_frame(arrays, 'frame_index', np.arange(length)),
+            _per_frame(arrays, 'track_id', np.where(valid, 0, -1)), fps,
+            **known)
+
+    @property
+    def main_track(self) -> np.ndarray:
+        """(T,) bool: valid frames of the face that is seen most often."""
+        ids, counts = np.unique(self.track_id[self.valid],
+                                return_counts=True)
+        return self.valid & (self.track_id == ids[counts.argmax()])
+
+    @property
+    def portrait_row(self) -> int:
+        """Row of the main face where it looks most straight ahead."""
+        rows = np.flatnonzero(self.main_track)
+        angle = np.linalg.norm(self.codes['pose'][rows, :3], axis=1)
+        return int(rows[angle.argmin()])
+
+    def row_of(self, frame: int | str) -> int:
+        """Row of a frame by its position in the input or its name.
+
+        Raises:
+            ValueError: If there is no such frame or it shows no face.
+        """
+        index = int(frame) if str(frame).isdecimal() else -1
+        rows = [i for i, name in enumerate(self.frame_names) if name == frame]
+        rows += np.flatnonzero(self.frame_index == index).tolist()
+        if not rows:
+            raise ValueError(
+                f"{self.name} has no frame '{frame}'; its {len(self)} frames "
+                f'are {self.frame_names[0]} .. {self.frame_names[-1]}.')
+        if not self.valid[rows[0]]:
+            near = np.flatnonzero(self.valid)
+            near = near[np.abs(near - rows[0]).argmin()]
+            raise ValueError(
+                f"No face was found in the frame '{frame}' of {self.name}; "
+                f"the nearest with one is '{self.frame_names[near]}'.")
+        return rows[0]
+
+
+def _code_array(array: np.ndarray, key: str, name: str) -> np.ndarray:
+    array = np.asarray(array)
+    expected = 3 if key == 'light' else 2
+    if array.ndim != expected or array.dtype.kind not in 'fiu':
+        raise ValueError(
+            f"{name}: the code '{key}' must be numbers of the shape "
+            f'{"(T, 9, 3)" if expected == 3 else "(T, C)"}, but it is '
+            f'{array.dtype} {array.shape}.')
+    return array.astype(np.float32, copy=True)
+
+
+def _per_frame(arrays: Mapping[str, np.ndarray], key: str,
+               default: np.ndarray) -> np.ndarray:
+    """An array with an entry per frame, or its default."""
+    array = np.asarray(arrays[key]) if key in arrays else default
+    return array if array.shape == default.shape else default
+
+
+def read_codes(path: str | os.PathLike) -> CodeTrack:
+    """Read a ``codes.npz``, without running code from it.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is no such file.
+    """
+    path = require_file(path, 'Codes', 'Write them by tools/reconstruct.py '
+                        '--save codes.')
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {key: file[key] for key in file.files}
+    except (ValueError, OSError, EOFError, TypeError, AttributeError,
+            zipfile.BadZipFile) as error:
+        raise ValueError(f'{path} is no file of codes ({error}). It must be '
+                         'a codes.npz of tools/reconstruct.py.') from error
+    return CodeTrack.from_arrays(arrays, str(path))
+
+
+def is_codes(source: object) -> bool:
+    """Whether an input is a file of codes by its name."""
+    return isinstance(source, str | os.PathLike) and (
+        Path(source).suffix.lower() == '.npz')
+
+
+def reconstruct_codes(reconstructor: FaceReconstructor, source: Any,
+                      progress: Progress | None = None) -> CodeTrack:
+    """Codes of all frames of an input; a file of codes is read.
+
+    Args:
+        reconstructor: Finds the codes.
+        source: ``codes.npz``, or what :class:`FaceReconstructor` takes.
+        progress: Told the step, frames done and in all.
+
+    Raises:
+        FileNotFoundError: If the input does not exist.
+        ValueError: If it cannot be read, or no frame has a face.
+    """
+    if is_codes(source):
+        return read_codes(source)
+    frames = open_frames(source)
+    results = [replace(result, vertices=None, displacement=None)
+               for result in reconstructor(frames, progress=progress)]
+    return CodeTrack.from_arrays(stack_results(results), frames.name,
+                                 frames.fps)
+
+
+def robust_mean(values: np.ndarray) -> np.ndarray:
+    """Mean of the frames that lie near the median of all.
+
+    A frame is left out if its distance from the median over all frames is
+    more than twice the median of these distances: a code that was
+    regressed from a blurred or hidden face lies far away.
+
+    Args:
+        values: (T, ...), T > 0, finite.
+
+    Returns:
+        (...), of the same type.
+    """
+    flat = values.reshape(len(values), -1).astype(np.float64)
+    distance = np.linalg.norm(flat - np.median(flat, 0), axis=1)
+    near = distance <= _OUTLIER * np.median(distance) + 1e-12
+    return flat[near].mean(0).reshape(values.shape[1:]).astype(values.dtype)
+
+
+def pick_identity(track: CodeTrack,
+                  frame: int | str | None = None) -> dict[str, np.ndarray]:
+    """The codes of one face that stand for a person.
+
+    Args:
+        track: Of the person.
+        frame: Position or name of the frame that is used; None: the robust
+            mean over all frames of the face that is seen most often.
+            The mean of the poses is one of axis-angle vectors, which is
+            good enough for faces that are seen from the front.
+
+    Returns:
+        Name -> (C,).
+
+    Raises:
+        ValueError: If there is no such frame or it has no face.
+    """
+    if frame is not None:
+        row = track.row_of(frame)
+        return {name: code[row].copy() for name, code in track.codes.items()}
+    rows = track.main_track
+    return {name: robust_mean(code[rows])
+            for name, code in track.codes.items()}
