@@ -19,6 +19,8 @@ from ..results import FrameResult
 
 # Rendered larger by this factor and averaged, which smooths edges.
 _FINER = 2
+# Share of the head's pixels that folds of the eyelids stay below.
+_SPOT = .005
 # Side of the window over the larger side of the landmark box.
 _WINDOW = 2.
 
@@ -97,6 +99,9 @@ def inside_pixels(painter: FramePainter, face: PosedFace,
                   size: int) -> np.ndarray:
     """Where the inner side of a head is seen, through its open neck.
 
+    Triangles that face away are also seen in the folds of the eyelids: small
+    spots that do not reach the outline, which are left out.
+
     Args:
         painter: With the triangles of the head.
         face: With the pixels of the picture.
@@ -114,8 +119,14 @@ def inside_pixels(painter: FramePainter, face: PosedFace,
     # y points down: triangles that face the camera have a negative area.
     back = ax * by - ay * bx > 0
     seen = renderer.rasterizer(points, renderer.faces, (size, size))
-    return (back[seen.face_index.clamp(min=0)] & seen.covered)[
-        0].cpu().numpy()
+    inside = (back[seen.face_index.clamp(min=0)] & seen.covered)[0]
+    beside = (~seen.covered[0]).byte().cpu().numpy()
+    beside[[0, -1]] = beside[:, [0, -1]] = 1
+    _, parts = cv2.connectedComponents(inside.byte().cpu().numpy())
+    kept = np.bincount(parts.ravel()) > _SPOT * seen.covered.sum().item()
+    kept[parts[cv2.dilate(beside, np.ones((3, 3))) > 0]] = True
+    kept[0] = False  # what is not inside
+    return kept[parts]
 
 
 def shape_kind(face: PosedFace) -> str:
