@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import nn
 from torch.nn import functional as F
 
 from mmtvface.registry import MODELS
 
-from .base_loss import FaceLoss, first_copy
+from .base_loss import first_copy
+from .frozen_network import FrozenNetworkLoss
 from .vggface2_resnet import (
     VGGFace2ResNet50,
     load_vggface2_weights,
@@ -20,7 +20,7 @@ from .vggface2_resnet import (
 
 
 @MODELS.register_module()
-class IdentityLoss(FaceLoss):
+class IdentityLoss(FrozenNetworkLoss):
     """1 - cosine of face embeddings of the overlay and the input.
 
     The overlay is the input with the face region replaced by the render,
@@ -45,25 +45,9 @@ class IdentityLoss(FaceLoss):
     def __init__(self,
                  weights: str | os.PathLike,
                  loss_weight: float = 0.2) -> None:
-        super().__init__(loss_weight)
         network = VGGFace2ResNet50()
         network.load_weights(load_vggface2_weights(weights))
-        self.network = network.requires_grad_(False).eval()
-        self._register_state_dict_hook(_drop_network)
-
-    def train(self, mode: bool = True) -> nn.Module:
-        """Switch the mode; the network stays in evaluation mode."""
-        super().train(mode)
-        self.network.eval()
-        return self
-
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str,
-                              *args: Any) -> None:
-        # What checkpoints leave out is not missing.
-        own = self.network.state_dict(prefix=f'{prefix}network.')
-        for key, value in own.items():
-            state_dict.setdefault(key, value)
-        super()._load_from_state_dict(state_dict, prefix, *args)
+        super().__init__(network, loss_weight)
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Face embeddings.
@@ -84,9 +68,3 @@ class IdentityLoss(FaceLoss):
         goal = goal.repeat(outputs.get('num_copies', 1), 1)
         pred = self.embed(outputs['overlay_images'])
         return (1 - F.cosine_similarity(pred, goal, dim=1)).mean()
-
-
-def _drop_network(module: nn.Module, state: dict[str, Any], prefix: str,
-                  *_: Any) -> None:
-    for key in [key for key in state if key.startswith(f'{prefix}network.')]:
-        del state[key]
