@@ -72,7 +72,6 @@ class Conversion:
         model: The model that took the weights; None if they are for a part
             that has no config.
         config: Of that model, with all overrides.
-        complete: Whether they are all of its tensors.
     """
 
     source: Path
@@ -81,13 +80,11 @@ class Conversion:
     report: ConversionReport
     model: nn.Module | None = None
     config: Config | None = None
-    complete: bool = True
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write the checkpoint, see :func:`save_checkpoint`."""
         meta = provenance(self.source, self.kind, self.report)
-        return save_checkpoint(path, self.state, meta, self.model,
-                               self.complete)
+        return save_checkpoint(path, self.state, meta)
 
 
 def read_checkpoint(path: str | os.PathLike, what: str,
@@ -146,7 +143,7 @@ def convert_deca_file(path: str | os.PathLike,
                        for key in expected_tensors(model))
     check_loads(model, state, complete)
     kind = 'temporal DECA' if facts.temporal else 'DECA'
-    return Conversion(path, kind, state, report, model, target, complete)
+    return Conversion(path, kind, state, report, model, target)
 
 
 def convert_basicvsrpp_file(path: str | os.PathLike,
@@ -193,7 +190,7 @@ def convert_basicvsrpp_file(path: str | os.PathLike,
             'SPyNet is included: model.encoder.spynet_pretrained=None saves '
             'you its file.')
     check_loads(model, state, complete=False)
-    return Conversion(path, 'BasicVSR++', state, report, model, target, False)
+    return Conversion(path, 'BasicVSR++', state, report, model, target)
 
 
 def convert_spynet_file(path: str | os.PathLike,

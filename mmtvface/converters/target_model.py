@@ -99,33 +99,26 @@ def _blocks(file: Any, size: int = 1 << 22) -> Iterator[bytes]:
 
 
 def save_checkpoint(path: str | os.PathLike, state: Tensors,
-                    meta: Mapping[str, Any],
-                    model: nn.Module | None = None,
-                    complete: bool = True) -> Path:
-    """Write a checkpoint that is proved to load before it gets its name.
+                    meta: Mapping[str, Any]) -> Path:
+    """Write a checkpoint that is read back before it gets its name.
 
     Args:
         path: The new file; its folder is made if needed.
         state: Tensors by name.
         meta: Plain values.
-        model: Loads the file, see :func:`check_loads`; None for files that
-            are no state of a model of ours.
-        complete: See :func:`check_loads`.
 
     Returns:
         The path.
 
     Raises:
-        ValueError: If the written file does not load.
+        ValueError: If what is read is not what was written.
     """
     path = Path(path).expanduser()
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as part:
         torch.save(dict(meta=dict(meta), state_dict=dict(state)), part)
         written = load_torch(part, 'converted checkpoint')['state_dict']
-        if model is not None:
-            check_loads(model, written, complete)
-        elif written.keys() != state.keys() or not all(
+        if written.keys() != state.keys() or not all(
                 torch.equal(written[key], state[key]) for key in state):
             raise ValueError(f'{path} was not written correctly. Is the disk '
                              'full?')

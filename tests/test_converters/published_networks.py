@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from torchvision.ops import deform_conv2d
 
 BRANCHES = ('backward_1', 'forward_1', 'backward_2', 'forward_2')
-LAYERS = ((3, 64), (4, 128), (6, 256), (3, 512))
+LAYERS = (3, 4, 6, 3)
 SPYNET = (8, 32, 64, 32, 16, 2)
-# Residues: with full size they add up to huge numbers.
-SMALL = ('.0.conv2.', '.1.conv2.', '.2.conv2.', '.3.conv2.', '.4.conv2.',
-         'basic_module.4.conv.', 'conv_offset.6.')
+# Residues, which would add up to huge numbers (and codes, which would drive
+# the decoder into its bound).
+SMALL = ('.main.0.', '.0.conv2.', '.1.conv2.', '.2.conv2.', '.3.conv2.',
+         '.4.conv2.', 'basic_module.4.conv.', 'conv_offset.6.')
 DECODER = (128, 128, 64, 64, 32, 16)
 
 
@@ -37,11 +38,12 @@ def norm_shapes(name, channels):
             | {f'{name}.num_batches_tracked': ()})
 
 
-def resnet_shapes(prefix=''):
-    shapes = conv_shapes(f'{prefix}conv1', 64, 3, 7, bias=False)
-    shapes |= norm_shapes(f'{prefix}bn1', 64)
-    before = 64
-    for layer, (count, width) in enumerate(LAYERS, 1):
+def resnet_shapes(prefix='', base=64):
+    shapes = conv_shapes(f'{prefix}conv1', base, 3, 7, bias=False)
+    shapes |= norm_shapes(f'{prefix}bn1', base)
+    before = base
+    for layer, count in enumerate(LAYERS, 1):
+        width = base * 2**(layer - 1)
         for index in range(count):
             name = f'{prefix}layer{layer}.{index}'
             sizes = ((width, before, 1), (width, width, 3),
@@ -97,17 +99,18 @@ def propagation_shapes(prefix, fusion, mid=64, blocks=5, norm=True,
     return shapes | block_shapes(f'{prefix}{fusion}.main.2', mid, 5, norm)
 
 
-def encoder_shapes(out, temporal=False, aligned=True):
-    shapes = resnet_shapes('encoder.')
+def encoder_shapes(out, temporal=False, aligned=True, width=64):
+    """E_flame (out = 236) or E_detail (128); the published width is 64."""
+    shapes = resnet_shapes('encoder.', width)
     if temporal:
         shapes |= spynet_shapes('encoder.spynet.')
-        shapes |= conv_shapes('encoder.head', 64, 3, 3)
+        shapes |= conv_shapes('encoder.head', width, 3, 3)
         for name in ('down1', 'down2'):
-            shapes |= block_shapes(f'encoder.{name}.0', 64, 5)
-            shapes |= conv_shapes(f'encoder.{name}.1', 64, 64, 3)
-        shapes |= propagation_shapes('encoder.rnn.', 'fusion',
+            shapes |= block_shapes(f'encoder.{name}.0', width, 5)
+            shapes |= conv_shapes(f'encoder.{name}.1', width, width, 3)
+        shapes |= propagation_shapes('encoder.rnn.', 'fusion', width,
                                      aligned=aligned)
-    return (shapes | linear_shapes('layers.0', 1024, 2048)
+    return (shapes | linear_shapes('layers.0', 1024, 32 * width)
             | linear_shapes('layers.2', out, 1024))
 
 
@@ -140,7 +143,9 @@ def random_state(shapes, seed=0):
                 torch.rand(shape, generator=generator) + .5)
         elif len(shape) > 1:
             gain = math.sqrt(2 / math.prod(shape[1:]))
-            if 'layer' not in name and any(part in name for part in SMALL):
+            if name in ('layers.2.weight', 'conv_blocks.21.weight'):
+                gain *= .3
+            elif 'layer' not in name and any(part in name for part in SMALL):
                 gain *= .2
             state[name] = gain * torch.randn(shape, generator=generator)
         else:
@@ -168,7 +173,7 @@ def norm(state, name, x, eps=1e-5):
 
 
 def resnet_layers(state, x, prefix='encoder.'):
-    for layer, (count, _) in enumerate(LAYERS, 1):
+    for layer, count in enumerate(LAYERS, 1):
         for index in range(count):
             name = f'{prefix}layer{layer}.{index}'
             stride = 2 if layer > 1 and index == 0 else 1
@@ -334,16 +339,15 @@ def propagate(state, frames, to_earlier, to_later, prefix, fusion):
             for feats in zip(*known, strict=True)]
 
 
-def temporal_features(state, clips, flow_state=None):
+def temporal_features(state, clips):
     """(n, t, 3, 64, 64) -> (n, t, 2048)."""
     n, t = clips.shape[:2]
     small = F.interpolate(clips.flatten(0, 1), scale_factor=.5,
                           mode='bicubic', align_corners=False)
     small = small.unflatten(0, (n, t)).unbind(1)
-    net = flow_state or state
-    to_earlier = [None] + [spynet(net, small[i], small[i - 1])
+    to_earlier = [None] + [spynet(state, small[i], small[i - 1])
                            for i in range(1, t)]
-    to_later = [spynet(net, small[i], small[i + 1]) for i in range(t - 1)]
+    to_later = [spynet(state, small[i], small[i + 1]) for i in range(t - 1)]
 
     def down(name, x):
         x = blocks(state, f'encoder.{name}.0', x)
