@@ -82,7 +82,10 @@ def write_toy_model(folder: Path, parts: Sequence[str] = _PARTS,
     with DefaultScope.overwrite_default_scope('mmtvface'):
         model = MODELS.build(config.model)
     files = ModelFiles(folder / 'config.py', folder / 'weights.pth')
-    config.dump(files.config)
+    # Config.dump formats its text, which takes seconds.
+    files.config.write_text(''.join(
+        f'{name} = {value!r}\n' for name, value in config.to_dict().items()),
+        encoding='utf-8')
     torch.save(dict(state_dict=model.state_dict()), files.checkpoint)
     return files
 
