@@ -4,87 +4,23 @@ import copy
 import pytest
 import torch
 from mmengine.optim import OptimWrapper
-from torch import nn
-
-from mmtvface.geometry.lighting import sh_shading
-from mmtvface.models.losses import FaceLoss
-from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_detail,
+from toy_detail_stage import (
+    LOSSES,
+    SIZE,
+    assert_equal,
+    batch,
+    branch,
+    build,
+    parts,
+    run,
+    spy,
 )
 
-SIZE = 32
-LOSSES = dict(
-    photo=dict(type='PhotoDetailLoss', patch_size=SIZE),
-    prior=dict(type='DisplacementPriorLoss'),
-    smooth=dict(type='ShadingSmoothnessLoss'),
-    symmetry=dict(type='DetailSymmetryLoss'))
+from mmtvface.geometry.lighting import sh_shading
+from mmtvface.registry import MODELS
+from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
-
-class Capture(FaceLoss):
-    """Reads everything, keeps it."""
-
-    requires = ('displacement', 'uv_normals', 'uv_shading', 'uv_images',
-                'face_mask_uv')
-    requires_targets = ('uv_images', 'uv_visibility', 'displacement')
-
-    def compute(self, outputs, targets):
-        self.seen = outputs, targets
-        return outputs['displacement'].square().mean()
-
-
-@pytest.fixture(autouse=True)
-def capture():
-    MODELS.register_module(module=Capture)
-    yield
-    MODELS.module_dict.pop('Capture')
-
-
-def build(**changes):
-    torch.manual_seed(0)
-    return MODELS.build(toy_config(**toy_detail(**changes)))
-
-
-def branch(**changes):
-    return toy_detail()['detail'] | changes
-
-
-def batch(*indices, **kwargs):
-    """Clips whose displacement is known."""
-    data = toy_batch(*indices, **kwargs)
-    for index, sample in zip(indices, data['data_samples'], strict=True):
-        generator = torch.Generator().manual_seed(index)
-        sample.gt_displacement = 1e-3 * torch.randn(
-            len(sample.gt_landmarks), 1, SIZE, SIZE, generator=generator)
-    return data
-
-
-def run(model, data, mode):
-    return model(**model.data_preprocessor(data), mode=mode)
-
-
-def spy(module, method, calls):
-    original = getattr(module, method)
-
-    def wrapper(*args, **kwargs):
-        calls.append(args)
-        return original(*args, **kwargs)
-
-    object.__setattr__(module, method, wrapper)
-
-
-def parts(model, kind):
-    """State of the model, without or only with what is below detail."""
-    return {name: value.clone() for name, value in model.state_dict().items()
-            if name.startswith('detail.') == (kind == 'detail')}
-
-
-def assert_equal(first, second):
-    assert first.keys() == second.keys()
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), name
+TRUTH = dict(truth=dict(type='DisplacementLoss'))
 
 
 # ------------------------------------------------- what is trained
@@ -160,7 +96,7 @@ def test_a_branch_leaves_the_coarse_stage_alone():
 
 # ------------------------------------------------- what is compared
 def test_only_what_follows_from_detail_is_doubled():
-    model = build(losses=dict(all=dict(type='Capture')),
+    model = build(losses=dict(all=dict(type='CaptureDetail')),
                   detail_consistency=True)
     heads, albedos, maps, codes = [], [], [], []
     spy(model.flame, 'forward', heads)
@@ -186,14 +122,14 @@ def test_only_what_follows_from_detail_is_doubled():
 
 
 def test_a_single_frame_is_not_doubled():
-    model = build(losses=dict(all=dict(type='Capture')),
+    model = build(losses=dict(all=dict(type='CaptureDetail')),
                   detail_consistency=True)
     run(model, batch(0, 1, num_frames=1), 'loss')
     assert len(model.losses['all'].seen[0]['displacement']) == 2
 
 
 def test_outputs_equal_the_formulas():
-    model = build(losses=dict(all=dict(type='Capture')),
+    model = build(losses=dict(all=dict(type='CaptureDetail')),
                   detail_consistency=True)
     data = batch(0, 1)
     with torch.no_grad():
@@ -221,7 +157,7 @@ def test_outputs_equal_the_formulas():
 
 
 def test_targets_are_what_the_images_show():
-    model = build(losses=dict(all=dict(type='Capture')))
+    model = build(losses=dict(all=dict(type='CaptureDetail')))
     data = batch(0)
     with torch.no_grad():
         # One turned head, one that is half outside of the image.
@@ -265,7 +201,7 @@ def test_targets_are_what_the_images_show():
 
 
 def test_without_masks_all_pixels_count():
-    model = build(losses=dict(all=dict(type='Capture')))
+    model = build(losses=dict(all=dict(type='CaptureDetail')))
     data = batch(0)
     run(model, data, 'loss')
     full = model.losses['all'].seen[1]['uv_visibility']
@@ -277,7 +213,7 @@ def test_without_masks_all_pixels_count():
 
 def test_occlusion_is_an_option():
     model, other = (
-        build(losses=dict(all=dict(type='Capture')),
+        build(losses=dict(all=dict(type='CaptureDetail')),
               detail=branch(occlusion=occlusion))
         for occlusion in (False, True))
     for m in (model, other):
@@ -312,9 +248,6 @@ def test_what_no_loss_reads_is_not_computed():
 
 
 # ------------------------------------------------- true displacements
-TRUTH = dict(truth=dict(type='DisplacementLoss'))
-
-
 def test_the_true_displacement_can_be_learnt():
     model = build(losses=TRUTH).train()
     data = batch(0)
@@ -338,135 +271,3 @@ def test_displacements_that_are_missing_or_of_another_size():
         run(model, data, 'loss')
     # Without a loss on them they may be missing.
     run(build(losses=LOSSES), toy_batch(0), 'loss')
-
-
-# ------------------------------------------------- predictions
-@pytest.mark.parametrize('stage', ['coarse', 'detail'])
-def test_predictions(stage):
-    model = build(stage=stage, losses=None).eval()
-    data = toy_batch(0, 1, num_frames=2)
-    with torch.no_grad():
-        flat = run(model, data, 'tensor')
-        results = model.val_step(data)
-        codes = model.layout.split(flat)
-        clips = model.data_preprocessor(data)['inputs']
-        detail = model.detail.head(model.detail.encoder(clips))
-    assert flat.shape == (2, 2, model.layout.total)
-    for index, result in enumerate(results):
-        assert torch.equal(result.pred_codes['detail'], detail[index])
-        assert detail.shape == (2, 2, 6)
-        expected = model.detail.decoder(
-            codes['pose'][index][:, 3:], codes['exp'][index], detail[index])
-        assert result.pred_displacement.shape == (2, 1, SIZE, SIZE)
-        torch.testing.assert_close(result.pred_displacement, expected)
-        assert torch.equal(result.pred_codes['shape'], codes['shape'][index])
-        assert 'pred_displacement' not in data['data_samples'][index]
-
-
-def test_without_a_branch_nothing_is_added():
-    model = MODELS.build(toy_config()).eval()
-    result, = run(model, toy_batch(0), 'predict')
-    assert 'pred_displacement' not in result
-    assert 'detail' not in result.pred_codes
-    assert set(model.state_dict()) == set(parts(build(), 'coarse'))
-
-
-def test_names_in_checkpoints():
-    names = parts(build(), 'detail')
-    assert {name.split('.')[1] for name in names} == {
-        'encoder', 'head', 'decoder'}
-    assert {name for name in names if '.head.' in name} == {
-        f'detail.head.layers.{i}.{p}' for i in (0, 2)
-        for p in ('weight', 'bias')}
-
-
-def test_float32_behind_the_encoders_under_autocast():
-    model = build(losses=LOSSES)
-    seen = []
-    spy(model.detail.head, 'forward', seen)
-    spy(model.detail.decoder, 'forward', seen)
-    data = model.data_preprocessor(toy_batch(0, 1))
-    with torch.autocast('cpu', torch.bfloat16):
-        losses = model(**data, mode='loss')
-        result = model(**data, mode='predict')[0]
-    assert all(value.dtype == torch.float32 for args in seen
-               for value in args)
-    assert all(value.dtype == torch.float32 for value in losses.values())
-    assert result.pred_displacement.dtype == torch.float32
-
-
-# ------------------------------------------------- not finite
-def test_broken_detail_codes_are_named():
-    model = build(losses=LOSSES, skip_nonfinite=True)
-    nn.init.constant_(model.detail.head.layers[0].bias, torch.nan)
-    with pytest.raises(FloatingPointError, match=r"codes of \['toy4'"):
-        run(model, toy_batch(4), 'loss')
-
-
-def test_skipping_a_bad_batch_leaves_the_weights():
-    model = build(losses=TRUTH, skip_nonfinite=True)
-    wrapper = OptimWrapper(torch.optim.SGD(model.parameters(), 0.1))
-    before = {k: v.clone() for k, v in model.named_parameters()}
-    data = batch(0, 1)
-    data['data_samples'][1].gt_displacement[0, 0, 9, 9] = torch.inf
-    assert model.train_step(data, wrapper)['loss'] == 0
-    assert_equal(dict(model.named_parameters()), before)
-    model.train_step(batch(0, 1), wrapper)
-    name = 'detail.decoder.conv_blocks.21.bias'
-    assert not torch.equal(dict(model.named_parameters())[name],
-                           before[name])
-
-
-# ------------------------------------------------- configuration
-LANDMARK = dict(landmark=dict(type='LandmarkLoss'))
-
-
-class Mixed(Capture):
-    requires = ('displacement', 'landmarks2d')
-
-
-@pytest.mark.parametrize(('changes', 'message'), [
-    (dict(detail=None), "stage='detail' needs a branch"),
-    (dict(losses=LANDMARK), r"\['landmark'\] do not depend on the detail.*"
-     'no gradient'),
-    (dict(stage='coarse'), r"\['photo'\] are on the detail"),
-    (dict(stage='coarse', losses=None, detail_consistency=True),
-     "detail_consistency needs stage='detail'"),
-    (dict(shape_consistency=True), "shape_consistency needs stage='coarse'"),
-    (dict(texture=None), r"\['photo'\] need a texture"),
-    (dict(detail=branch(decoder=dict(type='DetailDecoder', size=64))),
-     r'decoder.size is 64, but surface.size makes it 32'),
-    (dict(detail=branch(decoder=dict(type='DetailDecoder',
-                                     num_condition=53))),
-     'num_condition is 53, but jaw and expression makes it 6'),
-    (dict(detail=branch(decoder=dict(type='DetailDecoder', num_detail=7))),
-     'num_detail is 7, but head.num_detail makes it 6'),
-    (dict(detail=branch(head=dict(type='DetailHead', in_channels=5))),
-     'in_channels is 5, but encoder.out_channels makes it 8'),
-    (dict(losses=dict(mixed=dict(type=Mixed))),
-     r"'mixed' reads \['landmarks2d'\], but with stage='detail'"),
-])
-def test_configuration_errors(changes, message):
-    with pytest.raises(ValueError, match=message):
-        build(**changes)
-
-
-def test_the_albedo_must_have_the_size_of_the_maps():
-    model = build(texture=dict(type='ToyTexture', size=16))
-    with pytest.raises(ValueError, match=r'texture.size must be the same\) '
-                       r'must have the shape \(3, 3, 32, 32\)'):
-        run(model, toy_batch(0), 'loss')
-
-
-def test_any_encoder_will_do_without_a_branch():
-
-    class Plain(nn.Module):
-        out_channels = 3
-
-        def forward(self, clips):
-            return clips.mean((-2, -1))
-
-    assert len(run(MODELS.build(toy_config(encoder=dict(type=Plain))),
-                   toy_batch(0), 'predict')) == 1
-    with pytest.raises(ValueError, match='must be a ClipEncoder.*a Plain'):
-        build(encoder=dict(type=Plain))
