@@ -4,12 +4,14 @@ import dataclasses
 import functools
 import importlib
 import json
+import re
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 
 from mmtvface.apis.landmark_visibility import landmark_visibility
 from mmtvface.converters import ict_facekit as ict
@@ -18,8 +20,10 @@ from mmtvface.converters.ict_facekit.layout import OPTIONAL
 from mmtvface.geometry.camera import project
 from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.head_models.head_topology import load_head_topology
+from mmtvface.registry import MODELS
 from mmtvface.renderers import MeshRenderer
 from mmtvface.renderers.detail_surface import DetailSurface
+from mmtvface.utils.setup_env import register_all_modules
 
 sys.path.insert(
     0, str(Path(__file__).resolve().parents[2] / 'tools/model_converters'))
@@ -228,6 +232,15 @@ def test_command(toy, head, tmp_path, monkeypatch, capsys):
     assert 'the jaw joint explains jawOpen 99.' in printed.out
     assert f'model.flame.model_path={out}/generic_model.npz' in printed.out
     assert 'texture' not in printed.out
+    # what is printed is what a config takes
+    options = dict(re.findall(r'^  model\.([\w.]+)=(\S+)', printed.out, re.M))
+    assert options.pop('renderer.topology._delete_') == 'True'
+    cfg = Config(dict(flame=dict(type='FLAME'),
+                      renderer=dict(type='MeshRenderer')))
+    cfg.merge_from_dict(options)
+    register_all_modules()
+    flame, renderer = MODELS.build(cfg.flame), MODELS.build(cfg.renderer)
+    assert len(flame.faces) == len(renderer.faces) == len(head.model.faces)
     assert 'Reading meshes' in printed.err
     assert (out / 'generic_model.npz').is_file()
     # not again without being told

@@ -105,6 +105,8 @@ def describe(output: Path, facts: dict, texture: str) -> list[str]:
         f'  model.{key}={output / name if name else True} \\'
         for key, name in options.items()]
     lines[-1] = lines[-1][:-2]
+    lines.append('(a config of the detail stage needs the same topology in '
+                 'model.detail.surface)')
     return lines
 
 
