@@ -3,16 +3,25 @@
 
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.grid_mesh import grid_faces
+from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.utils.checks import check_shape
 
+from .atlas_outline import (
+    Outline,
+    cut_triangles,
+    find_outline,
+    nearest_on_outline,
+)
 from .detail_surface import DetailSurface
+from .uv_mapper import UVMapper
 
-_CORNERS = ((0, 0), (0, 1), (1, 0), (1, 1))
+_THIN = 1e-3  # texels^2 of doubled area; a whole triangle has 1
 
 
 class DenseMesh(NamedTuple):
@@ -29,110 +38,83 @@ class DenseMesh(NamedTuple):
     colors: np.ndarray | None = None
 
 
-def border_edges(uv_faces: np.ndarray) -> np.ndarray:
-    """Edges of one triangle only: the outlines of charts and their slits.
+def dense_faces(covered: np.ndarray, beside: np.ndarray,
+                places: np.ndarray, outline: Outline) -> np.ndarray:
+    """Triangles between the texels of an atlas.
 
     Args:
-        uv_faces: (F, 3) int.
-
-    Returns:
-        (E, 2) int64 UV vertices.
-    """
-    edges = np.sort(np.concatenate(
-        [uv_faces[:, [0, 1]], uv_faces[:, [1, 2]], uv_faces[:, [2, 0]]]), 1)
-    edges, count = np.unique(edges, axis=0, return_counts=True)
-    return edges[count == 1]
-
-
-def _side(a: np.ndarray, b: np.ndarray, p: np.ndarray) -> np.ndarray:
-    """On which side of the line a b the point p lies: -1, 0, 1."""
-    u, v = b - a, p - a
-    return np.sign(u[..., 0] * v[..., 1] - u[..., 1] * v[..., 0])
-
-
-def _cells_of(start: np.ndarray, stop: np.ndarray
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Grid cells in the boxes of segments.
-
-    Args:
-        start: (E, 2) column and row, in units of texels.
-        stop: (E, 2).
-
-    Returns:
-        Segment (K,) and cell (K, 2) column, row of every pair.
-    """
-    low = np.floor(np.minimum(start, stop)).astype(np.int64)
-    extent = np.floor(np.maximum(start, stop)).astype(np.int64) - low + 1
-    counts = extent.prod(1)
-    segment = np.repeat(np.arange(len(low)), counts)
-    place = np.arange(len(segment)) - np.repeat(
-        counts.cumsum() - counts, counts)
-    columns = extent[segment, 0]
-    cell = low[segment] + np.stack([place % columns, place // columns], 1)
-    return segment, cell
-
-
-def cut_cells(uv_coords: np.ndarray, uv_faces: np.ndarray,
-              size: int) -> np.ndarray:
-    """Squares of four texels that an outline of the atlas cuts.
-
-    A square of texels whose corners lie on both sides of a slit (between
-    the lips, the eyelids, two charts) must not be filled, however narrow the
-    slit is.
-
-    Args:
-        uv_coords: (Vt, 2), v upwards.
-        uv_faces: (F, 3) int.
-        size: Side of the map in texels.
-
-    Returns:
-        (size - 1, size - 1, 2) bool: the upper left and the lower right
-        triangle of the square between the rows r, r + 1 and the columns c,
-        c + 1 are crossed.
-    """
-    points = np.asarray(uv_coords, np.float64) * [size, -size] + [
-        -.5, size - .5]
-    edges = border_edges(np.asarray(uv_faces))
-    start, stop = points[edges[:, 0]], points[edges[:, 1]]
-    segment, cell = _cells_of(start, stop)
-    inside = ((cell >= 0) & (cell < size - 1)).all(1)
-    segment, cell = segment[inside], cell[inside]
-    a, b = start[segment], stop[segment]
-    corner = {place: cell + np.array(place[::-1]) for place in _CORNERS}
-
-    def crosses(first: tuple[int, int], last: tuple[int, int]) -> np.ndarray:
-        p, q = corner[first], corner[last]
-        return ((_side(a, b, p) * _side(a, b, q) < 0)
-                & (_side(p, q, a) * _side(p, q, b) < 0))
-
-    diagonal = crosses((1, 0), (0, 1))
-    upper = diagonal | crosses((0, 0), (0, 1)) | crosses((0, 0), (1, 0))
-    lower = diagonal | crosses((1, 1), (0, 1)) | crosses((1, 1), (1, 0))
-    cut = np.zeros((size - 1, size - 1, 2), bool)
-    np.logical_or.at(cut[..., 0], (cell[:, 1], cell[:, 0]), upper)
-    np.logical_or.at(cut[..., 1], (cell[:, 1], cell[:, 0]), lower)
-    return cut
-
-
-def dense_faces(covered: np.ndarray, uv_coords: np.ndarray,
-                uv_faces: np.ndarray) -> np.ndarray:
-    """Triangles between the covered texels of an atlas.
-
-    Args:
-        covered: (S, S) bool, texels that belong to the surface.
-        uv_coords: (Vt, 2), v upwards.
-        uv_faces: (F, 3) int.
+        covered: (S, S) bool, texels of the charts.
+        beside: (S, S) bool, texels that were put on the outline.
+        places: (S, S, 2) where all of them lie, see
+            :mod:`mmtvface.renderers.atlas_outline`.
+        outline: Of the atlas.
 
     Returns:
         (F, 3) int64 texels ``row * S + column``: triangles of
-        :func:`mmtvface.geometry.grid_mesh.grid_faces` with three covered
-        corners that no outline of a chart crosses.
+        :func:`mmtvface.geometry.grid_mesh.grid_faces` of covered texels and
+        those beside them, that no outline crosses and that are not folded.
+        Three texels beside charts are no triangle, which would bridge them.
     """
     size = len(covered)
     faces = grid_faces(size, size, 0, 0).numpy()
-    keep = covered.ravel()[faces].all(1)
-    keep &= ~cut_cells(uv_coords, uv_faces, size).ravel()
+    keep = (covered | beside).ravel()[faces].all(1)
+    keep &= covered.ravel()[faces].any(1)
+    keep &= ~cut_triangles(places, outline, beside).ravel()
+    first, second, third = (
+        places.reshape(-1, 2)[faces[:, i]] for i in range(3))
+    u, v = second - first, third - first
+    # Rows run downwards, so that counter-clockwise is negative.
+    keep &= u[:, 1] * v[:, 0] - u[:, 0] * v[:, 1] > _THIN
     return faces[keep]
+
+
+class _Samples(NamedTuple):
+    """Points of a mesh at the texels of its atlas.
+
+    Attributes:
+        covered: (S, S) bool, texels of the charts.
+        beside: (S, S) bool, texels that were put on the outline.
+        places: (S, S, 2) in texels.
+        corners: (S * S, 3) vertices of the mesh.
+        weights: (S * S, 3) barycentrics.
+    """
+
+    covered: np.ndarray
+    beside: np.ndarray
+    places: np.ndarray
+    corners: np.ndarray
+    weights: np.ndarray
+
+
+def sample_atlas(mapper: UVMapper, outline: Outline) -> _Samples:
+    """Covered texels, and beside them texels that are moved to the border.
+
+    Charts end between the centres of texels. Each texel around a chart is
+    put on the nearest point of the outline, so that dense meshes reach the
+    border and meet across the seams of the atlas.
+
+    Args:
+        mapper: Of the head.
+        outline: Of the same atlas.
+    """
+    covered = mapper.covered.cpu().numpy()
+    size = len(covered)
+    rows, columns = np.mgrid[:size, :size]
+    places = np.stack([columns, rows], -1).astype(np.float64)
+    corners = np.zeros((size * size, 3), np.int64)
+    weights = np.zeros((size * size, 3))
+    texels = mapper.texels.cpu().numpy()
+    corners[texels] = mapper.texel_vertices.cpu().numpy()
+    weights[texels] = mapper.texel_weights.cpu().numpy()
+    around = cv2.dilate(covered.astype(np.uint8), np.ones((3, 3))) > 0
+    beside = around & ~covered
+    if beside.any():
+        moved = np.flatnonzero(beside)
+        near = nearest_on_outline(places[beside], outline)
+        places[beside] = near.places
+        corners[moved] = near.vertices[:, [0, 1, 0]]
+        weights[moved, 0], weights[moved, 1] = 1 - near.along, near.along
+    return _Samples(covered, beside, places, corners, weights)
 
 
 class DenseTemplate:
@@ -140,7 +122,8 @@ class DenseTemplate:
 
     DECA (Feng et al., SIGGRAPH 2021) exports such meshes through a file
     that belongs to FLAME's atlas. Here everything follows from the atlas of
-    the head: every covered texel that a triangle uses is a vertex.
+    the head: every covered texel is a vertex, and a fringe of vertices
+    closes the half texel to the borders of the charts.
 
     Args:
         surface: Of the head; its size is the density.
@@ -158,17 +141,35 @@ class DenseTemplate:
     def __init__(self, surface: DetailSurface, uv_coords: torch.Tensor,
                  uv_faces: torch.Tensor) -> None:
         check_shape('uv_coords', uv_coords, ('Vt', 2))
-        check_shape('uv_faces', uv_faces, ('F', 3))
+        check_shape('uv_faces', uv_faces, tuple(surface.mapper.faces.shape))
         self.surface = surface
-        flat = dense_faces(surface.mapper.covered.cpu().numpy(),
-                           uv_coords.cpu().numpy(), uv_faces.cpu().numpy())
+        size, device = surface.size, surface.mapper.faces.device
+        outline = find_outline(
+            surface.mapper.faces.cpu().numpy(), uv_coords.cpu().numpy(),
+            uv_faces.cpu().numpy(), size)
+        samples = sample_atlas(surface.mapper, outline)
+        flat = dense_faces(samples.covered, samples.beside, samples.places,
+                           outline)
         self.texels, index = np.unique(flat, return_inverse=True)
         self.faces = index.reshape(flat.shape)
+        places = samples.places.reshape(-1, 2)[self.texels]
+        self._corners = torch.from_numpy(
+            samples.corners[self.texels]).to(device)
+        self._weights = torch.from_numpy(
+            samples.weights[self.texels]).float().to(device)
+        self._grid = torch.from_numpy(
+            (2 * places + 1) / size - 1).float().to(device)
 
-    def _take(self, maps: torch.Tensor) -> torch.Tensor:
-        """(B, C, S, S) to (B, N, C)."""
-        index = torch.from_numpy(self.texels).to(maps.device)
-        return maps.flatten(2).index_select(2, index).mT
+    def _sample(self, maps: torch.Tensor) -> torch.Tensor:
+        """(B, C, T, T) at the vertices: (B, N, C)."""
+        grid = self._grid.expand(len(maps), 1, -1, -1)
+        return F.grid_sample(maps, grid, padding_mode='border',
+                             align_corners=False)[:, :, 0].mT
+
+    def _interpolate(self, values: torch.Tensor) -> torch.Tensor:
+        """(B, V, C) of the coarse mesh at the vertices: (B, N, C)."""
+        return sum(self._weights[:, i, None] * values.index_select(
+            1, self._corners[:, i]) for i in range(3))
 
     def vertices(self, vertices: torch.Tensor,
                  displacement: torch.Tensor | None = None) -> torch.Tensor:
@@ -188,15 +189,18 @@ class DenseTemplate:
         Raises:
             ValueError: If a shape is another one.
         """
+        check_shape('vertices', vertices, ('B', 'V', 3))
         surface, size = self.surface, self.surface.size
-        maps = surface.maps(vertices)
-        height = surface.fixed_displacement
+        height = surface.fixed_displacement.expand(
+            len(vertices), -1, -1, -1)
         if displacement is not None:
             check_shape('displacement', displacement,
                         (len(vertices), 1, size, size))
             height = height + displacement * surface.uv_face_eye_mask
-        normals = F.normalize(maps.normals, dim=1)
-        return self._take(maps.positions + height * normals)
+        normals = self._interpolate(
+            vertex_normals(vertices, surface.mapper.faces))
+        return (self._interpolate(vertices)
+                + self._sample(height) * F.normalize(normals, dim=-1))
 
     def colors(self, texture: torch.Tensor) -> torch.Tensor:
         """Colours of the vertices from a texture of any size.
@@ -207,8 +211,8 @@ class DenseTemplate:
         Returns:
             (B, N, 3).
         """
-        size = (self.surface.size, self.surface.size)
-        if texture.shape[-2:] != size:
-            texture = F.interpolate(texture, size=size, mode='bilinear',
-                                    antialias=True)
-        return self._take(texture)
+        size = self.surface.size
+        if texture.shape[-1] > size:
+            texture = F.interpolate(texture, size=(size, size),
+                                    mode='bilinear', antialias=True)
+        return self._sample(texture)

@@ -22,7 +22,7 @@ from .texture_fill import (
 )
 
 _DIM = .05  # light that is left to albedo whose shading is wrong
-_STEEP = (.1, .5)  # cosines to the view between which the image fades in
+_STEEP = (.25, .65)  # cosines to the view between which the image fades in
 
 
 def renderer_topology(renderer: MeshRenderer) -> HeadTopology:

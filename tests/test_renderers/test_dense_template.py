@@ -7,12 +7,15 @@ import torch
 
 from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.renderers import DetailSurface
-from mmtvface.renderers.dense_template import (
-    DenseTemplate,
-    border_edges,
-    cut_cells,
-    dense_faces,
+from mmtvface.renderers.atlas_outline import (
+    Outline,
+    cut_triangles,
+    find_outline,
+    nearest_on_outline,
+    segments_cross,
+    uv_to_texels,
 )
+from mmtvface.renderers.dense_template import DenseTemplate, dense_faces
 from mmtvface.testing.toy_meshes import toy_ellipsoid
 from mmtvface.testing.toy_reconstructor import GRID, toy_topology
 
@@ -81,7 +84,7 @@ def test_vertices_move_along_unit_normals_inside_the_mask():
     assert maps.normals.norm(dim=1).min() < .999
 
 
-@pytest.mark.parametrize('gap', [0., 1e-4, .02])
+@pytest.mark.parametrize('gap', [0., 1e-4, .02, .05, .1, .2])
 def test_charts_that_touch_are_not_joined(gap):
     vertices, topology = split_square(gap)
     template = template_of(topology)
@@ -92,6 +95,10 @@ def test_charts_that_touch_are_not_joined(gap):
     # Nothing else is lost: two strips of SIZE x SIZE / 2 texels.
     if gap < .02:
         assert len(template.faces) == 2 * 2 * (SIZE - 1) * (SIZE // 2 - 1)
+    if gap > .02:  # both reach the gap
+        for level, edge in ((0, .5 - gap / 2), (1, .5 + gap / 2)):
+            v = points[height.round() == level, 1].numpy()
+            assert np.abs(v - edge).min() < 1e-6
 
 
 def test_a_slit_inside_of_a_chart_stays_open():
@@ -130,39 +137,109 @@ def crossing(p, q, a, b):
     return 1e-9 < s < 1 - 1e-9 and 1e-9 < t < 1 - 1e-9
 
 
-def test_cut_cells_agree_with_brute_force():
+def grid_places(size):
+    rows, columns = np.mgrid[:size, :size]
+    return np.stack([columns, rows], -1).astype(float)
+
+
+def test_cut_triangles_agree_with_brute_force():
     _, topology = toy_ellipsoid(8, 9)
     size = 16
-    keep = np.random.default_rng(0).random(len(topology.faces)) < .8
-    uv_faces = topology.uv_faces[keep]
-    cut = cut_cells(topology.uv_coords, uv_faces, size)
-    edges = border_edges(uv_faces)
-    points = np.stack([topology.uv_coords[:, 0] * size - .5,
-                       (1 - topology.uv_coords[:, 1]) * size - .5], 1)
+    rng = np.random.default_rng(0)
+    keep = rng.random(len(topology.faces)) < .8
+    outline = find_outline(topology.faces[keep], topology.uv_coords,
+                           topology.uv_faces[keep], size)
+    places = grid_places(size)
+    moved = rng.random((size, size)) < .1  # as beside charts
+    places[moved] += rng.uniform(-1, 1, (moved.sum(), 2))
+    cut = cut_triangles(places, outline)
     sides = {0: [((0, 0), (0, 1)), ((0, 0), (1, 0)), ((1, 0), (0, 1))],
              1: [((1, 1), (0, 1)), ((1, 1), (1, 0)), ((1, 0), (0, 1))]}
     for row, column in np.ndindex(size - 1, size - 1):
         for half, pairs in sides.items():
             expected = any(
-                crossing(np.array([column + p[1], row + p[0]], float),
-                         np.array([column + q[1], row + q[0]], float),
-                         points[a], points[b])
-                for p, q in pairs for a, b in edges)
+                crossing(places[row + p[0], column + p[1]],
+                         places[row + q[0], column + q[1]], a, b)
+                for p, q in pairs
+                for a, b in zip(outline.start, outline.stop, strict=True))
             assert cut[row, column, half] == expected
-    assert 0 < cut.sum() < cut.size / 2
+    assert 50 < cut.sum() < cut.size * .7
 
 
-def test_border_edges_of_two_triangles():
-    edges = border_edges(np.array([[0, 1, 2], [2, 1, 3]]))
-    assert edges.tolist() == [[0, 1], [0, 2], [1, 3], [2, 3]]
+def test_touching_is_not_crossing():
+    a, b = np.array([[0., 0]]), np.array([[2., 0]])
+    for p, q, expected in (((1, -1), (1, 1), True), ((1, 0), (1, 1), False),
+                           ((1, -1e-9), (1, 1), False),
+                           ((2, -1), (2, 1), False), ((3, -1), (3, 1), False),
+                           ((0, 0), (2, 0), False)):
+        found = segments_cross(a, b, np.array([p], float),
+                               np.array([q], float))
+        assert found.tolist() == [expected]
 
 
-def test_only_covered_corners_are_joined():
-    covered = np.ones((6, 6), bool)
-    covered[2, 3] = False
-    faces = dense_faces(covered, np.zeros((3, 2)), np.zeros((0, 3), int))
+def test_outline_of_two_triangles():
+    uv = np.array([[0, 0], [1, 0], [0, 1], [1, 1.]])
+    outline = find_outline(np.array([[5, 6, 7], [7, 6, 8]]), uv,
+                           np.array([[0, 1, 2], [2, 1, 3]]), 10)
+    edges = {frozenset(pair) for pair in outline.vertices.tolist()}
+    assert edges == {frozenset(pair) for pair in (
+        (5, 6), (5, 7), (6, 8), (7, 8))}
+    places = dict(zip((5, 6, 7, 8), uv_to_texels(uv, 10).tolist(),
+                      strict=True))
+    assert places[7] == [-.5, -.5] and places[6] == [9.5, 9.5]
+    for start, stop, (a, b) in zip(*outline, strict=True):
+        assert start.tolist() == places[a] and stop.tolist() == places[b]
+
+
+def test_nearest_points_of_an_outline():
+    outline = Outline(np.array([[0., 0], [4, 0]]), np.array([[4., 0], [4, 4]]),
+                      np.array([[1, 2], [2, 3]]))
+    found = nearest_on_outline(np.array([[1., 3], [7, 1], [-2, -2]]), outline)
+    np.testing.assert_allclose(found.places, [[1, 0], [4, 1], [0, 0]])
+    assert found.vertices.tolist() == [[1, 2], [2, 3], [1, 2]]
+    np.testing.assert_allclose(found.along, [.25, .25, 0])
+
+
+def test_the_mesh_reaches_the_border_and_closes_over_seams():
+    points, topology = toy_ellipsoid(30, 40)
+    template = template_of(topology, 48)
+    dense = template.vertices(torch.from_numpy(points).float()[None])[0]
+    corners = dense.numpy()[template.faces]
+    area = np.linalg.norm(np.cross(
+        corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]),
+        axis=1).sum() / 2
+    coarse = points[topology.faces]
+    whole = np.linalg.norm(np.cross(
+        coarse[:, 1] - coarse[:, 0], coarse[:, 2] - coarse[:, 0]),
+        axis=1).sum() / 2
+    assert .985 < area / whole < 1
+    # Both sides of the seam at the back come close to x = 0.
+    back = dense[(dense[:, 2] < 0) & (dense[:, 1].abs() < .08)].numpy()
+    height = back[:, 1]
+    for low in np.arange(-.08, .07, .01):
+        band = back[(height >= low) & (height < low + .01), 0]
+        assert np.abs(band).min() < 1e-4
+    # All triangles look outwards.
+    normal = np.cross(corners[:, 1] - corners[:, 0],
+                      corners[:, 2] - corners[:, 0])
+    assert ((normal * corners.mean(1)).sum(1) > 0).all()
+
+
+def test_only_known_corners_are_joined():
+    known = np.ones((6, 6), bool)
+    known[2, 3] = False
+    nothing = Outline(np.zeros((0, 2)), np.zeros((0, 2)),
+                      np.zeros((0, 2), int))
+    faces = dense_faces(known, ~known & False, grid_places(6), nothing)
     assert len(faces) == 2 * 25 - 6
     assert not (faces == 2 * 6 + 3).any()
+    folded = grid_places(6)
+    folded[3, 3] = 2.5, 1.5  # beyond its neighbours
+    every = np.ones((6, 6), bool)
+    assert len(dense_faces(every, ~every, folded, nothing)) < 2 * 25
+    # What is beside charts only is no surface.
+    assert len(dense_faces(known, ~known, grid_places(6), nothing)) == 50
+    assert not len(dense_faces(~every, every, grid_places(6), nothing))
 
 
 def test_colors_follow_the_texture():
