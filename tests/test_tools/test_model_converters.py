@@ -2,6 +2,7 @@
 """The command lines of the converters, on small models."""
 import importlib.util
 import json
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -143,6 +144,27 @@ def test_other_files_are_refused(name, file, tmp_path, capsys):
     code, _, err = run(capsys, name, tmp_path / file, tmp_path / 'out.pth')
     assert code == 2 and file in err and 'web page' in err
     assert not (tmp_path / 'out.pth').exists()
+
+
+class Payload:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return open, (self.path, 'w')
+
+
+@pytest.mark.parametrize('name', ['deca', 'basicvsrpp', 'spynet', 'vggface2'])
+def test_code_in_a_file_is_refused_and_not_run(name, tmp_path, capsys):
+    content = dict(E_flame={'layers.0.bias': torch.zeros(1)},
+                   extra=Payload(tmp_path / 'trace'))
+    torch.save(content, tmp_path / 'bad.tar')
+    if name == 'vggface2':
+        (tmp_path / 'bad.tar').write_bytes(pickle.dumps(content))
+    code, _, err = run(capsys, name, tmp_path / 'bad.tar',
+                       tmp_path / 'out.pth')
+    assert code == 2 and 'bad.tar was refused' in err
+    assert not list(tmp_path.glob('[!b]*'))
 
 
 def test_help(tmp_path, capsys):
