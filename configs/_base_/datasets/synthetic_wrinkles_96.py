@@ -1,0 +1,25 @@
+"""Rendered talking heads whose skin folds; nobody is in two splits."""
+dataset = dict(
+    type='SyntheticFaceClipDataset', image_size=96, detail_size=128,
+    wrinkles=dict(depth=1.5), occluder_prob=0.05,
+    performance=dict(expressions_per_clip=6.))
+loader = dict(
+    batch_size=8, num_workers=1, persistent_workers=True,
+    collate_fn=dict(type='pseudo_collate'))
+train_dataloader = dict(
+    **loader,
+    sampler=dict(type='InfiniteSampler', shuffle=False),
+    dataset=dict(**dataset, split='train', clip_length=3,
+                 num_clips=100000, num_identities=100000))
+val_dataloader = dict(
+    **loader,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**dataset, split='val', clip_length=5, num_clips=16,
+                 num_identities=16, test_mode=True))
+test_dataloader = dict(
+    **loader,
+    sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(**dataset, split='test', clip_length=5, num_clips=32,
+                 num_identities=32, test_mode=True))
+val_evaluator = [dict(type='LandmarkNME'), dict(type='VertexError')]
+test_evaluator = val_evaluator
