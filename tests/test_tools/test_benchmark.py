@@ -54,6 +54,20 @@ def test_report_and_skipped_sections(tmp_path, monkeypatch, capsys):
     assert 'snow is missing' in printed and 'short' in printed
 
 
+def test_table_of_the_readme():
+    rows = [
+        dict(name='ours', median_ms=1.25, baseline='naive', ratio=4.2),
+        dict(name='naive', median_ms=5.4, baseline=None, ratio=None),
+        dict(name='step', median_ms=7., baseline=None, ratio=None,
+             peak_gib=2.34),
+    ]
+    table = benchmark.markdown(dict(sections=dict(
+        a=dict(rows=rows), b=dict(skipped='no reason')))).splitlines()
+    assert table[2:] == [
+        '| ours | 1.2 | naive: 5 | 4.2 |  |',
+        '| step | 7.0 |  |  | 2.3 GiB |']
+
+
 def test_wrong_numbers_are_not_timed():
     benchmark.check_same('x', torch.ones(2), torch.ones(2) + 1e-7, 1e-6)
     for wrong in (2., torch.nan):

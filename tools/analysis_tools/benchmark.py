@@ -321,6 +321,26 @@ def show(console: Console, section: str, result: dict[str, Any]) -> None:
     console.print(table)
 
 
+def markdown(report: dict[str, Any]) -> str:
+    """The table of the README."""
+    lines = ['| case | ms | baseline: ms | times faster | peak memory |',
+             '|---|---|---|---|---|']
+    for section in report['sections'].values():
+        rows = {row['name']: row for row in section.get('rows', ())}
+        baselines = {row['baseline'] for row in rows.values()}
+        for name, row in rows.items():
+            if name in baselines and not row['baseline']:
+                continue
+            other = rows.get(row['baseline'])
+            cells = [name, f'{row["median_ms"]:.1f}',
+                     f'{other["name"]}: {other["median_ms"]:.0f}' if other
+                     else '', f'{row["ratio"]:.1f}' if row['ratio'] else '',
+                     f'{row["peak_gib"]:.1f} GiB' if 'peak_gib' in row
+                     else '']
+            lines.append(f'| {" | ".join(cells)} |')
+    return '\n'.join(lines) + '\n'
+
+
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the benchmark and write its JSON file."""
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
@@ -331,6 +351,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                         help='seconds of timing per section')
     parser.add_argument('--out', type=Path,
                         default=Path('work_dirs/benchmark.json'))
+    parser.add_argument('--markdown', type=Path, metavar='FILE',
+                        help="also write the README's table")
     args = parser.parse_args(argv)
     if args.repeats < 1:
         parser.error(f'--repeats must be positive, but it is {args.repeats}')
@@ -360,6 +382,8 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     args.out.parent.mkdir(parents=True, exist_ok=True)
     args.out.write_text(json.dumps(report, indent=1) + '\n')
     console.print(f'Written to {args.out}', markup=False)
+    if args.markdown:
+        args.markdown.write_text(markdown(report))
     return report
 
 
