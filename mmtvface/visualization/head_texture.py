@@ -12,6 +12,7 @@ from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.renderers.mesh_renderer import GREY, MeshRenderer
 from mmtvface.renderers.uv_mapper import UVMapper
 
+from .atlas_seams import SeamCloser
 from .overlay import pixels_to_ndc3d, to_batch, visible_window
 from .texture_fill import (
     apply_gain,
@@ -54,8 +55,9 @@ class TextureBaker:
     to be shown unlit. What the light model misses is corrected by a colour
     gain that is smooth over the mesh (:mod:`.texture_fill`), and the two
     parts fade into one another over two rings of triangles and with the slope
-    of the surface. Hence there is no step, neither at the border of what is
-    seen nor at the seams of the atlas. Seen from the frame's camera the face
+    of the surface; steps of the albedo at the seams of the atlas are closed
+    (:mod:`.atlas_seams`). Hence there is no step, neither at the border of
+    what is seen nor at seams. Seen from the frame's camera the face
     keeps its pixels.
 
     Args:
@@ -69,6 +71,7 @@ class TextureBaker:
         self.mapper = UVMapper(renderer_topology(renderer), size).to(
             renderer.faces.device)
         self.mapper.rasterizer = renderer.rasterizer
+        self.seams = SeamCloser(self.mapper, renderer.uv_faces)
         covered = self.mapper.covered
         self.padding = torch.from_numpy(
             nearest_covered(covered.cpu().numpy())).to(covered.device)
@@ -113,9 +116,9 @@ class TextureBaker:
                 ndc, self.renderer.faces, (self.size, self.size)))
         usable = (seen.visibility > 0) & self.in_face
         weights = self._weights(usable, ndc)
-        gain = color_gain(
-            self._vertex_means(seen.texture, usable),
-            self._vertex_means(fill, usable), weights, self.adjacency)
+        means = self._vertex_means(torch.cat([seen.texture, fill], 1), usable)
+        gain = color_gain(means[:, :3], means[:, 3:], weights,
+                          self.adjacency)
         both = np.concatenate([gain, weights[:, None]], 1)
         both = self.mapper.to_uv(to_batch(both, fill.device))
         mixed = torch.lerp(apply_gain(fill, both[:, :3]), seen.texture,
@@ -129,7 +132,7 @@ class TextureBaker:
         points = to_batch(vertices, self.renderer.faces.device)
         if albedo is None:
             return points.new_full((1, 3, self.size, self.size), GREY)
-        fill = _resize(albedo, self.size)
+        fill = self.seams.close(_resize(albedo, self.size))
         if light is None:
             return fill
         normals = self.mapper.to_uv(
@@ -180,13 +183,14 @@ class TextureBaker:
 
     def _vertex_means(self, maps: torch.Tensor,
                       usable: torch.Tensor) -> np.ndarray:
-        """Mean colours (V, 3) of the usable texels around each vertex."""
+        """Means (V, C) of (1, C, T, T) at the usable texels around vertices."""
         mapper = self.mapper
         kept = usable.flatten()[mapper.texels]
         index = mapper.texel_vertices[kept].flatten()
         weight = mapper.texel_weights[kept].flatten().double()
         colors = maps[0].flatten(1)[:, mapper.texels[kept]].mT.double()
         rows = colors.repeat_interleave(3, 0) * weight[:, None]
-        total = rows.new_zeros(self.count, 3).index_add(0, index, rows)
+        total = rows.new_zeros(self.count, rows.shape[1]).index_add(
+            0, index, rows)
         norm = weight.new_zeros(self.count).index_add(0, index, weight)
         return (total / norm.clamp(min=1e-9)[:, None]).cpu().numpy()

@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 Array = TypeVar('Array', np.ndarray, torch.Tensor)
 GAIN_LIMIT = 3.
 """Largest logarithm of a colour gain."""
-_FLOOR = .02  # added to colours: dark texels have noisy ratios
+_FLOOR = .02
 
 
 def nearest_covered(covered: np.ndarray) -> np.ndarray:
@@ -105,6 +105,11 @@ def extend_over_mesh(values: np.ndarray, weights: np.ndarray,
     return splu(matrix.tocsc()).solve(known) + mean
 
 
+def log_color(colors: np.ndarray) -> np.ndarray:
+    """Logarithm of colours, floored: dark texels have noisy ratios."""
+    return np.log(colors.clip(0) + _FLOOR)
+
+
 def color_gain(target: np.ndarray, source: np.ndarray, weights: np.ndarray,
                adjacency: sp.csr_matrix) -> np.ndarray:
     """Gains that bring one colouring of a mesh to the tone of another.
@@ -119,11 +124,11 @@ def color_gain(target: np.ndarray, source: np.ndarray, weights: np.ndarray,
         (V, 3) gains for :func:`apply_gain`, smooth over the mesh and within
         exp(+-:data:`GAIN_LIMIT`).
     """
-    ratio = np.log((target.clip(0) + _FLOOR) / (source.clip(0) + _FLOOR))
+    ratio = log_color(target) - log_color(source)
     gain = extend_over_mesh(ratio, weights, adjacency)
     return np.exp(gain.clip(-GAIN_LIMIT, GAIN_LIMIT))
 
 
 def apply_gain(colors: Array, gain: Array) -> Array:
-    """Change colours by gains of :func:`color_gain`, of the same shape."""
+    """Change colours so that :func:`log_color` grows by the log of gains."""
     return (colors + _FLOOR) * gain - _FLOOR
