@@ -108,6 +108,8 @@ def test_only_what_follows_from_detail_is_doubled():
         assert [len(args[0]) for args in calls] == [6]
     (jaw, expression, detail), = codes
     assert len(jaw) == 12
+    pose = heads[0][2]
+    assert torch.equal(jaw[:6], pose[:, 3:])
     for same in (jaw, expression):
         assert torch.equal(same[:6], same[6:])
     assert not torch.equal(detail[:6], detail[6:])
@@ -188,16 +190,15 @@ def test_targets_are_what_the_images_show():
     colours = targets['uv_images'] * 2 - 1
     both = inside.expand(-1, 2, -1, -1)
     torch.testing.assert_close(colours[:, :2][both], ndc[:, :2][both])
-    # The mask ends between rows 15 and 16, at an image coordinate of 0.
-    above = (ndc[:, 1:2] < -1 / 32).float()
-    below = ndc[:, 1:2] > 1 / 32
-    clear = inside & ((above == 1) | below)
-    expected = seen * above * model.detail.surface.uv_face_eye_mask
-    torch.testing.assert_close(targets['uv_visibility'][clear],
-                               expected[clear])
+    # The mask falls from row 15 to row 16, the centres at -1/32 and 1/32.
+    skin = (.5 - 16 * ndc[:, 1:2]).clamp(0, 1)
+    assert ((skin > .1) & (skin < .9) & inside & (seen == 1)).any()
+    expected = seen * skin * model.detail.surface.uv_face_eye_mask
+    torch.testing.assert_close(targets['uv_visibility'][inside],
+                               expected[inside], rtol=0, atol=1e-5)
     far = (ndc[:, :2].abs() > 33 / 32).any(1, keepdim=True)
     assert far.any() and not targets['uv_visibility'][far].any()
-    assert (seen == 0)[clear & (above == 1)].any(), 'nothing looks away'
+    assert (seen == 0)[inside & (skin == 1)].any(), 'nothing looks away'
 
 
 def test_without_masks_all_pixels_count():
