@@ -183,7 +183,7 @@ class TextureBaker:
 
     def _vertex_means(self, maps: torch.Tensor,
                       usable: torch.Tensor) -> np.ndarray:
-        """Means (V, C) of (1, C, T, T) at the usable texels around vertices."""
+        """Means (V, C) of maps (1, C, T, T) over usable texels at vertices."""
         mapper = self.mapper
         kept = usable.flatten()[mapper.texels]
         index = mapper.texel_vertices[kept].flatten()
