@@ -1,10 +1,10 @@
 """Stage 3 of the small chain: displacement maps on the frozen coarse model.
 
 The published terms, without the MRF loss, whose network cannot be had
-offline, and the true displacement.
+offline, and the normals of the true surface.
 """
 _base_ = './temporal-deca_tiny_1xb8-coarse_synthetic-wrinkles.py'
-max_iters = 600
+max_iters = 500
 model = dict(
     stage='detail',
     detail_consistency=False,
@@ -13,13 +13,13 @@ model = dict(
         encoder=dict(type='ResNetEncoder', depth=18, base_channels=32,
                      input_norm='imagenet'),
         head=dict(type='DetailHead', hidden_channels=512),
-        decoder=dict(type='DetailDecoder', max_displacement=0.003),
+        decoder=dict(type='DetailDecoder', max_displacement=0.006),
         surface=dict(type='DetailSurface', topology='procedural', size=128,
                      faceted=False)),
     losses=dict(
         _delete_=True,
         photo_detail=dict(type='PhotoDetailLoss', loss_weight=2.0),
-        displacement=dict(type='DisplacementLoss', loss_weight=20.0),
+        normal=dict(type='NormalLoss', loss_weight=100.0),
         displacement_prior=dict(type='DisplacementPriorLoss',
                                 loss_weight=0.005),
         shading=dict(type='ShadingSmoothnessLoss', loss_weight=0.005),

@@ -117,11 +117,13 @@ def steps_section() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix='mmtvface_benchmark_') as folder:
         for name, config in STEPS.items():
             out = Path(folder) / 'step.json'
-            subprocess.run(
+            done = subprocess.run(
                 [sys.executable, str(Path(__file__).with_name(
                     'profile_step.py')), str(ROOT / 'configs' / config),
                  '--size', '224', '--out', str(out)],
-                check=True, cwd=ROOT, capture_output=True)
+                cwd=ROOT, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(f'{name}: {done.stderr[-2000:]}')
             result = json.loads(out.read_text())
             times = [1e3 * seconds for seconds in result['all_seconds']]
             rows.append(dict(

@@ -1,8 +1,14 @@
-"""Rendered talking heads whose skin folds; nobody is in two splits."""
+"""Rendered talking heads whose skin folds; nobody is in two splits.
+
+Aged skin (wrinkles up to some 3 mm deep, most of which stay without
+expression), lively faces, heads turned up to 20 degrees.
+"""
 dataset = dict(
     type='SyntheticFaceClipDataset', image_size=96, detail_size=128,
-    wrinkles=dict(depth=1.5), occluder_prob=0.05,
-    performance=dict(expressions_per_clip=6.))
+    wrinkles=dict(depth=3., age=(.6, 1.), rest=.6, limit=3.),
+    occluder_prob=0.05,
+    performance=dict(
+        expressions_per_clip=10., pose_scale=.5, shape_scale=.8))
 loader = dict(
     batch_size=8, num_workers=1, persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'))

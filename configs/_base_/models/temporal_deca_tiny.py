@@ -11,7 +11,7 @@ model = dict(
     encoder=dict(
         type='TemporalResNet', mid_channels=16, depth=18, base_channels=32,
         num_blocks=1, num_extra_blocks=1, propagation_stride=4,
-        norm_cfg=dict(type='BN'), deform_groups=2, deform_op='grid_sample',
+        norm_cfg=dict(type='BN'), deform_groups=2,
         with_flow=False, input_norm='imagenet', pool_size=2),
     head=dict(type='FLAMEHead', hidden_channels=512, shape_mode='clip',
               code_scale=dict(pose=0.3, cam=(0.5, 0.02, 0.02), light=0.3)),

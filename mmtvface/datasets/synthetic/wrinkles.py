@@ -64,10 +64,16 @@ class WrinkleConfig:
     limit: float = 2.
 
 
-def person_generator(identity: Identity) -> np.random.Generator:
-    """Random numbers that belong to a person."""
-    return np.random.default_rng(
-        (np.asarray(identity.style) * 2**32).astype(np.uint32))
+def person_generator(identity: Identity,
+                     stream: int = 0) -> np.random.Generator:
+    """Random numbers that belong to a person.
+
+    Args:
+        identity: The person.
+        stream: Independent numbers for another purpose.
+    """
+    seed = (np.asarray(identity.style) * 2**32).astype(np.uint32)
+    return np.random.default_rng([*seed.tolist(), *[1] * stream])
 
 
 class WrinkleModel:
@@ -143,7 +149,7 @@ class WrinkleModel:
             (t, K) in 0..1.
         """
         # a stream of its own, apart from the courses
-        rng = person_generator(identity).spawn(1)[0]
+        rng = person_generator(identity, stream=1)
         low, high = self.config.age
         age = rng.uniform(low, high)
         rest = torch.from_numpy(

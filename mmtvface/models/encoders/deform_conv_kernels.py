@@ -15,7 +15,8 @@ from numba import njit
 # Pixels whose columns (72 numbers for each of 16 groups) fit into the
 # second-level cache.
 _TILE = 32
-# Sums may be reordered; NaN and infinity keep their meaning.
+# Sums may be reordered. (An offset that is NaN counts as far outside, as in
+# mmcv's operator.)
 _MATH = {'contract', 'reassoc', 'nsz', 'arcp'}
 
 

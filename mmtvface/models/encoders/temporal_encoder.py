@@ -80,10 +80,7 @@ class TemporalResNet(ClipEncoder):
         deform_groups: Deformable groups; a divisor of ``2*mid_channels``.
         max_residue_magnitude: Largest offset residue in pixels of the
             propagation's resolution.
-        deform_op: ``'auto'`` runs mmcv's deformable operator where it is
-            compiled for the device, else torchvision's; ``'grid_sample'``
-            computes the same from PyTorch's own operators, many times
-            faster in training on the CPU.
+        deform_op: See :func:`~.deform_conv.deform_conv`.
         with_alignment: False leaves flows and deformable alignment out.
         with_flow: True: SPyNet is a part of the encoder. ``'given'``: it is
             not; the flows that another encoder has computed for the same

@@ -7,6 +7,7 @@ from .displacement import (
     DetailSymmetryLoss,
     DisplacementLoss,
     DisplacementPriorLoss,
+    NormalLoss,
     ShadingSmoothnessLoss,
 )
 from .identity import IdentityLoss
@@ -22,7 +23,7 @@ __all__ = [
     'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
     'DisplacementPriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IDMRFLoss',
     'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss',
-    'LipClosureLoss', 'PhotoDetailLoss', 'PhotometricLoss',
+    'LipClosureLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
     'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
     'VertexLoss'
 ]

@@ -233,3 +233,44 @@ class DisplacementLoss(FaceLoss):
         error, slopes = displacement_errors_mm(pred, target,
                                                outputs['face_mask_uv'])
         return error + self.gradient_weight * slopes
+
+
+def normal_difference(pred: torch.Tensor, target: torch.Tensor,
+                      mask: torch.Tensor) -> torch.Tensor:
+    """Mean squared difference of unit normals inside a mask.
+
+    Args:
+        pred: (B, 3, S, S), any length but zero inside the mask.
+        target: (B, 3, S, S), likewise.
+        mask: (1, 1, S, S) 0..1.
+
+    Returns:
+        () in 0..4, 2 (1 - cos) of the angles; 0 for an empty mask.
+    """
+    squared = (F.normalize(pred, dim=1, eps=1e-6)
+               - F.normalize(target, dim=1, eps=1e-6)).square()
+    total = mask.sum().clamp(min=1e-6) * len(pred)
+    return (squared.sum(1, keepdim=True) * mask).sum() / total
+
+
+@MODELS.register_module()
+class NormalLoss(FaceLoss):
+    """Distance to the normals of the true surface, for data that has it.
+
+    The true head (vertices and displacement) is moved rigidly onto the
+    predicted one. Unlike :class:`DisplacementLoss` it also asks the detail to
+    mend the coarse shape, as far as the displacement reaches.
+
+    Args:
+        loss_weight: Factor of the loss.
+    """
+
+    requires = ('uv_normals', 'face_mask_uv')
+    requires_targets = ('uv_normals', )
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss, see :func:`normal_difference`."""
+        return normal_difference(outputs['uv_normals'],
+                                 targets['uv_normals'],
+                                 outputs['face_mask_uv'])

@@ -140,7 +140,8 @@ def _distance(units: torch.Tensor, goals: torch.Tensor, gradient: bool
         slope = 1 / (SIGMA * (1 - top.clamp(max=1) + 2 * EPSILON))
         share = cosine.sub_(top).mul_(slope).softmax(2)
         column = share.amax(1)
-        better = column > best
+        # NaN is better than nothing: it must not get lost.
+        better = ~(column <= best)
         best = torch.where(better, column, best)
         if gradient:
             # Few columns improve after the first rows; searching only those

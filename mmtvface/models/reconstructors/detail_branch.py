@@ -7,7 +7,9 @@ from typing import Any
 import torch
 from mmengine.model import BaseModule
 
+from mmtvface.geometry.alignment import align_rigid
 from mmtvface.geometry.lighting import sh_shading
+from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.models.encoders import RestoredEncoder
 from mmtvface.models.encoders.flow import Flows
 from mmtvface.registry import MODELS
@@ -189,16 +191,34 @@ class DetailBranch(BaseModule):
             masks: (B, 1, H, W) or None.
             maps: Of B heads.
             cam: (B, 3).
-            vertices_ndc: (B, V, 3), for the test of occlusion.
+            vertices_ndc: (B, V, 3).
 
         Returns:
             ``uv_images`` (B, 3, S, S) and ``uv_visibility`` (B, 1, S, S)
             0..1, zero outside of the face and the eyes.
         """
-        colours, visibility = sample_surface(images, masks, maps, cam)
+        mapper = self.surface.mapper
+        normals = vertex_normals(vertices_ndc, mapper.faces)
+        colours, visibility = sample_surface(
+            images, masks, maps, cam, mapper.to_uv(normals[..., 2:]))
         visibility = visibility * self.surface.uv_face_eye_mask
         if self.occlusion:
-            seen = self.surface.mapper.image_to_uv(images[:, :1],
-                                                   vertices_ndc).visibility
-            visibility = visibility * seen
+            visibility = visibility * mapper.image_to_uv(
+                images[:, :1], vertices_ndc).visibility
         return dict(uv_images=colours, uv_visibility=visibility)
+
+    def true_normals(self, vertices: torch.Tensor, displacement: torch.Tensor,
+                     onto: torch.Tensor) -> torch.Tensor:
+        """Normals of the true surface, in the frame of the predicted head.
+
+        Args:
+            vertices: (B, V, 3) true head, metres.
+            displacement: (B, 1, S, S) true detail, metres.
+            onto: (B, V, 3) predicted head, onto which the true one is moved
+                rigidly: the pose is not a matter of the detail.
+
+        Returns:
+            (B, 3, S, S).
+        """
+        moved = align_rigid(vertices.double(), onto.double()).to(onto.dtype)
+        return self.surface.normals(displacement, self.surface.maps(moved))

@@ -22,6 +22,8 @@ DETAIL_STAGE = DETAILED | {'face_mask_uv'}
 # Outputs and targets that need the coarse surface in the atlas.
 SHADED = frozenset({'uv_normals', 'uv_shading', 'uv_images'})
 SAMPLED = frozenset({'uv_images', 'uv_visibility'})
+# Targets made of the true head, vertices and displacement.
+TRUE_SURFACE = frozenset({'uv_normals'})
 
 Losses = Mapping[str, nn.Module]
 
@@ -72,7 +74,7 @@ def check_stage(losses: Losses, stage: str) -> None:
         ValueError: Naming the losses and what they read.
     """
     if stage == 'coarse':
-        late = _readers(losses, DETAIL_STAGE | SAMPLED)
+        late = _readers(losses, DETAIL_STAGE | SAMPLED | TRUE_SURFACE)
         if late:
             raise ValueError(
                 f'TemporalDECA: the losses {late} are on the detail, which '

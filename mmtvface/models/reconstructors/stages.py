@@ -15,6 +15,7 @@ from .loss_needs import (
     SAMPLED,
     SHADED,
     TEXTURED,
+    TRUE_SURFACE,
     needed_outputs,
     needed_targets,
 )
@@ -88,9 +89,12 @@ def compare_detail(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     goals = needed_targets(model.losses)
     branch, maps, albedo = model.detail, None, None
     with torch.no_grad():
-        data = gather_targets(inputs, samples, goals, branch.size)
+        files = set(goals - TRUE_SURFACE)
+        if goals & TRUE_SURFACE:
+            files |= {'vertices', 'displacement'}
+        data = gather_targets(inputs, samples, files, branch.size)
         codes = model.layout.split(flat.flatten(0, 1))
-        if (needed & SHADED) or (goals & SAMPLED):
+        if (needed & SHADED) or (goals & (SAMPLED | TRUE_SURFACE)):
             geometry = model.decode(codes)
             maps = branch.surface.maps(geometry['vertices'])
         if needed & TEXTURED:
@@ -99,6 +103,9 @@ def compare_detail(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
             data.update(
                 branch.sample(data['images'], data.get('masks'), maps,
                               codes['cam'], geometry['vertices_ndc']))
+        if goals & TRUE_SURFACE:
+            data['uv_normals'] = branch.true_normals(
+                data['vertices'], data['displacement'], geometry['vertices'])
     varied = dict(pose=codes['pose'], exp=codes['exp'],
                   detail=detail.flatten(0, 1))
     copies = 2 if model.detail_consistency and num_frames > 1 else 1

@@ -122,7 +122,8 @@ class TemporalDECA(BaseModel):
             part.requires_grad_(False).eval()
 
     def _build_detail(self, detail: Mapping[str, Any]) -> nn.Module:
-        if not isinstance(self.encoder, ClipEncoder):
+        if (not isinstance(self.encoder, ClipEncoder)
+                or self.encoder.trunk_channels is None):
             raise ValueError(
                 'TemporalDECA: next to a detail branch the encoder must be a '
                 f'ClipEncoder, but it is a {type(self.encoder).__name__}.')

@@ -5,13 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.camera import project
-from mmtvface.geometry.mesh import facing_camera
+from mmtvface.geometry.mesh import FACING_TEXTURE
 from mmtvface.renderers.detail_surface import SurfaceMaps
 
 
 def sample_surface(images: torch.Tensor, masks: torch.Tensor | None,
-                   maps: SurfaceMaps,
-                   cam: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+                   maps: SurfaceMaps, cam: torch.Tensor,
+                   depth_normals: torch.Tensor
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
     """Sample images where the texels of a surface are seen.
 
     As in DECA (Feng et al., SIGGRAPH 2021, section 4.2): a texel counts as
@@ -23,6 +24,9 @@ def sample_surface(images: torch.Tensor, masks: torch.Tensor | None,
         masks: (B, 1, H, W) 0..1, skin; None: all pixels.
         maps: The surface of B heads.
         cam: (B, 3), see :func:`mmtvface.geometry.camera.project`.
+        depth_normals: (B, 1, S, S) z of the projected mesh's vertex normals.
+            (Those of the maps have other lengths on tiny triangles, so that
+            some texels would fall on the other side of the threshold.)
 
     Returns:
         The images' colours (B, 3, S, S), meaningful where visible, and the
@@ -36,6 +40,6 @@ def sample_surface(images: torch.Tensor, masks: torch.Tensor | None,
     sampled = F.grid_sample(
         torch.cat([images, masks], 1), ndc[..., :2].unflatten(1, size),
         align_corners=False)
-    # It also turns normals by half a turn about x, so that z changes sign.
-    facing = facing_camera(-maps.normals.movedim(1, -1))
-    return sampled[:, :3], sampled[:, 3:] * facing[:, None]
+    facing = depth_normals < FACING_TEXTURE
+    # Empty texels have no normal: zero does not face the camera.
+    return sampled[:, :3], sampled[:, 3:] * facing
