@@ -163,6 +163,23 @@ def _corner_lines(faces: np.ndarray, uv_faces: np.ndarray | None,
                   np.stack(columns, -1) + 1)
 
 
+def _check_mesh(path: Path, vertices: np.ndarray,
+                faces: np.ndarray) -> None:
+    """Raise where a mesh would be a file that nothing can read.
+
+    Raises:
+        ValueError: If a vertex is not finite or a face has none.
+    """
+    if not np.isfinite(vertices).all():
+        raise ValueError(f'{path} is not written: some of its vertices are '
+                         'not finite.')
+    if len(faces) and not 0 <= np.min(faces) <= np.max(faces) < len(vertices):
+        raise ValueError(
+            f'{path} is not written: its faces name the vertices '
+            f'{np.min(faces)} to {np.max(faces)}, but there are '
+            f'{len(vertices)}.')
+
+
 def write_obj(path: str | os.PathLike,
               vertices: np.ndarray,
               faces: np.ndarray,
@@ -202,6 +219,7 @@ def write_obj(path: str | os.PathLike,
         raise ValueError(f"path must end in '.obj', but it is '{path}'.")
     check_shape('vertices', vertices, ('V', 3))
     check_shape('faces', faces, ('F', 3))
+    _check_mesh(path, vertices, faces)
     if (uv_coords is None) != (uv_faces is None):
         raise ValueError('uv_coords and uv_faces must be given together.')
     for name, image in (('texture', texture), ('normal_map', normal_map)):

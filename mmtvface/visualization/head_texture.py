@@ -110,12 +110,17 @@ class TextureBaker:
             return self.pad(fill.clamp(0, 1))
         part, points = self._reduce(image, vertices_image, window)
         ndc = to_batch(pixels_to_ndc3d(points, part.shape[:2]), fill.device)
+        # Those of the mesh itself, turned like the camera: NDC of an image
+        # that is no square would bend them.
+        normals = vertex_normals(to_batch(vertices, fill.device),
+                                 self.mapper.faces)
+        normals = normals * normals.new_tensor([1., -1., -1.])
         seen = self.mapper.image_to_uv(
             to_batch(part, fill.device).permute(0, 3, 1, 2) / 255, ndc,
-            fragments=self.renderer.rasterizer(
+            normals, fragments=self.renderer.rasterizer(
                 ndc, self.renderer.faces, (self.size, self.size)))
         usable = (seen.visibility > 0) & self.in_face
-        weights = self._weights(usable, ndc)
+        weights = self._weights(usable, -normals[0, :, 2])
         means = self._vertex_means(torch.cat([seen.texture, fill], 1), usable)
         gain = color_gain(means[:, :3], means[:, 3:], weights,
                           self.adjacency)
@@ -161,22 +166,25 @@ class TextureBaker:
         return part, points
 
     def _weights(self, usable: torch.Tensor,
-                 ndc: torch.Tensor) -> np.ndarray:
+                 cosine: torch.Tensor) -> np.ndarray:
         """How far each vertex takes its colour from the image, (V,).
 
         Zero at every vertex with a texel around it that cannot be used, so
         that all texels of positive weight can.
+
+        Args:
+            usable: (1, 1, T, T) bool.
+            cosine: (V,) of the angle between normal and view.
         """
         mapper = self.mapper
         lost = ~usable.flatten()[mapper.texels]
         touched = mapper.texel_vertices[lost][
             mapper.texel_weights[lost] > 1e-4]
-        whole = ndc.new_zeros(self.count)
+        whole = cosine.new_zeros(self.count)
         whole[mapper.texel_vertices.flatten()] = 1
         whole[touched] = 0
-        cosine = -vertex_normals(ndc, mapper.faces)[0, :self.count, 2]
         low, high = _STEEP
-        ramp = ((cosine - low) / (high - low)).clamp(0, 1)
+        ramp = ((cosine[:self.count] - low) / (high - low)).clamp(0, 1)
         ramp = ramp * ramp * (3 - 2 * ramp)
         weights = (whole * ramp).double().cpu().numpy()
         return soften(weights, self.adjacency)

@@ -193,3 +193,13 @@ def test_suffix_and_missing_file(tmp_path):
     for read in (read_obj, read_mesh):
         with pytest.raises(FileNotFoundError, match='none.obj'):
             read(tmp_path / 'none.obj')
+
+
+@pytest.mark.parametrize('vertices, faces, message', [
+    ([[0, 0, np.nan], [1, 0, 0], [0, 1, 0]], [[0, 1, 2]], 'not finite'),
+    ([[0, 0, 0], [1, 0, 0], [0, 1, 0]], [[0, 1, 3]], '0 to 3, but there are')])
+def test_broken_meshes_are_not_written(tmp_path, vertices, faces, message):
+    path = tmp_path / 'broken.obj'
+    with pytest.raises(ValueError, match=message):
+        write_obj(path, np.array(vertices, float), np.array(faces))
+    assert not path.exists()

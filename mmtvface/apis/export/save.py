@@ -113,8 +113,12 @@ def save_results(results: Iterable[FrameResult],
                                  pictures)
             for writer in writers:
                 writer.add(frame)
-    files = {writer.kind: str(writer.path) for writer in writers
-             if writer.finish()}
+    files = {}
+    for writer in writers:
+        # One that fails to finish does not take the others along.
+        with _caught(stopped):
+            if writer.finish():
+                files[writer.kind] = str(writer.path)
     metrics = summary.metrics()
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
