@@ -17,7 +17,14 @@ import torch
 from mmtvface.registry import MODELS
 from mmtvface.utils.safe_torch import flatten_tensors
 
-from .mapping import ConversionError, Rule, Tensors, convert_tensors
+from .mapping import (
+    TRAINING_STATE,
+    ConversionError,
+    Rule,
+    Tensors,
+    convert_tensors,
+    read_tensors,
+)
 from .report import ConversionReport
 
 GENERATORS = ('generator_ema', 'generator')
@@ -197,7 +204,7 @@ def convert_basicvsrpp(content: Any,
               Rule(r'encoder\.spynet\.(?:mean|std)', None,
                    'constant of the network')]
     state, records = convert_tensors(
-        flatten_tensors(content), rules, expected, absent, name)
+        read_tensors(content, rules, name), rules, expected, absent, name)
     return state, ConversionReport(name, records, facts._asdict(),
                                    dict(overrides or {}))
 
@@ -206,8 +213,7 @@ def _rest_rules(facts: BasicVSRFacts) -> list[Rule]:
     """Rules for what stands beside the network in a checkpoint."""
     wrapped = r'(?:state_dict\.)?'
     rules = [
-        Rule(r'(?:meta|optimizer|optim_wrapper|ema_state_dict)\..+', None,
-             'state of the training'),
+        TRAINING_STATE,
         Rule(wrapped + r'(?:step_counter|generator_ema\.steps)', None,
              'counter of the training'),
     ]

@@ -13,12 +13,12 @@ from typing import Any, NamedTuple
 
 import torch
 
-from mmtvface.utils.safe_torch import flatten_tensors
-
-from .mapping import Rule, Tensors, convert_tensors
+from .mapping import Rule, Tensors, convert_tensors, read_tensors
 from .report import ConversionReport
 
 PARTS = ('E_flame', 'E_detail', 'D_detail')
+# Besides the networks, in checkpoints of a training.
+_TRAINING = ('opt', 'global_step', 'batch_size')
 # Bounds of the decoder, which the files do not tell (metres).
 MAX_DISPLACEMENT = {False: 0.01, True: 0.001}
 _WRAPPED = r'(?:module\.)?'  # by data-parallel training
@@ -71,7 +71,7 @@ def inspect_deca(content: Any, name: str = 'the file') -> DecaFacts:
         name: What the file is called in messages.
 
     Raises:
-        ValueError: If it is no checkpoint of these systems.
+        ValueError: If it is no checkpoint of these systems, or holds more.
     """
     if not isinstance(content, Mapping) or not isinstance(
             content.get('E_flame'), Mapping) or not content['E_flame']:
@@ -81,9 +81,15 @@ def inspect_deca(content: Any, name: str = 'the file') -> DecaFacts:
             f'{name} is no checkpoint of DECA: it must be a dict with the '
             f"weights 'E_flame' (and 'E_detail', 'D_detail'), but it holds "
             f'{found}. DECA calls its own deca_model.tar.')
+    if more := sorted(map(str, content.keys() - {*PARTS, *_TRAINING})):
+        raise ValueError(
+            f'{name} holds the entries {more[:8]}, which checkpoints of DECA '
+            f'do not have: theirs are {", ".join((*PARTS, *_TRAINING))}. '
+            'Give the file as it was published.')
     parts = {}
     for part in PARTS:
-        state = content.get(part) or {}
+        state = content.get(part)
+        state = {} if state is None else state
         if not isinstance(state, Mapping) or not all(
                 isinstance(value, torch.Tensor) for value in state.values()):
             raise ValueError(f'{name}: {part} must map names to tensors.')
@@ -214,7 +220,7 @@ def deca_rules(facts: DecaFacts, expected: Tensors) -> list[Rule]:
         facts: Of :func:`inspect_deca`.
         expected: Tensors of the model by name.
     """
-    rules = [Rule(r'opt\..+', None, 'state of the optimizer'),
+    rules = [Rule(r'opt(?:\..+)?', None, 'state of the optimizer'),
              Rule('global_step|batch_size', None, 'counter of the training')]
     flat = {'E_flame': '', 'E_detail': 'detail.'}
     detail = _has(expected, 'detail.')
@@ -277,8 +283,8 @@ def convert_deca(content: Mapping[str, Any],
     if not facts.has_detail_decoder:
         absent.append(Rule(r'detail\.decoder\..+', None,
                            'the file has no D_detail'))
+    rules = deca_rules(facts, expected)
     state, records = convert_tensors(
-        flatten_tensors(content), deca_rules(facts, expected), expected,
-        absent, name)
+        read_tensors(content, rules, name), rules, expected, absent, name)
     return state, ConversionReport(name, records, facts._asdict(),
                                    dict(overrides or {}))

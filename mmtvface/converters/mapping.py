@@ -3,9 +3,11 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
+
+from mmtvface.utils.safe_torch import flatten_tensors, other_leaves
 
 from .report import MAPPED, MISSING, UNUSED, TensorRecord
 
@@ -28,6 +30,12 @@ class Rule(NamedTuple):
     pattern: str
     target: str | None = None
     note: str = ''
+
+
+#: What OpenMMLab's checkpoints hold beside the ``state_dict``.
+TRAINING_STATE = Rule(
+    r'(?:meta|message_hub|optimizer|optim_wrapper|param_schedulers|'
+    r'ema_state_dict)(?:\..+)?', None, 'state of the training')
 
 
 class Faults(NamedTuple):
@@ -117,6 +125,33 @@ def convert_tensors(source: Tensors,
         raise ConversionError(_describe(name, faults))
     ordered = {key: result[key] for key in expected if key in result}
     return ordered, records
+
+
+def read_tensors(content: Any, rules: Sequence[Rule],
+                 name: str = 'the file') -> dict[str, torch.Tensor]:
+    """Tensors of a file by dotted names, and nothing else beside them.
+
+    Args:
+        content: Nested dicts and lists.
+        rules: As of :func:`convert_tensors`. What is no tensor may stand
+            only where tensors are not needed.
+        name: What the file is called in messages.
+
+    Raises:
+        ConversionError: If anything else stands where weights do.
+    """
+    strange = []
+    for key in other_leaves(content):
+        rule = _first_match(rules, key)
+        if rule is None or rule.target is not None:
+            strange.append(key)
+    if strange:
+        more = ', ...' if len(strange) > _SHOWN else ''
+        raise ConversionError(
+            f'{name} holds what is neither a tensor nor known: '
+            f'{", ".join(strange[:_SHOWN])}{more}. Give the file as it was '
+            'published.')
+    return flatten_tensors(content)
 
 
 def _is_finite(value: torch.Tensor) -> bool:

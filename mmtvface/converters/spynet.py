@@ -12,7 +12,13 @@ import torch
 
 from mmtvface.utils.safe_torch import flatten_tensors
 
-from .mapping import ConversionError, Rule, convert_tensors
+from .mapping import (
+    TRAINING_STATE,
+    ConversionError,
+    Rule,
+    convert_tensors,
+    read_tensors,
+)
 from .report import ConversionReport
 
 LEVELS = 6
@@ -105,7 +111,10 @@ def convert_spynet(content: Any, prefix: str | None = None,
         # A whole model: what is not its SPyNet is another part.
         rules.append(Rule(rf'(?!{re.escape(prefix)}).+', None,
                           'no part of SPyNet'))
+    else:
+        rules.append(TRAINING_STATE)
     absent = [Rule('|'.join(_NORM), None, 'constant of the network')]
-    state, records = convert_tensors(tensors, rules, spynet_tensors(), absent,
-                                     name)
+    state, records = convert_tensors(
+        read_tensors(content, rules, name), rules, spynet_tensors(), absent,
+        name)
     return state, ConversionReport(name, records, dict(prefix=prefix))

@@ -4,9 +4,10 @@
 import os
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from .assets import require_file
@@ -72,19 +73,36 @@ def _damaged(path: os.PathLike, what: str, cure: str,
         f'probably truncated, damaged or another kind of file. {cure}')
 
 
-def flatten_tensors(content: Any, prefix: str = ''
-                    ) -> dict[str, torch.Tensor]:
-    """All tensors in nested dicts, lists and tuples, by dotted names."""
-    if isinstance(content, torch.Tensor):
-        return {prefix: content}
+def flatten_tensors(content: Any) -> dict[str, torch.Tensor]:
+    """All tensors in nested dicts, lists and tuples, by dotted names.
+
+    Arrays of numbers are tensors too (copied, as files may hold either).
+    """
+    return {name: value if isinstance(value, torch.Tensor) else
+            torch.from_numpy(value.astype(value.dtype.newbyteorder('=')))
+            for name, value in _leaves(content) if _is_tensor(value)}
+
+
+def other_leaves(content: Any) -> list[str]:
+    """Names of what :func:`flatten_tensors` leaves out, but for None."""
+    return [name for name, value in _leaves(content)
+            if value is not None and not _is_tensor(value)]
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) or (
+        isinstance(value, np.ndarray) and value.dtype.kind in 'biufc'
+        and value.dtype.char not in 'gG')  # torch has no long double
+
+
+def _leaves(content: Any, prefix: str = '') -> Iterator[tuple[str, Any]]:
+    """What lies in nested dicts, lists and tuples, by dotted names."""
     if isinstance(content, Mapping):
         items = content.items()
     elif isinstance(content, list | tuple):
         items = enumerate(content)
     else:
-        return {}
-    found: dict[str, torch.Tensor] = {}
+        yield prefix, content
+        return
     for key, value in items:
-        found.update(
-            flatten_tensors(value, f'{prefix}.{key}' if prefix else str(key)))
-    return found
+        yield from _leaves(value, f'{prefix}.{key}' if prefix else str(key))

@@ -1,5 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Names of published checkpoints; the tensors hold one number each."""
+import numpy as np
 import pytest
 import torch
 from mmengine.config import ConfigDict
@@ -184,8 +185,7 @@ def test_data_parallel_names():
 
 @pytest.mark.parametrize('part, key', [
     ('E_flame', 'encoder.fc.weight'), ('E_detail', 'layers.3.weight'),
-    ('D_detail', 'conv_blocks.99.weight'), ('E_flame', 'other'),
-    ('extra', 'a')])
+    ('D_detail', 'conv_blocks.99.weight'), ('E_flame', 'other')])
 def test_unknown_names_are_an_error(part, key):
     content = published()
     expected = converted_names(content)
@@ -233,6 +233,30 @@ def test_other_checkpoints(content, found):
         inspect_deca(content, 'x.tar')
     with pytest.raises(ValueError, match='D_detail must map'):
         inspect_deca(published(parts=1) | {'D_detail': {'a': 3}})
+
+
+@pytest.mark.parametrize('more', [
+    {'E_extra': {'w': np.ones(3)}}, {'a': 1.}, {'extra': {}},
+    {'extra': {'a': torch.zeros(1)}}, {7: torch.zeros(1)}])
+def test_further_entries_are_an_error(more):
+    content = published()
+    expected = blank(converted_names(content))
+    with pytest.raises(ValueError, match=f"x.tar holds .*'{[*more][0]}'"):
+        convert_deca(content | more, expected, 'x.tar')
+
+
+@pytest.mark.parametrize('value', [0, 1., np.ones(2), torch.ones(2)])
+def test_a_network_must_be_a_dict(value):
+    with pytest.raises(ValueError, match='E_detail must map'):
+        inspect_deca(published() | {'E_detail': value})
+
+
+def test_arrays_of_the_optimizer_are_accounted_for():
+    content = published() | dict(opt=dict(state={0: dict(
+        step=np.ones(1), exp_avg=torch.ones(1), lr=1e-4)}))
+    _, report = convert_deca(content, blank(converted_names(content)))
+    assert [r.source for r in report.records if r.status == 'unused'] == [
+        'opt.state.0.step', 'opt.state.0.exp_avg']
 
 
 def test_notes_on_what_changes_results():

@@ -114,6 +114,14 @@ def test_spynet_errors():
     state = random_state(spynet_shapes('', constants=False))
     with pytest.raises(ConversionError, match='unknown names .extra'):
         convert_spynet(state | {'extra': torch.zeros(1)})
+    with pytest.raises(ConversionError, match='unknown names .extra'):
+        convert_spynet(state | {'extra': np.zeros(1)})
+    with pytest.raises(ConversionError, match='x.pth .* nor known: extra'):
+        convert_spynet(state | {'extra': 1.}, name='x.pth')
+    key = 'basic_module.0.basic_module.1.conv.bias'
+    with pytest.raises(ConversionError, match=f'nor known: {key}'):
+        convert_spynet(state | {key: 1.})
+    convert_spynet(dict(state_dict=state, meta=dict(epoch=3)))
     del state['basic_module.5.basic_module.4.conv.bias']
     with pytest.raises(ConversionError, match='missing.*5.basic_module.4'):
         convert_spynet(state)
@@ -211,6 +219,10 @@ def test_basicvsrpp_errors(tmp_path):
     path = save(tmp_path / 'vsr.pth',
                 state_dict=state | {'generator.odd.weight': torch.zeros(1)})
     with pytest.raises(ConversionError, match='generator.odd.weight'):
+        convert_basicvsrpp_file(path, target)
+    path = save(tmp_path / 'vsr.pth',
+                state_dict=state | {'generator.spynet.odd': 1.})
+    with pytest.raises(ConversionError, match='known: .*.spynet.odd'):
         convert_basicvsrpp_file(path, target)
     del state['generator.reconstruction.main.2.4.conv2.bias']
     path = save(tmp_path / 'vsr.pth', state_dict=state)

@@ -1,11 +1,16 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pickle
 
+import numpy as np
 import pytest
 import torch
 
 from mmtvface.utils.safe_pickle import UnsafePickleError
-from mmtvface.utils.safe_torch import flatten_tensors, load_torch
+from mmtvface.utils.safe_torch import (
+    flatten_tensors,
+    load_torch,
+    other_leaves,
+)
 
 
 class Payload:
@@ -84,3 +89,14 @@ def test_flatten_tensors():
                4: torch.zeros(3)}
     assert {k: len(v) for k, v in flatten_tensors(content).items()} == {
         'a.0': 1, 'a.1.b': 2, '4': 3}
+
+
+def test_arrays_are_tensors_and_the_rest_is_told():
+    array = np.arange(3, dtype='>f4')
+    content = {'a': {'w': array, 's': np.array(['x'])}, 'b': [1., None],
+               'c': {}}
+    found = flatten_tensors(content)
+    assert list(found) == ['a.w'] and found['a.w'].tolist() == [0, 1, 2]
+    found['a.w'] += 1
+    assert array[0] == 0  # a copy
+    assert other_leaves(content) == ['a.s', 'b.0']
