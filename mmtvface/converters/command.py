@@ -66,6 +66,19 @@ def summarize(conversion: 'Conversion', args: argparse.Namespace,
         console.print(f'dry run: {args.output} was not written')
 
 
+def _keep_source(source: Path, output: Path,
+                 args: argparse.Namespace) -> None:
+    """Raise if a file to write is the one that was converted."""
+    targets = dict(output=output, report=args.report,
+                   config_out=getattr(args, 'config_out', None))
+    for what, target in targets.items():
+        path = Path(target or '').expanduser()
+        if target and path.exists() and path.samefile(source):
+            raise ValueError(
+                f'{path} is both the file to convert and the {what}: '
+                'nothing was written. Give the result another name.')
+
+
 def run_converter(convert: Callable[[argparse.Namespace], 'Conversion'],
                   args: argparse.Namespace) -> int:
     """Convert, report and write.
@@ -82,6 +95,7 @@ def run_converter(convert: Callable[[argparse.Namespace], 'Conversion'],
                 raise ValueError(f'{output} exists; --force replaces it.')
             writable_dir(output.parent)
         conversion = convert(args)
+        _keep_source(conversion.source, output, args)
         written = []
         if args.report:
             conversion.report.save(args.report)

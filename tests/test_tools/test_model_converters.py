@@ -99,6 +99,23 @@ def test_nothing_is_written_in_a_dry_run_or_over_older_files(
     assert torch.load(target, weights_only=True)['state_dict']
 
 
+@pytest.mark.parametrize('extra', [
+    ('{source}', '--force'), ('{link}', '--force'),
+    ('{new}', '--report', '{source}'), ('{new}', '--config-out', '{link}')])
+def test_the_source_is_never_replaced(small, tmp_path, capsys, extra):
+    config, source, _ = small
+    before = source.read_bytes()
+    link = tmp_path / 'link.pth'
+    link.symlink_to(source)
+    new = tmp_path / 'new.pth'
+    words = [word.format(source=source, link=link, new=new)
+             for word in extra]
+    code, _, err = run(capsys, 'deca', source, *words, '--config', config)
+    assert code == 2 and 'is both the file to convert' in err
+    assert source.read_bytes() == before and link.is_symlink()
+    assert not new.exists()
+
+
 def test_errors_are_one_line_and_leave_no_file(small, tmp_path, capsys):
     config, source, _ = small
     target = tmp_path / 'deca.pth'
