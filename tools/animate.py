@@ -229,8 +229,11 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
         return 2
     except KeyboardInterrupt:
-        sys.stderr.write(f'Interrupted; what was finished before is in '
-                         f'{args.out}.\n')
+        kept = dict(
+            transfer='the frames that were finished before, if any, are in',
+            teaser='a teaser is kept only if it is complete: no half video '
+            'is in')
+        sys.stderr.write(f'Interrupted; {kept[args.command]} {args.out}.\n')
         return 130
     finally:
         logging.shutdown()

@@ -108,14 +108,21 @@ def test_an_unknown_expression(tool, model, clips, tmp_path, capsys):
         text)
 
 
-def test_ctrl_c(tool, model, clips, tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize('command, expected', [
+    ('transfer', 'frames that were finished before, if any, are in'),
+    ('teaser', 'kept only if it is complete')])
+def test_ctrl_c(tool, model, clips, tmp_path, monkeypatch, capsys, command,
+                expected):
     def stopped(*args):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(casting, 'pick_identity', stopped)
-    assert tool.main(['teaser', *model, clips[0], '--out',
+    inputs = clips if command == 'transfer' else clips[:1]
+    assert tool.main([command, *model, *inputs, '--out',
                       str(tmp_path / 'out'), '--device', 'cpu']) == 130
-    assert str(tmp_path / 'out') in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert str(tmp_path / 'out') in text and expected in text
+    assert not list(tmp_path.glob('out/*'))
 
 
 def test_choices_are_those_of_the_library(tool, capsys):
