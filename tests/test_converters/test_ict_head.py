@@ -109,10 +109,11 @@ def test_components_are_the_files(toy, head):
     names = head.expression_names
     assert names[:4] == ('mouthSmile_L', 'mouthSmile_R', 'eyeBlink_L',
                          'eyeBlink_R')
-    assert names[-1] == 'jawSide_rest' and 'jawForward' in names
+    # where models with the default number of components reach it
+    assert names.index('jawSide_rest') == names.index('jawForward') + 1 < 50
     assert not {'jawOpen', 'jawLeft', 'jawRight'} & set(names)
-    for number, name in enumerate(names[:-1], 300):
-        if not name.startswith('eyeLook'):
+    for number, name in enumerate(names, 300):
+        if not name.startswith('eyeLook') and name != 'jawSide_rest':
             np.testing.assert_allclose(
                 model.v_template + model.shapedirs[..., number],
                 target(toy, head, name), atol=1e-12)

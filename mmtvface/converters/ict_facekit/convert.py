@@ -37,6 +37,7 @@ from .layout import (
     JAW_REST,
     JAW_RIGHT,
     IctLayout,
+    expression_order,
 )
 from .maps import AlbedoMaps, head_topology, transfer_albedo
 from .skeleton import EYES, joint_regressor, skinning_weights
@@ -133,7 +134,7 @@ def _expressions(kit: IctKit, mesh: HeadMesh, eyes: dict[str, Sphere],
             f'{kit.folder} holds {len(shapes)} expressions besides those of '
             f'the jaw, but a head has room for {NUM_EXPRESSION}. Move OBJ '
             'files that are not needed out of the folder.')
-    return shapes, gaze
+    return {name: shapes[name] for name in expression_order(shapes)}, gaze
 
 
 def _jaw(kit: IctKit, mesh: HeadMesh, layout: IctLayout) -> JawRig:
@@ -167,7 +168,10 @@ def convert_kit(kit: IctKit,
       rest of the 100 are zero.
     * jawOpen, jawLeft and jawRight are poses of the jaw joint instead; what
       the rotation does not explain are pose correctives and, for what
-      jawLeft and jawRight have in common, the last component, jawSide_rest.
+      jawLeft and jawRight have in common, the component jawSide_rest.
+      It stands behind jawForward, among the 50 that models use by default.
+    * jawForward stays a plain component: the jaw glides, and a turn about
+      its hinge explains little of that.
     * Of eyeLook*, the turning of the eyeballs is a pose of the eyes' joints
       instead; the component has the lids.
 

@@ -21,9 +21,9 @@ GAZE = 'eyelook'
 _ORDER = (
     'mouthSmile', 'eyeBlink', 'browInnerUp', 'browDown', 'browOuterUp',
     'eyeSquint', 'eyeWide', 'cheekRaiser', 'cheekSquint', 'cheekPuff',
-    'noseSneer', 'jawForward', 'mouthClose', 'mouthFrown', 'mouthPucker',
-    'mouthFunnel', 'mouthStretch', 'mouthDimple', 'mouthUpperUp',
-    'mouthLowerDown', 'mouthLeft', 'mouthRight', 'mouthPress',
+    'noseSneer', 'jawForward', JAW_REST, 'mouthClose', 'mouthFrown',
+    'mouthPucker', 'mouthFunnel', 'mouthStretch', 'mouthDimple',
+    'mouthUpperUp', 'mouthLowerDown', 'mouthLeft', 'mouthRight', 'mouthPress',
     'mouthRollLower', 'mouthRollUpper', 'mouthShrugLower',
     'mouthShrugUpper')
 #: Those that follow the eyes, after all others.
