@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Rotations as axis-angle vectors and as matrices."""
 
+import numpy as np
 import torch
 
 # Below this squared angle (radians^2) the series replaces the quotients. At
@@ -104,3 +105,27 @@ def rotation_yaw(matrix: torch.Tensor) -> torch.Tensor:
     square = matrix[..., 0, 0]**2 + matrix[..., 1, 0]**2
     tiny = torch.finfo(matrix.dtype).tiny
     return torch.atan2(-matrix[..., 2, 0], square.clamp(min=tiny).sqrt())
+
+
+def euler_to_axis_angle(angles: np.ndarray) -> np.ndarray:
+    """Axis-angle of yaw about y, then pitch about x, then roll about z.
+
+    The rotation matrix is R_y(yaw) R_x(pitch) R_z(roll).
+
+    Args:
+        angles: (n, 3) yaw, pitch, roll in radians, rotation below 180
+            degrees.
+
+    Returns:
+        (n, 3) axis-angle, radians.
+    """
+    half = np.asarray(angles, np.float64) / 2
+    (cy, cx, cz), (sy, sx, sz) = np.cos(half).T, np.sin(half).T
+    # Product of the unit quaternions q_y q_x q_z
+    w = cy * cx * cz + sy * sx * sz
+    xyz = np.stack([cy * sx * cz + sy * cx * sz, sy * cx * cz - cy * sx * sz,
+                    cy * cx * sz - sy * sx * cz], -1)
+    length = np.linalg.norm(xyz, axis=-1, keepdims=True)
+    angle = 2 * np.arctan2(length, w[:, None])
+    factor = np.where(length > 1e-9, angle / np.maximum(length, 1e-12), 2.)
+    return xyz * factor

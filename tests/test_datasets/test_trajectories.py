@@ -2,7 +2,6 @@
 import numpy as np
 import pytest
 import torch
-from scipy.spatial.transform import Rotation
 
 from mmtvface.datasets.synthetic import trajectories as tr
 from mmtvface.datasets.synthetic.camera import draw_camera
@@ -39,22 +38,6 @@ def test_head_rotation_limits_and_smoothness():
     assert jerk.std() < .4 * step.std()
     still = tr.head_rotation(np.random.default_rng(0), 9, scale=0.)
     assert np.abs(still).max() < 1e-6
-
-
-def test_axis_angle_matches_scipy():
-    angles = np.random.default_rng(0).uniform(-1.2, 1.2, (200, 3))
-    angles[0] = 0
-    angles[1] = 1e-7
-    want = Rotation.from_euler('YXZ', angles).as_rotvec()
-    np.testing.assert_allclose(tr.euler_to_axis_angle(angles), want,
-                               atol=1e-9)
-    # Signs as documented: yaw to the person's left (+x), pitch down (-y)
-    for angle, direction in (((.3, 0, 0), (1, 0)), ((0, .3, 0), (0, -1))):
-        rotation = Rotation.from_rotvec(tr.euler_to_axis_angle(
-            np.array([angle]))[0])
-        forward = rotation.apply([0, 0, 1])[:2]
-        np.testing.assert_allclose(
-            forward / np.linalg.norm(forward), direction, atol=1e-9)
 
 
 def test_speech_has_syllables():

@@ -8,6 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from mmtvface.geometry.rotation import (
     axis_angle_to_matrix,
+    euler_to_axis_angle,
     matrix_to_axis_angle,
     rotation_yaw,
 )
@@ -120,3 +121,19 @@ def test_yaw_has_a_finite_gradient_at_the_pole():
     assert yaw.item() == pytest.approx(math.pi / 2)
     assert torch.isfinite(vector.grad).all()
     assert torch.isfinite(pole.grad).all()
+
+
+def test_yaw_pitch_roll_match_scipy():
+    angles = np.random.default_rng(0).uniform(-1.2, 1.2, (200, 3))
+    angles[0] = 0
+    angles[1] = 1e-7
+    want = Rotation.from_euler('YXZ', angles).as_rotvec()
+    np.testing.assert_allclose(euler_to_axis_angle(angles), want,
+                               atol=1e-9)
+    # Signs as documented: yaw to the person's left (+x), pitch down (-y)
+    for angle, direction in (((.3, 0, 0), (1, 0)), ((0, .3, 0), (0, -1))):
+        rotation = Rotation.from_rotvec(euler_to_axis_angle(
+            np.array([angle]))[0])
+        forward = rotation.apply([0, 0, 1])[:2]
+        np.testing.assert_allclose(
+            forward / np.linalg.norm(forward), direction, atol=1e-9)

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 
-from mmtvface.datasets.synthetic.trajectories import euler_to_axis_angle
 from mmtvface.geometry.rotation import (
     axis_angle_to_matrix,
+    euler_to_axis_angle,
     matrix_to_axis_angle,
 )
 

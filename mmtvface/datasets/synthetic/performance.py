@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from mmtvface.geometry.rotation import euler_to_axis_angle
+
 from .light import draw_light
 from .trajectories import (
     FPS,
     activation,
     blinks,
-    euler_to_axis_angle,
     gaze,
     head_rotation,
     smooth_noise,

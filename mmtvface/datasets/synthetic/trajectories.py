@@ -71,30 +71,6 @@ def head_rotation(rng: np.random.Generator, num_frames: int,
     return soft_limit((posture + motion + nods) * limit, limit)
 
 
-def euler_to_axis_angle(angles: np.ndarray) -> np.ndarray:
-    """Axis-angle of yaw about y, then pitch about x, then roll about z.
-
-    The rotation matrix is R_y(yaw) R_x(pitch) R_z(roll).
-
-    Args:
-        angles: (t, 3) yaw, pitch, roll in radians, rotation below 180
-            degrees.
-
-    Returns:
-        (t, 3) axis-angle.
-    """
-    half = np.asarray(angles, np.float64) / 2
-    (cy, cx, cz), (sy, sx, sz) = np.cos(half).T, np.sin(half).T
-    # Product of the unit quaternions q_y q_x q_z
-    w = cy * cx * cz + sy * sx * sz
-    xyz = np.stack([cy * sx * cz + sy * cx * sz, sy * cx * cz - cy * sx * sz,
-                    cy * cx * sz - sy * sx * cz], -1)
-    length = np.linalg.norm(xyz, axis=-1, keepdims=True)
-    angle = 2 * np.arctan2(length, w[:, None])
-    factor = np.where(length > 1e-9, angle / np.maximum(length, 1e-12), 2.)
-    return xyz * factor
-
-
 def speech(rng: np.random.Generator, num_frames: int, fps: float = FPS,
            talking: float = .7) -> np.ndarray:
     """How far the mouth opens in speech.
