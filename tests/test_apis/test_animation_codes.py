@@ -185,10 +185,39 @@ def test_the_portrait_looks_straight_ahead():
     (dict(tex=np.zeros((3, 3))), "as many frames .* 4, .*'tex': 3"),
     (dict(cam=np.full((4, 3), np.nan)), 'no frame with a face'),
     (dict(shape=np.array(['a'] * 4)), "'shape' must be numbers"),
+    (dict(fps=0.), "clip: 'fps' must be one finite .* above 0.* 0.0"),
+    (dict(fps=np.nan), "clip: 'fps' .* nan"),
+    (dict(fps=np.inf), "clip: 'fps' .* inf"),
+    (dict(fps=np.array([25., 25.])), "clip: 'fps' must be one"),
+    (dict(fps=np.array('fast')), "clip: 'fps' .* fast"),
+    (dict(camera=np.zeros((4, 3, 3))),
+     r"clip: 'camera' .* \(4, 3, 4\), .*\(4, 3, 3\)"),
+    (dict(camera=np.zeros((3, 3, 4))), "clip: 'camera' must be numbers"),
+    (dict(landmarks3d=np.zeros((4, 68, 2))), "clip: 'landmarks3d' must"),
+    (dict(frame_size=np.zeros(2)), "clip: 'frame_size' must be numbers"),
+    (dict(frame_index=np.arange(4.)), "clip: 'frame_index' .*int64.*float64"),
+    (dict(frame_index=np.arange(3)), r"'frame_index' .* 4 frames.*\(3,\)"),
+    (dict(frame_index=np.array([0, 2, 1, 3])),
+     r"clip: 'frame_index' must increase .*\[0, 2, 1, 3\]"),
+    (dict(frame_index=np.array([0, 1, 1, 3])), "'frame_index' must increase"),
+    (dict(frame_index=np.arange(-1, 3)), "'frame_index' must increase"),
+    (dict(valid=np.ones(3, bool)), "clip: 'valid' must have one entry"),
 ])
 def test_arrays_that_are_no_codes(change, expected):
-    with pytest.raises(ValueError, match=expected):
+    with pytest.raises(ValueError, match=expected) as error:
         CodeTrack.from_arrays(arrays(**change), 'clip')
+    assert '\n' not in str(error.value)
+
+
+def test_no_frames_and_arrays_that_are_not_known():
+    with pytest.raises(ValueError, match="clip: 'shape' has 0 frames"):
+        CodeTrack.from_arrays(driver_codes(0), 'clip')
+    blank = np.full((4, 0), np.nan)
+    track = CodeTrack.from_arrays(
+        arrays(camera=blank, landmarks3d=blank), 'clip')
+    assert track.camera is None and track.landmarks3d is None
+    with pytest.raises(ValueError, match="clip: 'fps' must be one finite"):
+        CodeTrack.from_arrays(arrays(), 'clip', fps=0.)
 
 
 def test_files_that_are_no_codes(tmp_path):

@@ -357,6 +357,13 @@ def test_inputs_that_cannot_be_used(reconstructor, clips, tmp_path):
     (lambda: TransferOptions(camera='far'), "'far'"),
     (lambda: TransferOptions(save=('mp3', )), 'mp3'),
     (lambda: TransferOptions(neutral_frame=0), 'no effect'),
+    (lambda: TransferOptions(fps=0.), 'fps must be .* above 0.* 0.0'),
+    (lambda: TransferOptions(fps=float('inf')), 'fps must be .* inf'),
+    (lambda: TransferOptions(angles=(0., float('nan'), 0.)), 'angles .*nan'),
+    (lambda: TeaserOptions(fps=-1.), 'fps must be one finite'),
+    (lambda: TeaserOptions(fps=float('nan')), 'fps must be one finite'),
+    (lambda: TeaserOptions(yaw=float('nan')), 'yaw must be finite'),
+    (lambda: TeaserOptions(strength=float('inf')), 'strength must be fin'),
     (lambda: TeaserOptions(frames=1), 'at least 2'),
     (lambda: TeaserOptions(turn_share=1.), 'between 0 and 1'),
 ])

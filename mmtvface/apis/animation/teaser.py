@@ -20,6 +20,7 @@ from ..export.writer import METRICS, save_png
 from ..face_reconstructor import FaceReconstructor
 from ..inputs import open_frames
 from .casting import Cast, Look, cast_source, no_progress
+from .checks import check_finite, check_fps
 from .framing import extent_of, fit_camera
 from .panels import AnimatedFrame, reduce_picture
 from .sweeps import (
@@ -73,6 +74,9 @@ class TeaserOptions:
         if not 0 < self.turn_share < 1:
             raise ValueError('turn_share must lie between 0 and 1, but it is '
                              f'{self.turn_share}.')
+        check_fps(self.fps)
+        check_finite(yaw=self.yaw, pitch=self.pitch, strength=self.strength,
+                     jaw=self.jaw)
 
 
 @dataclass(frozen=True)

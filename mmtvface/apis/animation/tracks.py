@@ -17,6 +17,14 @@ from ..detection import Progress
 from ..export.code_writers import stack_results
 from ..face_reconstructor import FaceReconstructor
 from ..inputs import open_frames
+from .checks import (
+    PLACED,
+    check_fps,
+    code_array,
+    increasing,
+    per_frame,
+    placed,
+)
 
 #: Codes without which nothing can be animated.
 REQUIRED = ('shape', 'exp', 'pose', 'cam')
@@ -68,49 +76,53 @@ class CodeTrack:
         Args:
             arrays: Name -> array. Only the codes are needed; without
                 ``valid``, frames whose codes are finite are valid.
+                ``camera`` and ``landmarks3d`` of no columns, (T, 0), are not
+                known.
             name: Of the input, for messages.
             fps: Default: that of the arrays, else 25.
 
         Raises:
-            ValueError: If a code is missing, lengths differ, or no frame is
-                valid.
+            ValueError: If a code is missing, an array or ``fps`` is not as
+                described, lengths differ, or no frame is valid.
         """
         if missing := [key for key in REQUIRED if key not in arrays]:
             raise ValueError(
                 f'{name} has no codes {missing}, only {sorted(arrays)}. '
                 'Codes for animation are written by tools/reconstruct.py '
                 '--save codes.')
-        codes = {key: _code_array(arrays[key], key, name)
+        codes = {key: code_array(arrays[key], key, name)
                  for key in CODES if key in arrays}
-        length = len(codes['shape'])
+        if not (length := len(codes['shape'])):
+            raise ValueError(f"{name}: 'shape' has 0 frames; there is nothing "
+                             'to animate.')
         if wrong := {key: len(code) for key, code in codes.items()
                      if len(code) != length}:
             raise ValueError(f'{name}: all codes must have as many frames as '
                              f'shape, {length}, but there are {wrong}.')
         finite = np.all([np.isfinite(code).reshape(length, -1).all(1)
                          for code in codes.values()], axis=0)
-        valid = finite & _per_frame(arrays, 'valid', np.ones(length, bool))
+        valid = finite & per_frame(arrays, 'valid', np.ones(length, bool),
+                                   name, 'biu').astype(bool)
         if not valid.any():
             raise ValueError(f'{name} has no frame with a face ({length} '
                              'frames).')
         for code in codes.values():
             code[~valid] = np.nan
-        names = _per_frame(arrays, 'frame_name',
-                           np.array([f'{i:06d}' for i in range(length)]))
+        names = per_frame(arrays, 'frame_name',
+                          np.array([f'{i:06d}' for i in range(length)]),
+                          name, 'Uiu')
         if fps is None:
-            fps = float(arrays.get('fps', DEFAULT_FPS))
-        known = {key: np.asarray(arrays[key], np.float64)
-                 for key in ('camera', 'landmarks3d')
-                 if key in arrays and len(arrays[key]) == length
-                 and arrays[key].ndim == 3}
-        sizes = np.asarray(arrays.get('frame_size', ()))
-        if sizes.shape == (length, 2):
-            known['frame_size'] = sizes.max(0)
+            fps = arrays.get('fps', DEFAULT_FPS)
+        known = {key: placed(arrays[key], key, (length, *shape), name)
+                 for key, shape in PLACED.items() if key in arrays}
+        if known.get('frame_size') is not None:
+            known['frame_size'] = known['frame_size'].max(0)
         return cls(
             name, codes, valid, [str(value) for value in names],
-            _per_frame(arrays, 'frame_index', np.arange(length)),
-            _per_frame(arrays, 'track_id', np.where(valid, 0, -1)), fps,
-            **known)
+            increasing(per_frame(arrays, 'frame_index', np.arange(length),
+                                 name), name),
+            per_frame(arrays, 'track_id', np.where(valid, 0, -1), name),
+            check_fps(fps, f"{name}: 'fps'"), **known)
 
     @property
     def main_track(self) -> np.ndarray:
@@ -146,24 +158,6 @@ class CodeTrack:
                 f"No face was found in the frame '{frame}' of {self.name}; "
                 f"the nearest with one is '{self.frame_names[near]}'.")
         return rows[0]
-
-
-def _code_array(array: np.ndarray, key: str, name: str) -> np.ndarray:
-    array = np.asarray(array)
-    expected = 3 if key == 'light' else 2
-    if array.ndim != expected or array.dtype.kind not in 'fiu':
-        raise ValueError(
-            f"{name}: the code '{key}' must be numbers of the shape "
-            f'{"(T, 9, 3)" if expected == 3 else "(T, C)"}, but it is '
-            f'{array.dtype} {array.shape}.')
-    return array.astype(np.float32, copy=True)
-
-
-def _per_frame(arrays: Mapping[str, np.ndarray], key: str,
-               default: np.ndarray) -> np.ndarray:
-    """An array with an entry per frame, or its default."""
-    array = np.asarray(arrays[key]) if key in arrays else default
-    return array if array.shape == default.shape else default
 
 
 def read_codes(path: str | os.PathLike) -> CodeTrack:

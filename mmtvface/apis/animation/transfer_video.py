@@ -22,6 +22,7 @@ from ..export.writer import METRICS, Writer
 from ..face_reconstructor import FaceReconstructor
 from ..inputs import FrameSource, open_frames
 from .casting import Cast, Look, cast_source, no_progress
+from .checks import check_finite, check_fps
 from .framing import center_camera, extent_of, fit_camera
 from .panels import AnimatedFrame, frame_panels, inset, still_window
 from .player import CodePlayer
@@ -55,7 +56,7 @@ class TransferOptions:
         fps: Of the video; None: that of the driver.
 
     Raises:
-        ValueError: If a value is unknown.
+        ValueError: If a value is unknown or a number out of range.
     """
 
     look: Look = field(default_factory=Look)
@@ -78,6 +79,9 @@ class TransferOptions:
         if self.neutral_frame is not None and not self.relative:
             raise ValueError('neutral_frame has no effect without '
                              'relative=True.')
+        check_finite(angles=self.angles)
+        if self.fps is not None:
+            check_fps(self.fps)
 
 
 def animate_transfer(reconstructor: FaceReconstructor, source: Any,
