@@ -85,6 +85,16 @@ def test_people_differ_and_stay_themselves(scene):
     assert (one - other).abs().max() > 1e-4
 
 
+def test_people_may_share_the_courses(scene):
+    neutral = scene._neutral(np.zeros(100))
+    model = wr.WrinkleModel(scene.surface, neutral.vertices[0],
+                            neutral.landmarks[0], NAMES, dict(courses=1))
+    assert torch.equal(model.patterns(person(1)), model.patterns(person(2)))
+    smile = acting(smile_L=2., smile_R=2.)
+    assert not torch.equal(model.strengths(person(1), smile),
+                           model.strengths(person(2), smile))
+
+
 def test_depth_is_that_of_skin(scene):
     everything = torch.full((1, 50), 2.)
     for number in range(8):

@@ -74,6 +74,15 @@ def test_displacement_is_bounded_and_follows_all_inputs():
     assert all(x.grad.abs().sum() > 0 for x in arguments)
 
 
+def test_norm_eps_keeps_small_activations_alive():
+    """With the published value the codes hardly reach the map at first."""
+    spread = {}
+    for eps in (.8, 1e-5):
+        out = small(norm_eps=eps).train()(*inputs(16))
+        spread[eps] = (out.std(0) / out.abs().mean()).mean().item()
+    assert spread[1e-5] > 2 * spread[.8]
+
+
 def test_sizes():
     assert small(size=64)(*inputs()).shape == (3, 1, 64, 64)
     with pytest.raises(ValueError, match='multiple of 32, but it is 40'):
