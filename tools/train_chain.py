@@ -87,7 +87,8 @@ def stage_key(path: Path, options: list[str], before: str) -> str:
         options: Its overrides.
         before: Key of the stage before, '' for the first.
     """
-    return hashed(f'{before}\n{read_config(path, options).pretty_text}')
+    config = read_config(path, options).to_dict()
+    return hashed(before + json.dumps(config, sort_keys=True, default=str))
 
 
 def train_stage(config: Path, folder: Path, key: str, start: Path | None,

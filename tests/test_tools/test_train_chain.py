@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 import train_chain
+from mmengine.config import Config
 from quickstart import QuickstartError
 
 from mmtvface.renderers import DetailSurface, MeshRenderer
@@ -144,6 +145,7 @@ val_dataloader = loader
 test_dataloader = loader
 train_cfg = dict(max_iters=1, val_interval=9)
 param_scheduler = []
+visualizer = dict(vis_backends=[dict(type='LocalVisBackend')])
 '''
 MODEL = '''
 encoder = dict(_delete_=True, type='ResNetEncoder', depth=18,
@@ -163,6 +165,8 @@ def test_the_small_chain_from_end_to_end(tmp_path, monkeypatch, capsys):
             COMMON.format(config=str(config)) + MODEL.format(
                 detail=DETAIL if stage == 'detail' else ''))
     monkeypatch.setattr(train_chain, 'run_tool', in_process)
+    # Formatting the logged configs takes longer than all the rest.
+    monkeypatch.setattr(Config, 'pretty_text', 'a config')
     work = tmp_path / 'w'
     run = arguments(paths, work, '--people', '2')
     assert train_chain.main(run) == 0, capsys.readouterr().err
