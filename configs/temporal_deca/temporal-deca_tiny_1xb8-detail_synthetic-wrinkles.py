@@ -13,7 +13,8 @@ model = dict(
         encoder=dict(type='ResNetEncoder', depth=18, base_channels=32,
                      input_norm='imagenet'),
         head=dict(type='DetailHead', hidden_channels=512),
-        decoder=dict(type='DetailDecoder', max_displacement=0.006),
+        decoder=dict(type='DetailDecoder', max_displacement=0.006,
+                     norm_eps=1e-5),
         surface=dict(type='DetailSurface', topology='procedural', size=128,
                      faceted=False)),
     losses=dict(
