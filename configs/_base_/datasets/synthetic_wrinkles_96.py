@@ -1,16 +1,16 @@
 """Rendered talking heads whose skin folds; nobody is in two splits.
 
-Aged skin: wrinkles up to some 3 mm deep, partly there without expression. So
+Old skin: wrinkles up to some 4 mm deep, mostly there without expression. So
 that minutes suffice to learn them, they run along the same lines in all
 people; their depth and their part at rest are each person's own. Lively faces,
-heads turned up to 20 degrees.
+heads turned up to 16 degrees.
 """
 dataset = dict(
     type='SyntheticFaceClipDataset', image_size=96, detail_size=128,
-    wrinkles=dict(depth=3., age=(.5, 1.), rest=.6, limit=3., courses=1),
+    wrinkles=dict(depth=5., age=(.7, 1.), rest=.8, limit=4., courses=1),
     occluder_prob=0.05,
     performance=dict(
-        expressions_per_clip=10., pose_scale=.5, shape_scale=.8))
+        expressions_per_clip=12., pose_scale=.4, shape_scale=.8))
 loader = dict(
     batch_size=8, num_workers=1, persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'))
