@@ -1,8 +1,14 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Threads for compiled functions that release the GIL."""
+"""Threads for work that releases the GIL."""
 
-from collections.abc import Callable, Sequence
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+T = TypeVar('T')
+_END = object()
 
 
 def run_in_threads(function: Callable[..., None], tasks: Sequence[tuple],
@@ -28,3 +34,59 @@ def run_in_threads(function: Callable[..., None], tasks: Sequence[tuple],
     with ThreadPoolExecutor(min(num_threads, len(tasks))) as pool:
         for future in [pool.submit(function, *task) for task in tasks]:
             future.result()
+
+
+def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+    """Iterate in a thread of its own, a few items ahead.
+
+    The thread ends when the items do, or soon after the caller stops
+    (closes or drops the generator).
+
+    Args:
+        items: What to iterate; only the thread touches it.
+        depth: Items that may wait, which bounds the memory.
+
+    Yields:
+        The items in order.
+
+    Raises:
+        BaseException: What ``items`` raised, after the items before it.
+    """
+    waiting: queue.Queue = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(entry: tuple[object, object]) -> bool:
+        while not stop.is_set():
+            try:
+                waiting.put(entry, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        error: object = None
+        try:
+            for item in items:
+                if not put((item, None)):
+                    break
+        except BaseException as problem:  # handed to the caller
+            error = problem
+        finally:
+            if hasattr(items, 'close'):
+                items.close()
+        put((_END, error))
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    try:
+        while True:
+            item, error = waiting.get()
+            if item is _END:
+                if error is not None:
+                    raise error
+                return
+            yield item
+    finally:
+        stop.set()
+        thread.join()

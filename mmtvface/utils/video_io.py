@@ -32,6 +32,51 @@ class VideoInfo:
     num_frames: int
 
 
+@dataclass(frozen=True)
+class VideoFrame:
+    """One decoded frame.
+
+    Attributes:
+        index: Position in the video, from 0.
+        time: Presentation time in seconds.
+        image: (H, W, 3) uint8 RGB, upright.
+        damaged: The decoder had to guess a part of it.
+    """
+
+    index: int
+    time: float
+    image: np.ndarray
+    damaged: bool = False
+
+
+@dataclass
+class DecodingLog:
+    """What became of the packets of a video.
+
+    Attributes:
+        frames: Frames decoded.
+        broken: Packets that could not be decoded.
+        expected: Frames that the header promises, 0 if it does not tell.
+    """
+
+    frames: int = 0
+    broken: int = 0
+    expected: int = 0
+
+    def problem(self, before: int = 0) -> str:
+        """What is wrong, '' if nothing is.
+
+        Args:
+            before: Frames that were decoded by an earlier run.
+        """
+        frames = self.frames + before
+        if not self.broken and frames >= 0.95 * self.expected - 1:
+            return ''
+        return (f'{frames} frames decoded of '
+                f'{self.expected or "an unknown number"}, {self.broken} '
+                'broken packets skipped')
+
+
 def _av() -> ModuleType:
     av = require('av', 'Reading and writing videos', 'pip install av')
     # FFmpeg would write its own complaints about broken packets to stderr.
@@ -95,13 +140,7 @@ def upright(frame: np.ndarray, degrees: int) -> np.ndarray:
 
 
 def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
-    """Decode a video frame by frame; only one frame is held.
-
-    Broken packets and a missing end are reported by a warning and skipped:
-    what can be decoded is decoded.
-
-    Args:
-        path: The video file.
+    """Decode the images of a video, see :func:`decode_video`.
 
     Yields:
         (H, W, 3) uint8 RGB, upright.
@@ -111,13 +150,46 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
         ValueError: If it cannot be opened, has no video stream, or no frame
             can be decoded.
     """
+    return (frame.image for frame in decode_video(path))
+
+
+def decode_video(path: str | os.PathLike, start: float | None = None,
+                 first_index: int = 0,
+                 log: DecodingLog | None = None) -> Iterator[VideoFrame]:
+    """Decode a video frame by frame; only one frame is held.
+
+    Broken packets and a missing end are reported by a warning and skipped:
+    what can be decoded is decoded.
+
+    Args:
+        path: The video file.
+        start: Time of the first wanted frame in seconds, to continue where
+            an earlier run stopped; default: the beginning.
+        first_index: Number of that frame.
+        log: Filled with what was decoded, up to the last frame.
+
+    Yields:
+        The frames in order of presentation.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it cannot be opened, has no video stream, or no frame
+            can be decoded.
+    """
     path = Path(path)
     av = _av()
-    frames, broken = 0, 0
+    log = DecodingLog() if log is None else log
     with _open(path) as container:
         stream = container.streams.video[0]
         stream.thread_type = 'AUTO'
-        expected = stream.frames or _frames_by_duration(container)
+        log.expected = stream.frames or _frames_by_duration(container)
+        rate = float(stream.average_rate or DEFAULT_FPS)
+        index, skipped = first_index, 0
+        if start is not None and stream.time_base:
+            try:
+                container.seek(int(start / stream.time_base), stream=stream)
+            except av.error.FFmpegError:  # no index: decode from the start
+                container.seek(0)
         packets = container.demux(stream)
         while True:
             try:
@@ -126,21 +198,28 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
             except (StopIteration, av.error.EOFError):
                 break
             except av.error.FFmpegError:
-                broken += 1  # after one of the container, no packet follows
+                log.broken += 1  # after one of the container, none follows
                 continue
             for frame in decoded:
-                frames += 1
-                yield upright(frame.to_ndarray(format='rgb24'),
-                              frame.rotation)
-    if not frames:
+                time = frame.time
+                if time is None:  # streams without time stamps
+                    time = (skipped + index - first_index) / rate
+                if start is not None and time < start - 0.25 / rate:
+                    skipped += 1
+                    continue
+                log.frames += 1
+                yield VideoFrame(
+                    index, float(time), upright(
+                        frame.to_ndarray(format='rgb24'), frame.rotation),
+                    bool(frame.is_corrupt))
+                index += 1
+    if not log.frames and start is None:
         raise ValueError(
-            f'No frame of {path} can be decoded ({broken} broken packets). '
-            'Fetch the file again or re-encode it.')
-    if broken or frames < 0.95 * expected - 1:
-        print_log(
-            f'{path} is damaged or incomplete: {frames} frames decoded of '
-            f'{expected or "an unknown number"}, {broken} broken packets '
-            'skipped.', logger='current', level=30)
+            f'No frame of {path} can be decoded ({log.broken} broken '
+            'packets). Fetch the file again or re-encode it.')
+    if problem := log.problem(first_index):
+        print_log(f'{path} is damaged or incomplete: {problem}.',
+                  logger='current', level=30)
 
 
 class VideoWriter:
