@@ -1,25 +1,23 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Detection of faces and their 68 landmarks in images."""
 
-import os
 import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from types import ModuleType, TracebackType
+from collections.abc import Callable
+from types import TracebackType
 
 import cv2
 import numpy as np
 
 from mmtvface.geometry.mediapipe68 import NUM_MESH_POINTS, mediapipe_to_68
-from mmtvface.utils.deps import require
+
+from .face_backends.mediapipe_runtime import module, quiet
+from .face_backends.search_areas import tiles
 
 #: What finds faces: an (H, W, 3) uint8 RGB image in, one (68, 2) array of
 #: pixel indices per face out. Any callable of this kind can replace
 #: MediaPipe in :class:`mmtvface.apis.FaceReconstructor`.
 LandmarkDetector = Callable[[np.ndarray], list[np.ndarray]]
 
-_INSTALL = 'pip install mediapipe==0.10.14'
-_PURPOSE = 'Finding faces in images without landmark files'
 # Crops handed to the mesh network are at least this large, in pixels.
 _MIN_CROP = 256
 
@@ -49,8 +47,8 @@ class MediaPipeLandmarkDetector:
 
     def __init__(self, video: bool = False, max_faces: int = 4,
                  min_confidence: float = 0.5) -> None:
-        with _quiet():
-            mesh = _solution('face_mesh')
+        with quiet():
+            mesh = module('solutions.face_mesh')
             options = {'max_num_faces': max_faces,
                        'min_detection_confidence': min_confidence}
             self._still = mesh.FaceMesh(static_image_mode=True, **options)
@@ -58,7 +56,7 @@ class MediaPipeLandmarkDetector:
                 static_image_mode=False,
                 min_tracking_confidence=min_confidence,
                 **options) if video else self._still
-            self._far = _solution('face_detection').FaceDetection(
+            self._far = module('solutions.face_detection').FaceDetection(
                 min_detection_confidence=min_confidence, model_selection=1)
             # The graphs write their notices when they first run.
             blank = np.zeros((64, 64, 3), np.uint8)
@@ -171,52 +169,3 @@ class MediaPipeLandmarkDetector:
                  error: BaseException | None,
                  trace: TracebackType | None) -> None:
         self.close()
-
-
-def tiles(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """Overlapping squares of half the shorter side that cover an image.
-
-    A face of up to a quarter of the shorter side is whole in one of them.
-
-    Args:
-        image: (H, W, 3).
-
-    Yields:
-        Left, top and the part of the image (a view).
-    """
-    height, width = image.shape[:2]
-    side = max(1, min(height, width) // 2)
-
-    def starts(length: int) -> np.ndarray:
-        count = -(-2 * (length - side) // side) + 1
-        return np.linspace(0, length - side, count).astype(int)
-
-    for top in starts(height).tolist():
-        for left in starts(width).tolist():
-            yield left, top, image[top:top + side, left:left + side]
-
-
-def _solution(name: str) -> ModuleType:
-    return require(f'mediapipe.python.solutions.{name}', _PURPOSE, _INSTALL)
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silence the native notices of mediapipe while its graphs start.
-
-    They are written to the process's standard error before its logging can
-    be configured, so that only redirecting the descriptor helps. Python
-    exceptions are not affected.
-    """
-    os.environ.setdefault('GLOG_minloglevel', '2')
-    saved = os.dup(2)
-    null = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(null, 2)
-        with warnings.catch_warnings():
-            warnings.simplefilter('ignore')
-            yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(null)
