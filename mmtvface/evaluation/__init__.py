@@ -3,13 +3,15 @@
 
 from .metrics import (
     DetailNormalError,
+    IdentityDrift,
     Jitter,
     LandmarkNME,
+    NeutralMeshExport,
     ShapeConstancy,
     VertexError,
 )
 
 __all__ = [
-    'DetailNormalError', 'Jitter', 'LandmarkNME', 'ShapeConstancy',
-    'VertexError'
+    'DetailNormalError', 'IdentityDrift', 'Jitter', 'LandmarkNME',
+    'NeutralMeshExport', 'ShapeConstancy', 'VertexError'
 ]

@@ -2,13 +2,34 @@
 """Pure functions behind the metrics."""
 
 from .code_spread import code_spread
-from .landmark_error import box_size, eye_distance, normalized_mean_error
+from .identity_drift import identity_drift
+from .landmark_error import (
+    box_area_root,
+    box_size,
+    eye_distance,
+    normalized_mean_error,
+)
 from .motion import acceleration_error, accelerations, jitter
+from .neutral_heads import neutral_heads
 from .normal_error import angle_between, masked_mean
+from .over_time import join_windows, mean_by_position
+from .scan_error import (
+    NOW_LANDMARK_NAMES,
+    NOW_LANDMARKS,
+    evaluation_region,
+    scan_error,
+)
+from .scan_refinement import refine_alignment
+from .surface_distance import MeshSurface, surface_distance
 from .vertex_error import vertex_error
+from .yaw import bin_index, bin_names, head_yaw
 
 __all__ = [
-    'acceleration_error', 'accelerations', 'angle_between', 'box_size',
-    'code_spread', 'eye_distance', 'jitter', 'masked_mean',
-    'normalized_mean_error', 'vertex_error'
+    'MeshSurface', 'NOW_LANDMARKS', 'NOW_LANDMARK_NAMES',
+    'acceleration_error', 'accelerations', 'angle_between', 'bin_index',
+    'bin_names', 'box_area_root', 'box_size', 'code_spread',
+    'evaluation_region', 'eye_distance', 'head_yaw', 'identity_drift',
+    'jitter', 'join_windows', 'masked_mean', 'mean_by_position',
+    'neutral_heads', 'normalized_mean_error', 'refine_alignment',
+    'scan_error', 'surface_distance', 'vertex_error'
 ]

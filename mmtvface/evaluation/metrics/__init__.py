@@ -2,12 +2,14 @@
 """Metrics registered for mmengine's evaluator."""
 
 from .detail_normal_error import DetailNormalError
+from .identity_drift import IdentityDrift
 from .jitter import Jitter
 from .landmark_nme import LandmarkNME
+from .neutral_mesh_export import NeutralMeshExport
 from .shape_constancy import ShapeConstancy
 from .vertex_error import VertexError
 
 __all__ = [
-    'DetailNormalError', 'Jitter', 'LandmarkNME', 'ShapeConstancy',
-    'VertexError'
+    'DetailNormalError', 'IdentityDrift', 'Jitter', 'LandmarkNME',
+    'NeutralMeshExport', 'ShapeConstancy', 'VertexError'
 ]

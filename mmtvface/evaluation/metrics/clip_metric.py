@@ -11,7 +11,11 @@ from mmengine.evaluator import BaseMetric
 
 from mmtvface.geometry.camera import ndc_to_pixel
 
+from ..charts import Chart
+
 Values = dict[str, np.ndarray]
+# Key of what a record holds besides values.
+CONTEXT = '_context'
 
 
 class ClipMetric(BaseMetric):
@@ -22,11 +26,16 @@ class ClipMetric(BaseMetric):
     quantity to its values in the clip (one per frame, mostly); NaN stands
     for a frame without ground truth or prediction.
 
+    The records of the last evaluation stay in ``records``, in the main process
+    only, for :meth:`charts`.
+
     Args:
         collect_device: ``'cpu'`` or ``'gpu'``, see mmengine.
         prefix: Prefix of the names of the results.
         collect_dir: See mmengine.
     """
+
+    records: Sequence[dict[str, Any]] = ()
 
     @abstractmethod
     def measure(self, sample: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -47,13 +56,31 @@ class ClipMetric(BaseMetric):
             values: Quantity -> (K,) finite values, K may be 0.
         """
 
+    def context(self, sample: Mapping[str, Any]) -> dict[str, Any]:
+        """What charts need to know of a clip besides its values.
+
+        Args:
+            sample: A :class:`FaceClipSample` as a dict.
+
+        Returns:
+            Small things that can be pickled; default: nothing.
+        """
+        return {}
+
+    def charts(self) -> list[Chart]:
+        """Charts of the last evaluation; none in other processes."""
+        return []
+
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:
         """Keep the record of each clip of a batch."""
         for sample in data_samples:
-            self.results.append({
+            record = {
                 name: value.detach().double().cpu().numpy()
                 for name, value in self.measure(sample).items()
-            })
+            }
+            if context := self.context(sample):
+                record[CONTEXT] = context
+            self.results.append(record)
 
     def compute_metrics(self, results: list[Values]) -> dict[str, float]:
         """Results over all clips, and how many values counted.
@@ -61,10 +88,11 @@ class ClipMetric(BaseMetric):
         A quantity without a single value gives NaN. ``{name}_count`` and
         ``{name}_skipped`` are added where values were skipped.
         """
+        self.records = results
         values: Values = {}
         counts: dict[str, float] = {}
         for name in dict.fromkeys(name for record in results
-                                  for name in record):
+                                  for name in record if name != CONTEXT):
             every = np.concatenate(
                 [record[name] for record in results if name in record])
             values[name] = every[np.isfinite(every)]

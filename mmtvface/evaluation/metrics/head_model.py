@@ -1,0 +1,70 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""The head model of metrics that need more than the predicted vertices."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from mmtvface.registry import MODELS
+
+# Metres; float32 and the model's device leave less than a micrometre.
+_TOLERANCE = 1e-4
+
+
+def build_head_model(flame: Mapping[str, Any] | nn.Module | None
+                     ) -> nn.Module:
+    """The head model in evaluation mode, on the CPU.
+
+    Args:
+        flame: Config or module; None is the built-in head.
+    """
+    if flame is None:
+        flame = dict(type='FLAME', model_path='procedural')
+    if not isinstance(flame, nn.Module):
+        flame = MODELS.build(dict(flame))
+    return flame.cpu().eval()
+
+
+@torch.no_grad()
+def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
+                     metric: str) -> None:
+    """Raise if a head model is not the one that made the predictions.
+
+    Args:
+        flame: Of the metric.
+        sample: With ``pred_codes`` and ``pred_vertices``; without the latter
+            only the length of the code is checked.
+        metric: Name for the message.
+
+    Raises:
+        ValueError: If the codes do not lead to the vertices.
+    """
+    cure = (f"Give {metric} the model's own head: flame=..., the same config "
+            'as model.flame (tools/test.py does so by itself).')
+    codes = {name: code[:1].detach().float().cpu()
+             for name, code in sample['pred_codes'].items()}
+    for name, size in (('shape', flame.num_shape),
+                       ('exp', flame.num_expression)):
+        if name in codes and codes[name].shape[-1] != size:
+            raise ValueError(
+                f"{metric}: the predictions' code '{name}' has "
+                f'{codes[name].shape[-1]} entries, but the head model takes '
+                f'{size}. {cure}')
+    vertices = sample.get('pred_vertices')
+    if vertices is None or not {'exp', 'pose'} <= codes.keys():
+        return
+    own = flame(codes['shape'], codes['exp'], codes['pose']).vertices
+    vertices = vertices[:1].detach().float().cpu()
+    if not vertices.isfinite().all():
+        return
+    if own.shape != vertices.shape:
+        raise ValueError(f'{metric}: the predictions have '
+                         f'{vertices.shape[1]} vertices, the head model '
+                         f'{own.shape[1]}. {cure}')
+    gap = (own - vertices).abs().max().item()
+    if gap > _TOLERANCE:
+        raise ValueError(f'{metric}: the predicted codes lead to other '
+                         f'vertices with this head model, by {1000 * gap:.3g}'
+                         f' mm. {cure}')
