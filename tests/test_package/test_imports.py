@@ -27,7 +27,8 @@ ALLOWED = {
     'apis': HEADS | {'models', 'preprocessing', 'evaluation', 'engine',
                      'visualization', 'datasets'},
     'converters': HEADS | {'models', 'engine'},
-    'testing': HEADS | {'models', 'datasets', 'converters'},
+    'testing': HEADS | {'models', 'datasets', 'converters',
+                        'preprocessing'},
 }
 ANYWHERE = {'registry', 'version'}
 # Heavy packages, and where their import is allowed to stand.

@@ -31,10 +31,11 @@ class MediaPipeBackend:
     about 1/18 of its longer side), then, where it finds nothing, the
     short-range one (faces that fill the frame), then the full-range one in
     squares as high as the image. In the first and every ``thorough_every``-th
-    of successive images without a face it also searches tiles of half that
-    size, and the image with a margin is searched for a face that is cut by
-    its edges. That makes an image's result depend on the images before it;
-    build a new back-end for each video for results that repeat exactly.
+    of successive images where all that finds nothing, it also searches tiles
+    of half that size, and the image with a margin is searched for a face that
+    is cut by its edges. That makes an image's result depend on the images
+    before it; build a new back-end for each video for results that repeat
+    exactly.
 
     **Landmarks**: the network looks at a region around the face of the last
     frame, so that no detector runs between detections.
@@ -96,12 +97,14 @@ class MediaPipeBackend:
         if not found:
             found = [face for left, top, part in squares(image)
                      for face in _search(self._far, part, left, top)]
-        if not found:
+        if found:
+            self._misses = 0
+        else:
+            # Not reset by what is found here: noise would be searched
+            # thoroughly again and again. Followers bridge the time.
             if self._misses % self._thorough_every == 0:
                 found = self._search_thoroughly(image)
             self._misses += 1
-        if found:
-            self._misses = 0
         return best_of_overlapping(found)
 
     def _search_thoroughly(self, image: np.ndarray) -> list[FaceDetection]:
