@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # Sets up OpenMP and the path.
-from train import disconnect, fit_to_machine, load_config  # isort: skip
+from train import disconnect, load_config  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
@@ -183,7 +183,6 @@ def main(argv: list[str] | None = None) -> int:
         take_test_data(cfg, args.data)
         if args.cfg_options:  # those of the test data too
             cfg.merge_from_dict(args.cfg_options)
-        fit_to_machine(cfg, args.launcher)
     needs_test_part(cfg, args.config)
     share_head_model(cfg)
     if args.out_dir and is_main_process():

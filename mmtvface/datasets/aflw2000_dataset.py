@@ -85,7 +85,7 @@ class AFLW2000Dataset(BaseDataset):
     landmarks are those of a 3D face model, hidden ones included, with the
     contour fixed on the surface: compare them with ``pred_landmarks3d``.
     ``.mat`` files are read once, at the start; those that are missing or
-    damaged are skipped and reported. An image that turns out to be
+    damaged are skipped and reported (``skipped``). An image that turns out to be
     unreadable counts as skipped, see
     :func:`~mmtvface.datasets.single_image.single_image_item`.
 
@@ -114,6 +114,7 @@ class AFLW2000Dataset(BaseDataset):
         self.image_size = image_size
         self.scale = scale
         self.first_pixel = first_pixel
+        self.skipped: dict[str, str] = {}
         super().__init__(data_root=str(Path(data_root).expanduser()),
                          pipeline=[], test_mode=test_mode, **kwargs)
 
@@ -122,7 +123,7 @@ class AFLW2000Dataset(BaseDataset):
         root = Path(self.data_root)
         images = _images(root)
         logger = MMLogger.get_current_instance()
-        items, remarks = [], []
+        items = []
         for image in images:
             try:
                 mat = image.with_suffix('.mat')
@@ -130,12 +131,13 @@ class AFLW2000Dataset(BaseDataset):
                     raise ValueError(f'{image} has no {mat.name} beside it.')
                 note = read_annotation(mat, self.first_pixel)
             except ValueError as error:
-                remarks.append(str(error))
+                self.skipped[image.name] = str(error)
                 continue
             pitch, yaw, roll = note.pose[:, None]
             items.append(dict(
                 img_path=str(image), landmarks=note.landmarks, yaw=yaw,
                 pitch=pitch, roll=roll))
+        remarks = list(self.skipped.values())
         for remark in remarks[:20]:
             logger.warning(f'Skipped: {remark}')
         if not items:

@@ -96,7 +96,8 @@ def test_parts_of_the_runner_are_registered(path):
                 METRICS.build(metric)
     for hook in [*cfg.default_hooks.values(), *cfg.get('custom_hooks', [])]:
         assert HOOKS.get(hook.type) is not None, hook.type
-    constructor = cfg.optim_wrapper.get('constructor')
+    # Configs that only evaluate have no optimizer.
+    constructor = cfg.get('optim_wrapper', {}).get('constructor')
     assert constructor is None or OPTIM_WRAPPER_CONSTRUCTORS.get(constructor)
 
 

@@ -1,0 +1,6 @@
+"""Evaluation on AFLW2000-3D of any checkpoint of this model."""
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/temporal_deca_r50.py',
+    '../_base_/datasets/aflw2000.py',
+]
