@@ -10,15 +10,18 @@ default_hooks = dict(
         type='CheckpointHook', interval=5000, by_epoch=False,
         max_keep_ckpts=3, save_best='landmark/nme', rule='less'),
     sampler_seed=dict(type='DistSamplerSeedHook'))
-# The first two make a resumed run equal to an uninterrupted one: one keeps
-# the checkpoint loadable without executing pickled code, the other stores the
-# random states. The third draws up to four clips of every validation or test,
-# one batch in fifty, into work_dir/visualization. The last averages the
-# running statistics of batch norm over the processes, before a validation and
-# at the end of the training; a single process has nothing to average.
+# The first three make a resumed run equal to an uninterrupted one: one keeps
+# the checkpoint loadable without executing pickled code, one stores the
+# random states, one sets a sampler that counts its draws to its place (with
+# others, all earlier batches are loaded again). The fourth draws up to four
+# clips of every validation or test, one batch in fifty, into
+# work_dir/visualization. The last averages the running statistics of batch
+# norm over the processes, before a validation and at the end of the training;
+# a single process has nothing to average.
 custom_hooks = [
     dict(type='SafeCheckpointHook'),
     dict(type='RNGStateHook'),
+    dict(type='SamplerPositionHook'),
     dict(type='FaceVisualizationHook', interval=50, max_clips=4),
     dict(type='SyncBuffersHook'),
 ]

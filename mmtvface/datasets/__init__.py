@@ -1,18 +1,27 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Datasets of face clips: folders of frames and rendered heads."""
 
+from .aflw2000_dataset import AFLW2000Dataset
+from .balanced_sampler import BalancedClipSampler
+from .clip_packing import pack_clips
+from .concat_dataset import ConcatDataset
 from .face_clip_dataset import FaceClipDataset
+from .now_dataset import NoWDataset
 from .samplers import EpochSampler
 from .synthetic import write_clip_folder
 from .synthetic_clip_dataset import SyntheticFaceClipDataset
 from .transforms import (
     ClipColorJitter,
     ClipDegradation,
+    ClipOcclusion,
     CropFaceClip,
     LoadFaceClip,
+    MirrorClip,
     PackFaceClip,
 )
 
-__all__ = ['ClipColorJitter', 'ClipDegradation', 'CropFaceClip',
-           'EpochSampler', 'FaceClipDataset', 'LoadFaceClip', 'PackFaceClip',
-           'SyntheticFaceClipDataset', 'write_clip_folder']
+__all__ = ['AFLW2000Dataset', 'BalancedClipSampler', 'ClipColorJitter',
+           'ClipDegradation', 'ClipOcclusion', 'ConcatDataset', 'CropFaceClip',
+           'EpochSampler', 'FaceClipDataset', 'LoadFaceClip', 'MirrorClip',
+           'NoWDataset', 'PackFaceClip', 'SyntheticFaceClipDataset',
+           'pack_clips', 'write_clip_folder']

@@ -85,8 +85,8 @@ class AFLW2000Dataset(BaseDataset):
     landmarks are those of a 3D face model, hidden ones included, with the
     contour fixed on the surface: compare them with ``pred_landmarks3d``.
     ``.mat`` files are read once, at the start; those that are missing or
-    damaged are skipped and reported (``skipped``). An image that turns out to be
-    unreadable counts as skipped, see
+    damaged are skipped and reported (``skipped``). An image that turns out to
+    be unreadable counts as skipped, see
     :func:`~mmtvface.datasets.single_image.single_image_item`.
 
     The meta information of a sample has ``yaw``, ``pitch`` and ``roll``, (1,)

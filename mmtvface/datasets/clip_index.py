@@ -8,10 +8,13 @@ in seconds.
 
 import re
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
+#: Sub-folders of a clip.
+DIRS = {'images': 'jpg', 'landmarks': 'kpt', 'masks': 'seg/masks'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 LANDMARK_ENDINGS = ('_kpt2d.npy', '.npy')
 MASK_ENDINGS = ('.npy', '.png')
@@ -137,20 +140,22 @@ def find_runs(usable: list[bool]) -> list[tuple[int, int]]:
 
 
 def make_windows(run: tuple[int, int], length: int, stride: int,
-                 short: str = 'pad') -> list[list[int]]:
+                 short: str = 'pad', dilation: int = 1) -> list[list[int]]:
     """Cut a run of consecutive frames into windows.
 
     A window starts at every ``stride``-th frame; a last window that would
     leave the run is moved back to end with it, so that every frame of a run
-    is in some window (if stride <= length). A run shorter than a window is
-    mirrored (0 1 2 1 0 1 ...) with ``short='pad'`` and left out with
-    'skip'.
+    is in some window (if stride <= length and dilation = 1). A run shorter
+    than a window takes the largest dilation that fits. One of fewer than
+    ``length`` frames is mirrored (0 1 2 1 0 1 ...) with ``short='pad'`` and
+    left out with 'skip'.
 
     Args:
         run: First frame and the one after the last.
         length: Frames per window.
         stride: Frames between the starts of windows.
         short: 'pad' or 'skip'.
+        dilation: Frames from one frame of a window to the next.
 
     Returns:
         Frame indices, ``length`` per window.
@@ -164,7 +169,37 @@ def make_windows(run: tuple[int, int], length: int, stride: int,
         steps = [index % period for index in range(length)]
         return [[start + min(step, period - step) if size > 1 else start
                  for step in steps]]
-    starts = list(range(start, end - length + 1, stride))
-    if starts[-1] + length < end and starts[-1] + stride < end:
-        starts.append(end - length)
-    return [list(range(first, first + length)) for first in starts]
+    if length > 1:
+        dilation = min(dilation, (size - 1) // (length - 1))
+    span = (length - 1) * dilation + 1
+    starts = list(range(start, end - span + 1, stride))
+    if starts[-1] + span < end and starts[-1] + stride < end:
+        starts.append(end - span)
+    return [list(range(first, first + span, dilation)) for first in starts]
+
+
+def jitter_frames(frames: list[int], run: tuple[int, int], amount: int,
+                  rng: np.random.Generator) -> list[int]:
+    """Shift every frame of a window at random without changing the order.
+
+    Args:
+        frames: Increasing frame indices within ``run``.
+        run: First frame that may be taken and the one after the last.
+        amount: Largest shift before frames that would meet are pushed apart.
+        rng: Generator.
+
+    Returns:
+        Strictly increasing indices within ``run``; the frames as they are if
+        they do not increase (mirrored windows).
+    """
+    if amount == 0 or any(b <= a for a, b in pairwise(frames)):
+        return list(frames)
+    start, end = run
+    moved = np.asarray(frames) + rng.integers(
+        -amount, amount + 1, len(frames))
+    steps = np.arange(len(frames))
+    # Strictly increasing indices are non-decreasing after taking the steps
+    # away; a running maximum makes them so, and the limits stay simple.
+    slack = np.maximum.accumulate(moved - steps)
+    slack = slack.clip(start, end - len(frames))
+    return (slack + steps).tolist()

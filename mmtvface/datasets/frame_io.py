@@ -1,6 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Read one image, one set of landmarks or one mask, or say what is wrong."""
+"""Decode one image, one set of landmarks or one mask, or say what is wrong."""
 
+import io
+import struct
 from pathlib import Path
 
 import cv2
@@ -9,22 +11,50 @@ import numpy as np
 NUM_LANDMARKS = 68
 _END_MARKS = {b'\xff\xd8': (b'\xff\xd9', b'\xff\xda'),
               b'\x89P': (b'IEND', b'IHDR')}
+_REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2,
+            4: cv2.IMREAD_REDUCED_COLOR_4, 8: cv2.IMREAD_REDUCED_COLOR_8}
+# Markers with the frame's size: SOF0..15 without DHT, JPG and DAC
+_FRAME_HEADERS = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
-def read_image(path: Path) -> np.ndarray:
-    """Read an image file.
+def jpeg_size(data: bytes) -> tuple[int, int] | None:
+    """Height and width that the header of a JPEG declares.
+
+    Returns:
+        (H, W) as stored, without any EXIF rotation; None if this is no JPEG
+        or the header is not found.
+    """
+    if data[:2] != b'\xff\xd8':
+        return None
+    place = 2
+    while place + 9 <= len(data) and data[place] == 0xFF:
+        marker = data[place + 1]
+        if marker == 0xFF:  # padding
+            place += 1
+            continue
+        if marker in _FRAME_HEADERS:
+            return struct.unpack('>HH', data[place + 5:place + 9])
+        place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')
+    return None
+
+
+def decode_image(data: bytes, reduction: int = 1) -> np.ndarray:
+    """Decode an image file.
 
     OpenCV fills what a truncated JPEG lacks with grey and reports nothing,
     so the end mark of the file is checked first.
 
+    Args:
+        data: The file.
+        reduction: 1, 2, 4 or 8. JPEG files are decoded at this fraction of
+            their size directly, which saves most of the work.
+
     Returns:
-        (H, W, 3) uint8 BGR.
+        (H, W, 3) uint8 BGR, sides divided by ``reduction`` and rounded up.
 
     Raises:
         ValueError: If the file cannot be decoded or is truncated.
-        OSError: If it cannot be read.
     """
-    data = path.read_bytes()
     # The end mark must follow the last start of data: an embedded thumbnail
     # has an end mark of its own.
     end, start = _END_MARKS.get(data[:2], (b'', b''))
@@ -34,7 +64,7 @@ def read_image(path: Path) -> np.ndarray:
     if data:
         try:
             image = cv2.imdecode(np.frombuffer(data, np.uint8),
-                                 cv2.IMREAD_COLOR)
+                                 _REDUCED[reduction])
         except cv2.error as error:  # for example more than 2^30 pixels
             raise ValueError(
                 f'the image cannot be decoded ({error.err})') from error
@@ -43,17 +73,33 @@ def read_image(path: Path) -> np.ndarray:
     return image
 
 
-def _load_array(path: Path) -> np.ndarray:
-    """Read a ``.npy`` file; NumPy opens archives under any name."""
-    array = np.load(path, allow_pickle=False)
+def read_image(path: Path) -> np.ndarray:
+    """Read an image file, see :func:`decode_image`.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        ValueError: If the file cannot be decoded or is truncated.
+        OSError: If it cannot be read.
+    """
+    return decode_image(path.read_bytes())
+
+
+def _decode_array(data: bytes) -> np.ndarray:
+    """Decode a ``.npy`` file; NumPy opens archives under any name."""
+    array = np.load(io.BytesIO(data), allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
         raise ValueError('the file is an archive (.npz) and no single array')
     return array
 
 
-def read_landmarks(path: Path) -> np.ndarray:
-    """Read 68 landmarks in pixels.
+def decode_landmarks(data: bytes) -> np.ndarray:
+    """Decode 68 landmarks in pixels.
+
+    Args:
+        data: A ``.npy`` file.
 
     Returns:
         (68, 3) float32 x, y, visibility; 1 where the file has two columns.
@@ -61,9 +107,9 @@ def read_landmarks(path: Path) -> np.ndarray:
     Raises:
         ValueError: If the array has another shape, is not finite, or spans
             no area.
-        OSError: If it cannot be read.
+        EOFError: If the file is empty.
     """
-    points = _load_array(path)
+    points = _decode_array(data)
     if points.shape not in ((NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)):
         raise ValueError(
             f'landmarks must be (68, 2) or (68, 3), not {points.shape}')
@@ -76,24 +122,41 @@ def read_landmarks(path: Path) -> np.ndarray:
     return out
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a skin mask.
+def read_landmarks(path: Path) -> np.ndarray:
+    """Read 68 landmarks, see :func:`decode_landmarks`.
+
+    Returns:
+        (68, 3) float32 x, y, visibility; 1 where the file has two columns.
+
+    Raises:
+        ValueError: If they are not 68 finite points.
+        OSError: If the file cannot be read.
+    """
+    return decode_landmarks(path.read_bytes())
+
+
+def decode_mask(data: bytes, name: str, shape: tuple[int, int]
+                ) -> np.ndarray:
+    """Decode a skin mask.
 
     Args:
-        path: ``.npy`` of any real dtype, or an image; 0/1, 0..1 or 0..255.
+        data: A ``.npy`` file of any real dtype, or an image; 0/1, 0..1 or
+            0..255.
+        name: Name of the file, whose ending tells the format.
         shape: (H, W) that the mask must have.
 
     Returns:
-        (H, W) float32, 0..1.
+        (H, W) uint8 0..255 or float32 0..1; whichever is cheaper.
 
     Raises:
         ValueError: If the array has another shape or other values.
-        OSError: If it cannot be read.
+        EOFError: If a ``.npy`` file is empty.
     """
-    if path.suffix == '.npy':
-        mask = _load_array(path)
+    if name.endswith('.npy'):
+        mask = _decode_array(data)
     else:
-        mask = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        mask = cv2.imdecode(np.frombuffer(data, np.uint8),
+                            cv2.IMREAD_GRAYSCALE) if data else None
         if mask is None:
             raise ValueError('the mask cannot be decoded')
     if mask.ndim == 3 and mask.shape[-1] == 1:
@@ -102,7 +165,32 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         mask = mask[0]
     if mask.shape != tuple(shape):
         raise ValueError(f'the mask is {mask.shape}, the image {shape}')
+    if mask.dtype == np.uint8:
+        high = cv2.minMaxLoc(mask)[1]
+        if high >= 128:
+            return mask
     return normalise_mask(mask)
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Read a skin mask, see :func:`decode_mask`.
+
+    Returns:
+        (H, W) float32, 0..1.
+
+    Raises:
+        ValueError: If the array has another shape or other values.
+        OSError: If it cannot be read.
+    """
+    mask = decode_mask(path.read_bytes(), path.name, shape)
+    return unit_mask(mask)
+
+
+def unit_mask(mask: np.ndarray) -> np.ndarray:
+    """Bring a mask of :func:`decode_mask` to float32 0..1."""
+    if mask.dtype == np.uint8:
+        return mask.astype(np.float32) / 255
+    return mask
 
 
 def normalise_mask(mask: np.ndarray) -> np.ndarray:

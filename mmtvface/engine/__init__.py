@@ -5,6 +5,7 @@ from .hooks import (
     FaceVisualizationHook,
     RNGStateHook,
     SafeCheckpointHook,
+    SamplerPositionHook,
     TimeLimitHook,
 )
 from .safe_resume import allow_safe_globals
@@ -12,5 +13,6 @@ from .trainable_parameters import TrainableParametersConstructor
 
 __all__ = [
     'FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
-    'TimeLimitHook', 'TrainableParametersConstructor', 'allow_safe_globals'
+    'SamplerPositionHook', 'TimeLimitHook', 'TrainableParametersConstructor',
+    'allow_safe_globals'
 ]

@@ -4,7 +4,9 @@
 from .crop import CropFaceClip
 from .formatting import PackFaceClip
 from .loading import LoadFaceClip
+from .mirror import MirrorClip
+from .occlusion import ClipOcclusion
 from .photometric import ClipColorJitter, ClipDegradation
 
-__all__ = ['ClipColorJitter', 'ClipDegradation', 'CropFaceClip',
-           'LoadFaceClip', 'PackFaceClip']
+__all__ = ['ClipColorJitter', 'ClipDegradation', 'ClipOcclusion',
+           'CropFaceClip', 'LoadFaceClip', 'MirrorClip', 'PackFaceClip']

@@ -16,12 +16,31 @@ from mmtvface.preprocessing.crop import (
 )
 from mmtvface.registry import TRANSFORMS
 
+from ..frame_io import unit_mask
+
+
+def reduced_to_full(factor: int) -> np.ndarray:
+    """Matrix from a reduced image to the full one.
+
+    A pixel of the reduced image covers ``factor`` x ``factor`` pixels.
+
+    Args:
+        factor: 1, 2, 4, ...
+
+    Returns:
+        (3, 3) float64, reduced -> full pixel indices.
+    """
+    middle = (factor - 1) / 2
+    return np.array([[factor, 0., middle], [0., factor, middle],
+                     [0., 0., 1.]])
+
 
 @TRANSFORMS.register_module()
 class CropFaceClip:
     """Crop every frame around its landmarks, with one draw per clip.
 
-    Required Keys: frames, landmarks, masks, rng.
+    Required Keys: frames, landmarks, masks, rng; reductions, frame_sizes
+    (optional, for frames that were decoded smaller).
 
     Modified Keys:
         landmarks: (t, 68, 3) float32, NDC of the crop and visibility.
@@ -81,17 +100,25 @@ class CropFaceClip:
         matrices = np.stack([
             square_matrix(centre, side, size)
             for centre, side in zip(centres, sides, strict=True)])
-        results['images'] = np.stack([
-            cv2.cvtColor(warp(frame, matrix, size), cv2.COLOR_BGR2RGB)
-            for frame, matrix in zip(frames, matrices, strict=True)])
+        images = np.empty((len(frames), size, size, 3), np.uint8)
+        for image, frame, matrix, factor in zip(
+                images, frames, matrices, results.get(
+                    'reductions', [1] * len(frames)), strict=True):
+            cv2.cvtColor(warp(frame, matrix @ reduced_to_full(factor), size),
+                         cv2.COLOR_BGR2RGB, dst=image)
+        results['images'] = images
         moved = transform_points(landmarks, matrices)
         moved[..., :2] = pixel_to_ndc(moved[..., :2], size)
         results['landmarks'] = moved.astype(np.float32)
         if results['masks'] is not None:
             results['masks'] = np.stack([
-                warp(mask, matrix, size, 'nearest') for mask, matrix in zip(
+                unit_mask(warp(mask, matrix, size, 'nearest'))
+                for mask, matrix in zip(
                     results['masks'], matrices, strict=True)])
         results['crop_matrices'] = matrices
-        results['ori_shape'] = tuple(frames[0].shape[:2])
-        del results['frames']
+        results['ori_shape'] = tuple(
+            results['frame_sizes'][0] if 'frame_sizes' in results
+            else frames[0].shape[:2])
+        for key in ('frames', 'reductions', 'frame_sizes'):
+            results.pop(key, None)
         return results

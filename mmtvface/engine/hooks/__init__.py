@@ -3,8 +3,9 @@
 
 from .rng_state_hook import RNGStateHook
 from .safe_checkpoint_hook import SafeCheckpointHook
+from .sampler_position_hook import SamplerPositionHook
 from .time_limit_hook import TimeLimitHook
 from .visualization_hook import FaceVisualizationHook
 
 __all__ = ['FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
-           'TimeLimitHook']
+           'SamplerPositionHook', 'TimeLimitHook']

@@ -1,0 +1,249 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What all datasets of clips in files have in common."""
+
+from abc import abstractmethod
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from mmengine.dataset import BaseDataset
+from mmengine.logging import MMLogger
+
+from mmtvface.registry import TRANSFORMS
+
+from .clip_index import ClipFrames
+from .clip_store import ClipStore, FolderStore
+from .packed_list import PackedList
+from .randomness import ClipRandomness
+
+POLICIES = {
+    'short_clips': ('pad', 'skip'),
+    'missing_landmarks': ('skip', 'error'),
+    'missing_mask': ('ignore', 'hull', 'skip', 'error'),
+}
+
+
+class BaseClipDataset(BaseDataset):
+    """Items of K frames from clips that are stored as files.
+
+    A subclass lists its clips and windows in :meth:`load_clips`. The item
+    and the arguments that are not listed here are those of
+    :class:`mmtvface.datasets.FaceClipDataset`.
+
+    Args:
+        data_root: Where the data is.
+        data_prefix: Sub-folders of the images, landmarks and masks.
+        short_clips: 'pad' or 'skip'.
+        missing_landmarks: 'skip' or 'error'.
+        missing_mask: 'ignore', 'hull', 'skip' or 'error'.
+    """
+
+    METAINFO = {'dataset_type': 'face_clip', 'num_landmarks': 68}
+
+    def __init__(self,
+                 data_root: str,
+                 ann_file: str = '',
+                 clip_length: int = 5,
+                 image_size: int = 224,
+                 scale: float | Sequence[float] = (1.4, 1.8),
+                 trans_scale: float = 0.,
+                 crop_mode: str = 'frame',
+                 short_clips: str = 'pad',
+                 missing_landmarks: str = 'skip',
+                 missing_mask: str = 'ignore',
+                 jitter_per_frame: bool = False,
+                 mirror_prob: float = 0.,
+                 augmentations: Sequence[dict | Callable] = (),
+                 seed: int = 0,
+                 pipeline: Sequence[dict | Callable] | None = None,
+                 data_prefix: dict | None = None,
+                 test_mode: bool = False,
+                 max_refetch: int = 100,
+                 **kwargs: Any):
+        policies = dict(short_clips=short_clips,
+                        missing_landmarks=missing_landmarks,
+                        missing_mask=missing_mask)
+        for name, value in policies.items():
+            if value not in POLICIES[name]:
+                raise ValueError(f'{name} must be one of {POLICIES[name]}, '
+                                 f"but it is '{value}'.")
+        if clip_length < 1:
+            raise ValueError('clip_length must be at least 1, but it is '
+                             f'{clip_length}.')
+        self.clip_length = clip_length
+        self.short_clips = short_clips
+        self.missing_landmarks = missing_landmarks
+        self.missing_mask = missing_mask
+        self.randomness = ClipRandomness(seed)
+        self.store: ClipStore = FolderStore()
+        self._clips = PackedList()
+        self._use_masks = False
+        if pipeline is None:
+            smallest = scale if isinstance(scale, int | float) else scale[0]
+            pipeline = [
+                dict(type='LoadFaceClip', missing_mask=missing_mask,
+                     strict=test_mode, crop_size=image_size,
+                     crop_scale=smallest),
+                dict(type='CropFaceClip', image_size=image_size, scale=scale,
+                     trans_scale=0. if test_mode else trans_scale,
+                     mode=crop_mode, random=not test_mode,
+                     per_frame=jitter_per_frame),
+                *([dict(type='MirrorClip', prob=mirror_prob)]
+                  if mirror_prob and not test_mode else []),
+                *augmentations,
+                dict(type='PackFaceClip'),
+            ]
+        built = [TRANSFORMS.build(step) if isinstance(step, dict) else step
+                 for step in pipeline]
+        super().__init__(
+            ann_file=ann_file, data_root=data_root,
+            data_prefix=data_prefix or {}, pipeline=built,
+            test_mode=test_mode, max_refetch=max_refetch, **kwargs)
+
+    def _join_prefix(self) -> None:
+        """Sub-folders are relative to each clip: nothing to join."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the random draws of an epoch."""
+        self.randomness.set_epoch(epoch)
+
+    @abstractmethod
+    def load_clips(self, remarks: list[str]
+                   ) -> tuple[list[dict], list[dict]]:
+        """List the clips and the windows.
+
+        Args:
+            remarks: Takes what the user should know.
+
+        Returns:
+            Clips, dicts of ``clip_id``, ``identity``, ``folder``, ``frames``
+            (:class:`ClipFrames`), and windows, dicts of ``clip`` (the number
+            of its clip), ``frames`` (indices) and what
+            :meth:`choose_frames` needs.
+        """
+
+    def load_data_list(self) -> list[dict]:
+        """Index the clips without opening images or landmarks.
+
+        A window is a small record; the names of the files are kept once for
+        each clip.
+        """
+        logger = MMLogger.get_current_instance()
+        remarks: list[str] = []
+        clips, windows = self.load_clips(remarks)
+        # Without any mask the samples have none; with some, those that lack
+        # one follow the policy, so that all samples have the same fields.
+        self._use_masks = self.missing_mask != 'ignore' or any(
+            any(clip['frames'].masks) for clip in clips)
+        self._clips = PackedList(
+            {**clip, 'frames': vars(clip['frames'])} for clip in clips)
+        for remark in remarks[:20]:
+            logger.warning(remark)
+        if len(remarks) > 20:
+            logger.warning(f'... and {len(remarks) - 20} more remarks on '
+                           f"'{self.data_root}'.")
+        total = sum(len(clip['frames'].images) for clip in clips)
+        if not windows:
+            raise ValueError(
+                f"No window of {self.clip_length} usable frames in the "
+                f"{len(clips)} clips ({total} frames) of "
+                f"'{self.data_root}'. " + ' '.join(remarks[:3]))
+        logger.info(f"'{self.data_root}': {len(clips)} clips, {total} frames,"
+                    f' {len(windows)} windows of {self.clip_length}.')
+        return windows
+
+    def usable_frames(self, folder: str, frames: ClipFrames) -> list[bool]:
+        """Frames that have the files the policies ask for.
+
+        Raises:
+            FileNotFoundError: If one has not and its policy is 'error'.
+        """
+        usable = []
+        for image, landmarks, mask in zip(
+                frames.images, frames.landmarks, frames.masks, strict=True):
+            good = bool(image)
+            for what, name, policy in (
+                ('landmarks', landmarks, self.missing_landmarks),
+                ('masks', mask, self.missing_mask)):
+                if good and not name and policy == 'error':
+                    raise FileNotFoundError(
+                        f"No {what} of '{folder}/{image}' in "
+                        f"'{folder}/{self.data_prefix[what]}', and the "
+                        f"policy for missing {what} is 'error'.")
+            usable.append(good and bool(landmarks) and (
+                bool(mask) or self.missing_mask != 'skip'))
+        return usable
+
+    def choose_frames(self, window: dict, rng: np.random.Generator
+                      ) -> list[int]:
+        """Frames of a window for one fetch; by default those it lists."""
+        return window['frames']
+
+    def _describe(self, window: dict, frames: list[int]) -> dict:
+        """What the pipeline needs to know of one window."""
+        clip = self._clips[window['clip']]
+        names = clip['frames']
+        return dict(
+            clip_id=clip['clip_id'], identity=clip['identity'],
+            folder=clip['folder'], prefix=dict(self.data_prefix),
+            frame_indices=list(frames),
+            repeated=window.get('repeated') or [False] * len(frames),
+            image_names=[names['images'][i] for i in frames],
+            landmark_names=[names['landmarks'][i] for i in frames],
+            mask_names=[names['masks'][i] for i in frames]
+            if self._use_masks else None,
+            sample_idx=window['sample_idx'])
+
+    def get_data_info(self, idx: int) -> dict:
+        """Names of the files of a window, without random choices."""
+        window = super().get_data_info(idx)
+        return self._describe(window, window['frames'])
+
+    def sampling_groups(self) -> tuple[np.ndarray, np.ndarray]:
+        """Which identity and clip every item is of, for samplers.
+
+        Returns:
+            Two (N,) int64: numbers of the identities and of the clips.
+        """
+        number: dict[str, int] = {}
+        people = np.array([number.setdefault(clip['identity'], len(number))
+                           for clip in map(self._clips.__getitem__,
+                                           range(len(self._clips)))])
+        clips = np.array([super(BaseClipDataset, self).get_data_info(index)
+                          ['clip'] for index in range(len(self))])
+        return people[clips], clips
+
+    def __getitem__(self, idx: int) -> dict:
+        """One item; in training another one if this is unreadable.
+
+        Raises:
+            RuntimeError: If ``max_refetch`` more windows are unreadable.
+        """
+        if not self._fully_initialized:
+            self.full_init()
+        data = self.prepare_data(idx)
+        if data is not None:
+            return data
+        moved = getattr(idx, 'moved', int)
+        rng = self.randomness.generator(moved(idx % len(self) + len(self)))
+        for other in rng.integers(0, len(self), self.max_refetch).tolist():
+            data = self.prepare_data(moved(other))
+            if data is not None:
+                return data
+        raise RuntimeError(
+            f'{self.max_refetch + 1} windows in a row are unreadable in '
+            f"'{self.data_root}'; the files are named in the warnings above.")
+
+    def prepare_data(self, idx: int) -> dict | None:
+        """Run the pipeline with a generator of random numbers for the item.
+
+        Returns:
+            The item, or None if a frame is unreadable (training only).
+        """
+        window = super().get_data_info(idx)
+        moved = getattr(idx, 'moved', int)
+        rng = self.randomness.generator(moved(window['sample_idx']))
+        frames = window['frames'] if self.test_mode else (
+            self.choose_frames(window, rng))
+        return self.pipeline({**self._describe(window, frames), 'rng': rng,
+                              'store': self.store})

@@ -1,0 +1,160 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Pack the folders of clips into one file per split."""
+
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import MMLogger
+
+from mmtvface.utils.atomic import unfinished_path
+from mmtvface.utils.deps import require
+
+from .clip_index import DIRS, ClipFrames
+from .clip_source import PACKED, find_clips
+from .clip_store import (
+    FORMAT,
+    FRAMES_KEY,
+    INDEX_KEY,
+    INSTALL,
+    VERSION,
+    FolderStore,
+    LmdbStore,
+    close_environment,
+)
+
+_START_SIZE = 64 << 20
+_MAX_KEY = 511
+
+
+def pack_clips(root: str | os.PathLike, split: str,
+               target: str | os.PathLike | None = None, *,
+               overwrite: bool = False, data_prefix: dict | None = None,
+               progress: Callable[[int, int], None] | None = None) -> Path:
+    """Pack the clips of a split.
+
+    The file appears under its name when it is complete; an interrupted run
+    leaves nothing but a hidden unfinished file, of which the next run warns.
+    A complete file is not written again.
+
+    Args:
+        root: Folder of the set, with a manifest or with ``<split>/<id>``.
+            With ``split=''`` the folder of the clips.
+        split: 'train', 'val', 'test', ...
+        target: The file; default ``root/<split>.lmdb``.
+        overwrite: Replace a complete file.
+        data_prefix: Other names of the sub-folders: images, landmarks,
+            masks.
+        progress: Called with the numbers of clips done and of all.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: If there are no clips.
+        ValueError: If the manifest is broken, ``target`` is something else
+            than packed clips, or a name is too long for a key.
+    """
+    root = Path(root).expanduser()
+    if target is None:
+        if not split:
+            raise ValueError('Without a split, name the target file.')
+        target = root / (split + PACKED)
+    target = Path(target).expanduser()
+    if target.suffix != PACKED:
+        raise ValueError(f"The target must end in '{PACKED}', but it is "
+                         f"'{target}'.")
+    if target.exists() and not overwrite:
+        LmdbStore(target)  # complains if it is something else
+        MMLogger.get_current_instance().info(
+            f"'{target}' is complete and is kept.")
+        return target
+    dirs = {**DIRS, **(data_prefix or {})}
+    store, clips = find_clips(str(root), split, images=dirs['images'],
+                              use_packed=False)
+    if not isinstance(store, FolderStore):
+        raise ValueError(f"The clips of '{root}', split '{split}', are "
+                         'packed already and there are no folders.')
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = unfinished_path(target)
+    stale = sorted(target.parent.glob(f'.{target.stem}.*.part{PACKED}'))
+    if stale:
+        MMLogger.get_current_instance().warning(
+            'Left by interrupted runs, unless another one is at work; remove '
+            f"them: {', '.join(map(str, stale))}")
+    part.unlink(missing_ok=True)
+    try:
+        with _Writer(part) as writer:
+            index = []
+            for number, clip in enumerate(clips):
+                frames = store.frames(clip.folder, dirs)
+                writer.put({
+                    FRAMES_KEY + clip.clip_id: _describe(frames, dirs),
+                    **dict(_files(clip.clip_id, Path(clip.folder), frames,
+                                  dirs))})
+                index.append(dict(id=clip.clip_id, identity=clip.identity))
+                if progress is not None:
+                    progress(number + 1, len(clips))
+            # Last: a file with an index is complete.
+            writer.put({INDEX_KEY: json.dumps(dict(
+                format=FORMAT, version=VERSION, clips=index)).encode()})
+        close_environment(target)
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def _describe(frames: ClipFrames, dirs: dict[str, str]) -> bytes:
+    return json.dumps(dict(
+        dirs=dirs, images=frames.images, landmarks=frames.landmarks,
+        masks=frames.masks)).encode()
+
+
+def _files(clip_id: str, folder: Path, frames: ClipFrames,
+           dirs: dict[str, str]) -> Iterator[tuple[str, bytes]]:
+    """Keys and contents of a clip's files."""
+    names = [f'{dirs[kind]}/{name}' for kind in DIRS
+             for name in getattr(frames, kind) if name]
+    if (folder / 'meta.json').is_file():
+        names.append('meta.json')
+    for name in names:
+        yield f'{clip_id}/{name}', (folder / name).read_bytes()
+
+
+class _Writer:
+    """A growing LMDB file; each ``put`` is one transaction."""
+
+    def __init__(self, path: Path):
+        self.lmdb = require('lmdb', 'Packing clips', INSTALL)
+        # Nobody else knows the unfinished file; synced once, at the end.
+        self.environment = self.lmdb.open(
+            str(path), subdir=False, lock=False, sync=False,
+            map_size=_START_SIZE)
+
+    def __enter__(self) -> '_Writer':
+        return self
+
+    def put(self, entries: dict[str, bytes]) -> None:
+        """Write entries, enlarging the file as needed."""
+        for key in entries:
+            if len(key.encode()) > _MAX_KEY:
+                raise ValueError(
+                    f'Names may have {_MAX_KEY} bytes in a packed file, but '
+                    f"'{key}' has {len(key.encode())}; shorten it.")
+        while True:
+            try:
+                with self.environment.begin(write=True) as transaction:
+                    for key, value in entries.items():
+                        transaction.put(key.encode(), value)
+                return
+            except self.lmdb.MapFullError:
+                self.environment.set_mapsize(
+                    2 * self.environment.info()['map_size'])
+
+    def __exit__(self, *error: Any) -> None:
+        if error[0] is None:
+            self.environment.sync(True)
+        self.environment.close()

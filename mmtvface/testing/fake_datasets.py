@@ -1,0 +1,115 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Tiny data sets in the layouts of the published ones, for tests."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+SIZE = (90, 120)
+
+
+def face_points(centre: Sequence[float] = (60., 45.), radius: float = 20.
+                ) -> np.ndarray:
+    """68 points with a face's layout, good enough for boxes and hulls.
+
+    Args:
+        centre: x, y of the middle in pixels.
+        radius: Half the width in pixels.
+
+    Returns:
+        (68, 2) float32.
+    """
+    angle = np.pi * np.arange(17) / 16
+    jaw = np.stack([-np.cos(angle), .1 + np.sin(angle)], 1)
+    brows = np.stack([np.linspace(-.8, .8, 10), np.full(10, -.3)], 1)
+    inner = np.random.default_rng(0).uniform(-.25, .5, (41, 2))
+    points = np.concatenate([jaw, brows, inner])
+    return (points * radius + centre).astype(np.float32)
+
+
+def write_face(image: Path, landmarks: Path | None = None,
+               mask: Path | None = None, value: int = 100,
+               size: tuple[int, int] = SIZE,
+               centre: Sequence[float] = (60., 45.)) -> None:
+    """Write one frame: a plain grey image, landmarks and a box as mask.
+
+    Args:
+        image: File of the image.
+        landmarks: ``.npy`` file.
+        mask: ``.png`` (0/255) or ``.npy`` (0/1) file.
+        value: Grey level.
+        size: Height and width.
+        centre: x, y of the face.
+    """
+    for path in (image, landmarks, mask):
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(image), np.full((*size, 3), value, np.uint8))
+    points = face_points(centre)
+    if landmarks is not None:
+        np.save(landmarks, points)
+    if mask is not None:
+        left, top = np.floor(points.min(0)).astype(int)
+        right, bottom = np.ceil(points.max(0)).astype(int)
+        skin = np.zeros(size, np.uint8)
+        skin[top:bottom + 1, left:right + 1] = 1
+        if mask.suffix == '.npy':
+            np.save(mask, skin.astype(np.float32))
+        else:
+            cv2.imwrite(str(mask), 255 * skin)
+
+
+def write_clip(folder: Path, num_frames: int, masks: bool = True,
+               start: int = 1) -> Path:
+    """A clip as ``video_to_clips.py`` writes it.
+
+    Frame number i has the grey level ``5 * i`` and the face at x = 50 + i.
+
+    Args:
+        folder: Folder of the clip.
+        num_frames: Number of frames.
+        masks: Also write masks.
+        start: Number of the first frame.
+
+    Returns:
+        The folder.
+    """
+    for index in range(start, start + num_frames):
+        name = f'{index:06d}'
+        write_face(folder / f'jpg/{name}.jpg',
+                   folder / f'kpt/{name}_kpt2d.npy',
+                   folder / f'seg/masks/{name}.png' if masks else None,
+                   5 * index, centre=(50. + index, 45.))
+    np.save(folder / 'serial.npy', np.array(
+        [f'{index:06d}.jpg' for index in range(start, start + num_frames)]))
+    (folder / 'meta.json').write_text(json.dumps({'fps': 25.}))
+    return folder
+
+
+def write_clip_set(root: Path, clips: dict[str, list[tuple[str, str, int]]]
+                   ) -> Path:
+    """A set with a manifest.
+
+    Args:
+        root: Its folder.
+        clips: For each split (id, identity, number of frames).
+
+    Returns:
+        The folder.
+    """
+    entries = []
+    for split, members in clips.items():
+        (root / split).mkdir(parents=True, exist_ok=True)
+        for name, identity, frames in members:
+            write_clip(root / split / name, frames)
+            entries.append(dict(
+                id=name, split=split, path=f'{split}/{name}',
+                identity=identity, video='film.mp4', track=0,
+                num_frames=frames, fps=25., first_frame=0, quality={}))
+    (root / 'manifest.json').write_text(json.dumps(dict(
+        format='mmtvface-clips', version=1, settings={}, clips=entries,
+        videos=[])))
+    return root
