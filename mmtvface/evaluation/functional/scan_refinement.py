@@ -36,7 +36,7 @@ def refine_alignment(surface: MeshSurface,
                      trim: float = .05,
                      max_points: int = 20000,
                      max_iterations: int = 60,
-                     tolerance: float = 1e-5) -> Refinement:
+                     tolerance: float = 1e-4) -> Refinement:
     """Move a mesh so that a scan's points lie on its surface.
 
     Iterated closest points with point-to-plane steps (Chen and Medioni,
