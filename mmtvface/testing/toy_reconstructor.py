@@ -48,6 +48,8 @@ def toy_topology() -> HeadTopology:
 class ToyFlame(nn.Module):
     """Linear shape and expression, global rotation, jaw as a bend."""
 
+    num_shape, num_expression = LAYOUT['shape'], LAYOUT['exp']
+
     def __init__(self) -> None:
         super().__init__()
         y, x = torch.meshgrid(
