@@ -3,9 +3,11 @@
 
 from .aflw2000_dataset import AFLW2000Dataset
 from .balanced_sampler import BalancedClipSampler
+from .bupt_dataset import BUPTDataset
 from .clip_packing import pack_clips
 from .concat_dataset import ConcatDataset
 from .face_clip_dataset import FaceClipDataset
+from .identity_clip_dataset import IdentityClipDataset
 from .now_dataset import NoWDataset
 from .samplers import EpochSampler
 from .synthetic import write_clip_folder
@@ -19,9 +21,12 @@ from .transforms import (
     MirrorClip,
     PackFaceClip,
 )
+from .vggface2_dataset import VGGFace2Dataset
+from .voxceleb2_dataset import VoxCeleb2Dataset
 
-__all__ = ['AFLW2000Dataset', 'BalancedClipSampler', 'ClipColorJitter',
-           'ClipDegradation', 'ClipOcclusion', 'ConcatDataset', 'CropFaceClip',
-           'EpochSampler', 'FaceClipDataset', 'LoadFaceClip', 'MirrorClip',
-           'NoWDataset', 'PackFaceClip', 'SyntheticFaceClipDataset',
-           'pack_clips', 'write_clip_folder']
+__all__ = ['AFLW2000Dataset', 'BUPTDataset', 'BalancedClipSampler',
+           'ClipColorJitter', 'ClipDegradation', 'ClipOcclusion',
+           'ConcatDataset', 'CropFaceClip', 'EpochSampler', 'FaceClipDataset',
+           'IdentityClipDataset', 'LoadFaceClip', 'MirrorClip', 'NoWDataset',
+           'PackFaceClip', 'SyntheticFaceClipDataset', 'VGGFace2Dataset',
+           'VoxCeleb2Dataset', 'pack_clips', 'write_clip_folder']

@@ -117,8 +117,9 @@ class BaseClipDataset(BaseDataset):
 
         Returns:
             Clips, dicts of ``clip_id``, ``identity``, ``folder``, ``frames``
-            (:class:`ClipFrames`), and windows, dicts of ``clip`` (the number
-            of its clip), ``frames`` (indices) and what
+            (:class:`ClipFrames`) and, if it is not ``data_prefix``,
+            ``prefix`` (sub-folders of ``folder``); and windows, dicts of
+            ``clip`` (the number of its clip), ``frames`` (indices) and what
             :meth:`choose_frames` needs.
         """
 
@@ -185,7 +186,8 @@ class BaseClipDataset(BaseDataset):
         names = clip['frames']
         return dict(
             clip_id=clip['clip_id'], identity=clip['identity'],
-            folder=clip['folder'], prefix=dict(self.data_prefix),
+            folder=clip['folder'],
+            prefix=clip.get('prefix') or dict(self.data_prefix),
             frame_indices=list(frames),
             repeated=window.get('repeated') or [False] * len(frames),
             image_names=[names['images'][i] for i in frames],

@@ -113,3 +113,87 @@ def write_clip_set(root: Path, clips: dict[str, list[tuple[str, str, int]]]
         format='mmtvface-clips', version=1, settings={}, clips=entries,
         videos=[])))
     return root
+
+
+def write_images(folder: Path, names: Sequence[str], masks: bool = False,
+                 values: Sequence[int] | None = None) -> None:
+    """Images with landmarks, and masks, beside them.
+
+    Args:
+        folder: Their folder.
+        names: Names without suffix.
+        masks: Also write masks.
+        values: Grey levels; default 10, 20, ...
+    """
+    for index, name in enumerate(names):
+        write_face(folder / f'{name}.jpg', folder / f'{name}.npy',
+                   folder / f'{name}_mask.png' if masks else None,
+                   values[index] if values else 10 * (index + 1))
+
+
+def write_vggface2(root: Path, masks: bool = True) -> Path:
+    """Two people of VGGFace2 with 5 and 2 images, and a list.
+
+    ``train_list.npy`` has two rows of 3 names of the first person and one of
+    the second, whose third name is missing on the disk.
+
+    Args:
+        root: Folder of the set.
+        masks: Also write masks.
+
+    Returns:
+        The folder.
+    """
+    first = [f'{index:04d}_01' for index in range(1, 6)]
+    write_images(root / 'train/n000002', first, masks)
+    write_images(root / 'train/n000010', ['0001_01', '0002_02'], masks,
+                 [110, 120])
+    np.save(root / 'train_list.npy', np.array(
+        [[f'n000002/{first[i]}' for i in row]
+         for row in ((0, 1, 2), (2, 3, 4))]
+        + [['n000010/0001_01', 'n000010/0002_02', 'n000010/0009_01']]))
+    return root
+
+
+def write_bupt(root: Path) -> Path:
+    """Four people of BUPT-Balancedface with 3 images, and two lists.
+
+    Args:
+        root: Folder of the set.
+
+    Returns:
+        The folder.
+    """
+    for index, (race, person) in enumerate((
+            ('African', 'm.0abc1d'), ('African', 'm.0zz'),
+            ('Asian', 'm.01x_y'), ('Indian', 'm.0k'))):
+        names = [f'{number:06d}_{index}' for number in range(3)]
+        write_images(root / 'race_per_7000' / race / person, names)
+        np.save(root / f'{race}_list.npy',
+                np.array([[f'{race}/{person}/{name}' for name in names]]))
+    return root
+
+
+def write_voxceleb2(root: Path) -> Path:
+    """Frames of four utterances of two people of VoxCeleb2.
+
+    ``id00012/21Uxsk56VDQ/00001`` has the frames 1 to 7 without the fourth,
+    the others have 3 frames each.
+
+    Args:
+        root: Folder of the people.
+
+    Returns:
+        The folder.
+    """
+    for folder, numbers in (
+            ('id00012/21Uxsk56VDQ/00001', (1, 2, 3, 5, 6, 7)),
+            ('id00012/21Uxsk56VDQ/00002', (1, 2, 3)),
+            ('id00012/7fQRrbLo2Z4/00003', (1, 2, 3)),
+            ('id00061/cAT9aR8oFx0/00141', (1, 2, 3))):
+        for number in numbers:
+            name = root / folder / f'{number:04d}'
+            write_face(name.with_suffix('.jpg'),
+                       name.with_name(name.name + '_kpt2d.npy'),
+                       name.with_name(name.name + '_mask.png'), 5 * number)
+    return root
