@@ -5,7 +5,7 @@ A generic head is fitted to the landmarks under scaled orthographic projection:
 first the affine map from its points to the image that is best in the sense of
 least squares, then the scaled rotation that is nearest to that map (the "POS"
 step of DeMenthon & Davis, "Model-based object pose in 25 lines of code", IJCV
-1995, equations 7 to 9, with the rotation made orthonormal by a singular value
+1995, with the rotation made orthonormal by a singular value
 decomposition instead of cross products). Both are closed forms, so that a
 whole video is done at once.
 """
@@ -89,21 +89,19 @@ def fit_head(landmarks: np.ndarray) -> HeadFit:
         raise ValueError('landmarks must have the shape (..., 68, 2), but '
                          f'they are {points.shape}.')
     points = points[..., list(RIGID), :2] * [1., -1.]
+    known = np.isfinite(points).all((-2, -1))
+    points = np.where(known[..., None, None], points, 0.)
     points = points - points.mean(-2, keepdims=True)
     affine = np.swapaxes(_SOLVE @ points, -1, -2)  # (..., 2, 3)
-    known = np.isfinite(affine).all((-2, -1))
-    u, singular, vh = np.linalg.svd(
-        np.where(known[..., None, None], affine, 0.), full_matrices=False)
-    with np.errstate(divide='ignore', invalid='ignore'):
-        known = known & (singular[..., 1] > 1e-6 * singular[..., 0])
+    u, singular, vh = np.linalg.svd(affine, full_matrices=False)
+    known = known & (singular[..., 1] > 1e-6 * singular[..., 0])
     rows = u @ vh
     rotation = np.concatenate(
         [rows, np.cross(rows[..., 0, :], rows[..., 1, :])[..., None, :]], -2)
     # The best scale for this rotation.
     seen = _CENTRED @ np.swapaxes(rows, -1, -2)  # (..., R, 2)
     power = (seen**2).sum((-2, -1))
-    scale = (seen * np.where(known[..., None, None], points, 0.)
-             ).sum((-2, -1)) / power
+    scale = (seen * points).sum((-2, -1)) / power
     known = known & (scale > 0)
     safe = np.where(known, scale, 1.)
     error = points - safe[..., None, None] * seen
