@@ -4,7 +4,7 @@
 from .aflw2000_dataset import AFLW2000Dataset
 from .balanced_sampler import BalancedClipSampler
 from .bupt_dataset import BUPTDataset
-from .clip_packing import pack_clips
+from .clip_packing import pack_clips, pack_set
 from .concat_dataset import ConcatDataset
 from .face_clip_dataset import FaceClipDataset
 from .identity_clip_dataset import IdentityClipDataset
@@ -29,4 +29,4 @@ __all__ = ['AFLW2000Dataset', 'BUPTDataset', 'BalancedClipSampler',
            'ConcatDataset', 'CropFaceClip', 'EpochSampler', 'FaceClipDataset',
            'IdentityClipDataset', 'LoadFaceClip', 'MirrorClip', 'NoWDataset',
            'PackFaceClip', 'SyntheticFaceClipDataset', 'VGGFace2Dataset',
-           'VoxCeleb2Dataset', 'pack_clips', 'write_clip_folder']
+           'VoxCeleb2Dataset', 'pack_clips', 'pack_set', 'write_clip_folder']

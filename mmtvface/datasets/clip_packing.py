@@ -13,7 +13,7 @@ from mmtvface.utils.atomic import unfinished_path
 from mmtvface.utils.deps import require
 
 from .clip_index import DIRS, ClipFrames
-from .clip_source import PACKED, find_clips
+from .clip_source import PACKED, find_clips, listing
 from .clip_store import (
     FORMAT,
     FRAMES_KEY,
@@ -24,6 +24,7 @@ from .clip_store import (
     LmdbStore,
     close_environment,
 )
+from .manifest import MANIFEST, read_manifest
 
 _START_SIZE = 64 << 20
 _MAX_KEY = 511
@@ -105,6 +106,47 @@ def pack_clips(root: str | os.PathLike, split: str,
     finally:
         part.unlink(missing_ok=True)
     return target
+
+
+def find_splits(root: str | os.PathLike) -> list[str]:
+    """Splits of a set: those of its manifest, or its folders of clips.
+
+    Raises:
+        FileNotFoundError: If there are none.
+        ValueError: If the manifest is broken.
+    """
+    root = Path(root).expanduser()
+    if (root / MANIFEST).is_file():
+        return sorted({clip['split'] for clip in read_manifest(root)})
+    splits = sorted(
+        folder.name for folder in root.iterdir() if folder.is_dir() and any(
+            (clip / DIRS['images']).is_dir() for clip in folder.iterdir())
+    ) if root.is_dir() else []
+    if not splits:
+        raise FileNotFoundError(
+            f"No splits in '{root}': looked for '{MANIFEST}' and "
+            f"'<split>/<id>/{DIRS['images']}', but "
+            + (f'the folder has {listing(root)}.' if root.is_dir()
+               else 'there is no such folder.'))
+    return splits
+
+
+def pack_set(root: str | os.PathLike,
+             target: str | os.PathLike | None = None, **kwargs: Any
+             ) -> list[Path]:
+    """Pack all splits of a set, see :func:`pack_clips`.
+
+    Args:
+        root: Folder of the set.
+        target: Folder of the packed files; default ``root``.
+        **kwargs: overwrite, data_prefix and progress of :func:`pack_clips`.
+
+    Returns:
+        The files.
+    """
+    target = Path(root if target is None else target).expanduser()
+    return [pack_clips(root, split, target / (split + PACKED), **kwargs)
+            for split in find_splits(root)]
 
 
 def _describe(frames: ClipFrames, dirs: dict[str, str]) -> bytes:

@@ -3,6 +3,8 @@
 
 from pathlib import Path
 
+from mmengine.logging import MMLogger
+
 from .clip_index import IMAGE_SUFFIXES
 from .clip_store import ClipStore, FolderStore, LmdbStore
 from .manifest import (
@@ -98,20 +100,28 @@ def _packed(path: Path, root: Path, ann_file: str
 def _of_manifest(root: Path, split: str, ann_file: str, images: str,
                  use_packed: bool) -> tuple[ClipStore, list[ClipEntry]]:
     chosen = choose_split(read_manifest(root), split, root)
-    packed = root / (split + PACKED)
-    if packed.is_file() and use_packed:
+    packed = next((path for path in (
+        root / (split + PACKED), root / 'packed' / (split + PACKED))
+        if path.is_file()), None)
+    if packed is not None and use_packed:
         store, clips = _packed(packed, root, ann_file)
         names = {clip['id']: identity_of(clip) for clip in chosen}
-        return store, [ClipEntry(
-            clip.clip_id, clip.folder,
-            names.get(clip.clip_id, clip.identity)) for clip in clips]
+        # The folders may have grown since they were packed.
+        if {clip['id'] for clip in store.clips} == set(names):
+            return store, [ClipEntry(clip.clip_id, clip.folder,
+                                     names[clip.clip_id]) for clip in clips]
+        MMLogger.get_current_instance().warning(
+            f"'{packed}' does not have the clips of '{root / MANIFEST}' and "
+            'is not used; write it anew with: python '
+            f'tools/dataset_converters/pack_clips.py {root} --overwrite')
     lost = [clip for clip in chosen
             if not (root / clip['path'] / images).is_dir()]
     if lost:
         raise FileNotFoundError(
             f"{len(lost)} of {len(chosen)} clips in '{root / MANIFEST}' have "
             f"no folder '<path>/{images}', e.g. '{lost[0]['path']}', and "
-            f"there is no '{packed.name}'. The folder has {listing(root)}.")
+            f"there is no '{split}{PACKED}' with them. The folder has "
+            f'{listing(root)}.')
     if ann_file:
         path, names = read_names(root, ann_file)
         by_id = {clip['id']: clip for clip in chosen}

@@ -10,7 +10,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from mmtvface.datasets import FaceClipDataset, pack_clips
+from mmtvface.datasets import FaceClipDataset, pack_clips, pack_set
 from mmtvface.datasets.clip_store import LmdbStore
 from mmtvface.testing.fake_datasets import write_clip, write_clip_set
 
@@ -171,3 +171,28 @@ def test_masks_of_packed_clips_are_binary(clip_set):
     dataset = FaceClipDataset(str(pack_clips(clip_set, 'train')), **KWARGS)
     masks = dataset[0]['data_samples'].gt_masks.numpy()
     assert set(np.unique(masks)) == {0., 1.}
+
+
+def test_all_splits(clip_set, tmp_path):
+    paths = pack_set(clip_set, clip_set / 'packed')
+    assert [path.name for path in paths] == ['train.lmdb', 'val.lmdb']
+    dataset = FaceClipDataset(str(clip_set), split='val', **KWARGS)
+    assert isinstance(dataset.store, LmdbStore)
+    (clip_set / 'manifest.json').unlink()
+    assert [path.parent for path in pack_set(clip_set)] == [clip_set] * 2
+    with pytest.raises(FileNotFoundError, match="looked for 'manifest.json'"):
+        pack_set(clip_set / 'packed')
+    with pytest.raises(FileNotFoundError, match='no such folder'):
+        pack_set(tmp_path / 'none')
+
+
+def test_an_outdated_packed_file_is_not_used(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr(MMLogger.get_current_instance(), 'warning',
+                        said.append)
+    root = write_clip_set(tmp_path, {'train': [('a', 'ann', 3)]})
+    pack_clips(root, 'train')
+    write_clip_set(tmp_path, {'train': [('a', 'ann', 3), ('b', 'bob', 3)]})
+    dataset = FaceClipDataset(str(root), split='train', **KWARGS)
+    assert not isinstance(dataset.store, LmdbStore) and len(dataset) == 2
+    assert 'does not have the clips' in said[0] and '--overwrite' in said[0]
