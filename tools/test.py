@@ -122,8 +122,9 @@ def share_head_model(cfg: Config) -> None:
 
 
 def result_rows(metrics: dict) -> list[tuple[str, str]]:
-    """Names and numbers as text, in the order of the metrics."""
-    return [(name, f'{float(value):.6g}') for name, value in metrics.items()]
+    """Names and numbers as text, '-' for NaN, in the metrics' order."""
+    return [(name, f'{float(value):.6g}' if math.isfinite(value) else '-')
+            for name, value in metrics.items()]
 
 
 def print_table(metrics: dict) -> None:

@@ -58,9 +58,11 @@ def _draw_lines(axes, chart: Chart) -> None:
         marker = 'o' if len(x) <= 12 else None
         axes.plot(x, y, style, color=colour, label=label, marker=marker,
                   markersize=4, linewidth=1.6)
-    values = [y[np.isfinite(y)] for _, y in chart.lines.values()]
-    if any(len(y) for y in values):
-        axes.set_ylim(bottom=min(0., *(y.min() for y in values if len(y))))
+    values = np.concatenate([y for _, y in chart.lines.values()] or [[]])
+    values = values[np.isfinite(values)]
+    if len(values):
+        low, high = min(0., values.min()), max(0., values.max())
+        axes.set_ylim(low, high + .06 * (high - low or 1.))
     if chart.limits is not None:
         axes.set_xlim(0, chart.limits)
     axes.grid(color='#dddddd', linewidth=.7)
