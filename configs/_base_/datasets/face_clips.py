@@ -28,4 +28,4 @@ val_dataloader = dict(
         test_mode=True))
 test_dataloader = val_dataloader
 val_evaluator = [dict(type='LandmarkNME'), dict(type='Jitter')]
-test_evaluator = val_evaluator
+test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]

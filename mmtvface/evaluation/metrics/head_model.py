@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The head model of metrics that need more than the predicted vertices."""
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,8 +23,9 @@ def build_head_model(flame: Mapping[str, Any] | nn.Module | None
     """
     if flame is None:
         flame = dict(type='FLAME', model_path='procedural')
-    if not isinstance(flame, nn.Module):
-        flame = MODELS.build(dict(flame))
+    # A module that is given may be the model's own: it stays where it is.
+    flame = copy.deepcopy(flame) if isinstance(
+        flame, nn.Module) else MODELS.build(dict(flame))
     return flame.cpu().eval()
 
 
