@@ -4,15 +4,11 @@ import sys
 import cv2
 import numpy as np
 import pytest
-import torch
 
-from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
-    tiles,
 )
-from mmtvface.renderers import MeshRenderer
+from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
 
 
 class FakeGraph:
@@ -67,18 +63,6 @@ def test_margin_and_enlargement_are_undone():
     np.testing.assert_allclose(mesh[0, :2], [-0.5, 59.5])
 
 
-@pytest.mark.parametrize('size', [(100, 100), (90, 161), (301, 77), (3, 1)])
-def test_every_small_square_is_whole_in_a_tile(size):
-    height, width = size
-    reach = max(0, min(size) // 4 - 1)
-    whole = np.zeros((height - reach, width - reach), bool)
-    for left, top, part in tiles(np.zeros((*size, 3), np.uint8)):
-        assert part.shape[0] == part.shape[1] == max(1, min(size) // 2)
-        whole[top:top + part.shape[0] - reach,
-              left:left + part.shape[1] - reach] = True
-    assert whole.all()
-
-
 def test_a_missing_package_is_named_with_the_cure(monkeypatch):
     monkeypatch.setitem(sys.modules,
                         'mediapipe.python.solutions.face_mesh', None)
@@ -100,25 +84,7 @@ def test_no_face_in_noise_and_nothing_on_stderr(capfd):
 @pytest.fixture(scope='module')
 def heads():
     """Pictures of the built-in head from three sides, and its landmarks."""
-    flame, size = FLAME('procedural'), 320
-    pose, cam = torch.zeros(3, 6), torch.tensor([[5., 0., 0.]]).expand(3, 3)
-    pose[:, 1] = torch.tensor([-0.3, 0., 0.3])
-    light = torch.zeros(3, 9, 3)
-    light[:, 0], light[:, 3] = 3., 0.8
-    with torch.no_grad():
-        head = flame(torch.zeros(3, 100), torch.zeros(3, 50), pose)
-        images = MeshRenderer('procedural').render(
-            head.vertices, project(head.vertices, cam),
-            FLAMETexture('procedural')(torch.zeros(3, 50)), light,
-            background=torch.full((3, ), 0.5), image_size=size).image
-    pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
-    points = ndc_to_pixel(project(head.landmarks2d, cam)[..., :2], size)
-    return pixels.numpy(), points.double().numpy()
-
-
-def error(found, true):
-    """Mean distance over the size of the landmark box."""
-    return np.linalg.norm(found - true, axis=1).mean() / np.ptp(true, 0).mean()
+    return rendered_heads((-0.3, 0., 0.3))
 
 
 def test_landmarks_of_the_built_in_head(heads):
@@ -129,8 +95,8 @@ def test_landmarks_of_the_built_in_head(heads):
     with MediaPipeLandmarkDetector() as detector:
         for image, true in zip(*heads, strict=True):
             found, = detector(image)
-            assert error(found, true) < 0.045
+            assert landmark_error(found, true) < 0.045
         # A head of 50 pixels in a frame of 1280.
         found, = detector(small)
         scaled = (heads[1][1] + 0.5) * 60 / 320 - 0.5 + [200, 500]
-        assert error(found, scaled) < 0.08
+        assert landmark_error(found, scaled) < 0.08

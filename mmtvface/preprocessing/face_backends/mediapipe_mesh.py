@@ -204,13 +204,17 @@ class MeshNetwork:
                                    'presence': kind.FLOAT})
             self._graph.process(np.zeros((_SIDE, _SIDE, 3), np.uint8))
 
-    def __call__(self, image: np.ndarray, region: Region
+    def __call__(self, image: np.ndarray, region: Region,
+                 mirrored: bool = False
                  ) -> tuple[np.ndarray, float] | None:
         """The mesh of the face in a region.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             region: Square around the face.
+            mirrored: Show the network the mirrored picture. The points come
+                back where they are in the image as it is; those of the
+                person's right side then lie on the left side.
 
         Returns:
             (468, 3) float64 mesh, x and y pixel indices and z in pixels, and
@@ -221,8 +225,12 @@ class MeshNetwork:
         if cut is None:
             return None
         pixels, back = cut
+        if mirrored:
+            pixels = np.ascontiguousarray(pixels[:, ::-1])
         result = self._graph.process(pixels)
         raw = np.array(result.points, np.float64).reshape(NUM_MESH_POINTS, 3)
+        if mirrored:
+            raw[:, 0] = _SIDE - raw[:, 0]
         mesh = np.empty_like(raw)
         mesh[:, :2] = (raw[:, :2] - .5) @ back[:, :2].T + back[:, 2]
         mesh[:, 2] = raw[:, 2] * (region.side / _SIDE)

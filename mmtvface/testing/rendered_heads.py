@@ -1,0 +1,45 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Pictures of the built-in head that face detectors take for faces."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from mmtvface.geometry.camera import ndc_to_pixel, project
+from mmtvface.head_models import FLAME, FLAMETexture
+from mmtvface.renderers import MeshRenderer
+
+
+def rendered_heads(yaws: Sequence[float], size: int = 320
+                   ) -> tuple[np.ndarray, np.ndarray]:
+    """The neutral built-in head before grey, turned to the side.
+
+    Args:
+        yaws: N angles in radians, positive to the right of the image.
+        size: Side of the pictures in pixels; the face fills half of them.
+
+    Returns:
+        (N, size, size, 3) uint8 RGB and the true landmarks (N, 68, 2) as
+        pixel indices.
+    """
+    count, flame = len(yaws), FLAME('procedural')
+    cam = torch.tensor([[5., 0., 0.]]).expand(count, 3)
+    pose, light = torch.zeros(count, 6), torch.zeros(count, 9, 3)
+    pose[:, 1] = torch.tensor(yaws)
+    light[:, 0], light[:, 3] = 3., 0.8
+    with torch.no_grad():
+        head = flame(torch.zeros(count, 100), torch.zeros(count, 50), pose)
+        images = MeshRenderer('procedural').render(
+            head.vertices, project(head.vertices, cam),
+            FLAMETexture('procedural')(torch.zeros(count, 50)), light,
+            background=torch.full((3, ), 0.5), image_size=size).image
+    pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
+    points = ndc_to_pixel(project(head.landmarks2d, cam)[..., :2], size)
+    return pixels.contiguous().numpy(), points.double().numpy()
+
+
+def landmark_error(found: np.ndarray, true: np.ndarray) -> float:
+    """Mean distance of landmarks (68, 2) over the size of their box."""
+    distance = np.linalg.norm(found - true, axis=1).mean()
+    return float(distance / np.ptp(true, 0).mean())

@@ -1,0 +1,39 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import numpy as np
+
+from mmtvface.preprocessing.face_backends import FaceDetection
+from mmtvface.preprocessing.face_backends.boxes import (
+    best_of_overlapping,
+    distances,
+    overlaps,
+)
+
+A = np.array([[0., 0., 10., 10.], [0., 0., 4., 2.]])
+B = np.array([[5., 0., 15., 10.], [20., 0., 30., 10.], [1., 1., 1., 1.]])
+
+
+def test_overlaps_by_hand():
+    # 50 / 150; the second shares nothing with B but its own corner.
+    np.testing.assert_allclose(overlaps(A, B),
+                               [[1 / 3, 0., 0.], [0., 0., 0.]])
+    np.testing.assert_allclose(np.diag(overlaps(A, A)), 1.)
+    assert overlaps(B[2:], B[2:])[0, 0] == 0.  # empty: no division by zero
+
+
+def test_distances_by_hand():
+    np.testing.assert_allclose(distances(A, B)[0, :2], [0.5, 2.])
+    # Centres (2, 1) and (10, 5): sqrt(80); sizes 3 and 10.
+    np.testing.assert_allclose(distances(A, B)[1, 0], np.sqrt(80) / 6.5)
+    assert np.isfinite(distances(B[2:], B[2:])).all()
+
+
+def test_the_best_of_overlapping_detections_is_kept():
+    def face(score, *box):
+        return FaceDetection(np.array(box, float), score)
+    weak, best = face(.6, 0, 0, 100, 100), face(.9, 10, 0, 110, 100)
+    inside = face(.8, 40, 40, 60, 60)  # small, but in the middle of another
+    other = face(.5, 200, 0, 300, 100)
+    beside = face(.7, 90, 0, 190, 100)
+    kept = best_of_overlapping([weak, inside, other, best, beside])
+    assert [one.score for one in kept] == [.9, .7, .5]
+    assert best_of_overlapping([]) == []
