@@ -63,6 +63,8 @@ def _draw_lines(axes, chart: Chart) -> None:
     if len(values):
         low, high = min(0., values.min()), max(0., values.max())
         axes.set_ylim(low, high + .06 * (high - low or 1.))
+    if chart.x_label.startswith('frame'):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     if chart.limits is not None:
         axes.set_xlim(0, chart.limits)
     axes.grid(color='#dddddd', linewidth=.7)
