@@ -196,6 +196,20 @@ class BaseClipDataset(BaseDataset):
             if self._use_masks else None,
             sample_idx=window['sample_idx'])
 
+    def describe_frames(self, idx: int, frames: list[int]) -> dict:
+        """Names of the files of any frames of an item's clip.
+
+        Args:
+            idx: The item.
+            frames: Indices of frames, for example ``frame_indices`` of a
+                sample.
+
+        Returns:
+            What ``LoadFaceClip`` needs, with the store.
+        """
+        return {**self._describe(super().get_data_info(idx), frames),
+                'repeated': [False] * len(frames), 'store': self.store}
+
     def get_data_info(self, idx: int) -> dict:
         """Names of the files of a window, without random choices."""
         window = super().get_data_info(idx)

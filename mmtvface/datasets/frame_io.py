@@ -2,7 +2,9 @@
 """Decode one image, one set of landmarks or one mask, or say what is wrong."""
 
 import io
+import math
 import struct
+from functools import lru_cache
 from pathlib import Path
 
 import cv2
@@ -86,8 +88,26 @@ def read_image(path: Path) -> np.ndarray:
     return decode_image(path.read_bytes())
 
 
+@lru_cache(64)
+def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order and type of a ``.npy`` file; they are much alike."""
+    file = io.BytesIO(header)
+    version = np.lib.format.read_magic(file)
+    reader = (np.lib.format.read_array_header_1_0 if version == (1, 0) else
+              np.lib.format.read_array_header_2_0)
+    return reader(file)
+
+
 def _decode_array(data: bytes) -> np.ndarray:
     """Decode a ``.npy`` file; NumPy opens archives under any name."""
+    if data[:8] == b'\x93NUMPY\x01\x00':
+        start = 10 + int.from_bytes(data[8:10], 'little')
+        shape, fortran, dtype = _parse_header(data[:start])
+        count = math.prod(shape)
+        if (not fortran and not dtype.hasobject
+                and len(data) - start == count * dtype.itemsize):
+            return np.frombuffer(data, dtype, count, start).reshape(shape)
+    # What is rare or wrong: NumPy reads it or says what is wrong.
     array = np.load(io.BytesIO(data), allow_pickle=False)
     if not isinstance(array, np.ndarray):
         array.close()
@@ -183,14 +203,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
         OSError: If it cannot be read.
     """
     mask = decode_mask(path.read_bytes(), path.name, shape)
-    return unit_mask(mask)
-
-
-def unit_mask(mask: np.ndarray) -> np.ndarray:
-    """Bring a mask of :func:`decode_mask` to float32 0..1."""
-    if mask.dtype == np.uint8:
-        return mask.astype(np.float32) / 255
-    return mask
+    return mask.astype(np.float32) / 255 if mask.dtype == np.uint8 else mask
 
 
 def normalise_mask(mask: np.ndarray) -> np.ndarray:

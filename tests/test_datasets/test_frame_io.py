@@ -81,3 +81,25 @@ def test_masks_that_are_none():
         normalise_mask(np.array([-1, 1]))
     with pytest.raises(ValueError, match='complex'):
         normalise_mask(np.zeros(2, complex))
+
+
+@pytest.mark.parametrize('array', [
+    np.arange(136, dtype=np.float32).reshape(68, 2),
+    np.asfortranarray(np.arange(136.).reshape(68, 2)),
+    np.arange(136, dtype='>i4').reshape(68, 2)])
+def test_arrays_are_what_numpy_reads(tmp_path, array):
+    np.save(tmp_path / 'a.npy', array)
+    points = read_landmarks(tmp_path / 'a.npy')
+    np.testing.assert_array_equal(points[:, :2], array)
+    data = (tmp_path / 'a.npy').read_bytes()
+    for wrong in (data[:-1], data[:40], data[:5]):
+        (tmp_path / 'a.npy').write_bytes(wrong)
+        with pytest.raises((ValueError, EOFError)):
+            read_landmarks(tmp_path / 'a.npy')
+
+
+def test_pickled_landmarks_are_refused(tmp_path):
+    path = tmp_path / 'a.npy'
+    np.save(path, np.array([[1, 2]] * 68, object), allow_pickle=True)
+    with pytest.raises(ValueError, match='allow_pickle'):
+        read_landmarks(path)

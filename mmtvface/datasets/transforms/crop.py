@@ -16,8 +16,6 @@ from mmtvface.preprocessing.crop import (
 )
 from mmtvface.registry import TRANSFORMS
 
-from ..frame_io import unit_mask
-
 
 def reduced_to_full(factor: int) -> np.ndarray:
     """Matrix from a reduced image to the full one.
@@ -111,10 +109,13 @@ class CropFaceClip:
         moved[..., :2] = pixel_to_ndc(moved[..., :2], size)
         results['landmarks'] = moved.astype(np.float32)
         if results['masks'] is not None:
-            results['masks'] = np.stack([
-                unit_mask(warp(mask, matrix, size, 'nearest'))
-                for mask, matrix in zip(
-                    results['masks'], matrices, strict=True)])
+            masks = np.empty((len(frames), size, size), np.float32)
+            for out, mask, matrix in zip(
+                    masks, results['masks'], matrices, strict=True):
+                out[:] = warp(mask, matrix, size, 'nearest')
+                if mask.dtype == np.uint8:
+                    out /= 255
+            results['masks'] = masks
         results['crop_matrices'] = matrices
         results['ori_shape'] = tuple(
             results['frame_sizes'][0] if 'frame_sizes' in results

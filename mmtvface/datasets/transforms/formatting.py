@@ -3,11 +3,30 @@
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 
 from mmtvface.registry import TRANSFORMS
 from mmtvface.structures import FaceClipSample
+
+
+def to_planes(images: np.ndarray) -> np.ndarray:
+    """Put the channels first, several times faster than NumPy copies.
+
+    Args:
+        images: (t, H, W, C) uint8.
+
+    Returns:
+        (t, C, H, W) uint8.
+    """
+    frames, height, width, channels = images.shape
+    out = np.empty((frames, channels, height, width), images.dtype)
+    for image, planes in zip(images, out, strict=True):
+        image = np.ascontiguousarray(image)
+        for channel, plane in enumerate(planes):
+            cv2.extractChannel(image, channel, dst=plane)
+    return out
 
 
 @TRANSFORMS.register_module()
@@ -24,8 +43,7 @@ class PackFaceClip:
     def __call__(self, results: dict) -> dict:
         """Pack."""
         images = results['images']
-        inputs = torch.from_numpy(
-            np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        inputs = torch.from_numpy(to_planes(images))
         sample = FaceClipSample(metainfo=dict(
             clip_id=results['clip_id'],
             identity=results.get('identity', results['clip_id']),

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Mirror the crops of a clip left to right."""
 
+import cv2
 import numpy as np
 
 from mmtvface.geometry.landmarks import mirror_landmarks
@@ -39,7 +40,7 @@ class MirrorClip:
         images, masks = results['images'], results['masks']
         flip = np.diag([-1., 1., 1.])
         flip[0, 2] = images.shape[2] - 1
-        results['images'] = images[:, :, ::-1]
+        results['images'] = np.stack([cv2.flip(image, 1) for image in images])
         results['landmarks'] = mirror_landmarks(results['landmarks'])
         results['crop_matrices'] = flip @ results['crop_matrices']
         if masks is not None:
