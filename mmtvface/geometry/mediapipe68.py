@@ -8,38 +8,106 @@ their mean. The two sides of the face mirror each other.
 
 The mesh follows the surface of the head, whereas 2D annotations slide along
 the jaw to the visible silhouette when the head turns: the 17 contour points
-are therefore less exact on turned heads than the other 51.
+are therefore less exact on turned heads than the other 51. On five frames of
+a TV series, turned by 10 to 25 degrees, the mean distance to given landmarks
+(a test repeats it where the frames are) was, relative to the mean side of
+their box:
+
+======== ======= ====== ===== ===== ===== =====
+part     contour brows  nose  eyes  lips  all
+distance 4.9 %   2.6 %  2.1 % 1.6 % 1.4 % 2.6 %
+======== ======= ====== ===== ===== ===== =====
 """
 
 import numpy as np
 
 NUM_MESH_POINTS = 468
 
-_CONTOUR_RIGHT = ((127, ), (234, ), (93, 132), (58, 132), (172, ), (136, ),
-                  (149, 150), (148, 176))
-_CONTOUR_LEFT = ((377, 400), (378, 379), (365, ), (397, ), (288, 361),
-                 (323, 361), (454, ), (356, ))
+#: The mapping, one row per landmark in iBUG order (the comment is its index):
+#: its name ("right" and "left" are the person's own) and the vertices of the
+#: mesh whose mean it is.
+TABLE: tuple[tuple[str, tuple[int, ...]], ...] = (
+    # 0-16 contour from the right ear over the chin to the left ear. The mesh's
+    # outline; annotations slide to the visible silhouette when the head turns.
+    ('right ear, top', (127, )),  # 0
+    ('right ear, middle', (234, )),  # 1
+    ('right ear, lobe', (93, 132)),  # 2
+    ('right jaw, below the ear', (58, 132)),  # 3
+    ('right jaw', (172, )),  # 4
+    ('right jaw angle', (136, )),  # 5
+    ('right jaw, towards the chin', (149, 150)),  # 6
+    ('right chin, side', (148, 176)),  # 7
+    ('chin, lowest point', (152, )),  # 8
+    ('left chin, side', (377, 400)),  # 9
+    ('left jaw, towards the chin', (378, 379)),  # 10
+    ('left jaw angle', (365, )),  # 11
+    ('left jaw', (397, )),  # 12
+    ('left jaw, below the ear', (288, 361)),  # 13
+    ('left ear, lobe', (323, 361)),  # 14
+    ('left ear, middle', (454, )),  # 15
+    ('left ear, top', (356, )),  # 16
+    # 17-26 brows from image left to image right: the upper row of the mesh.
+    ('right brow, outer end', (70, )),  # 17
+    ('right brow, outer half', (63, )),  # 18
+    ('right brow, middle', (105, )),  # 19
+    ('right brow, inner half', (66, )),  # 20
+    ('right brow, inner end', (107, )),  # 21
+    ('left brow, inner end', (336, )),  # 22
+    ('left brow, inner half', (296, )),  # 23
+    ('left brow, middle', (334, )),  # 24
+    ('left brow, outer half', (293, )),  # 25
+    ('left brow, outer end', (300, )),  # 26
+    # 27-30 bridge of the nose down to its tip: between vertices of the ridge.
+    ('nose bridge, between the eyes', (6, 168)),  # 27
+    ('nose bridge, upper half', (195, 197)),  # 28
+    ('nose bridge, lower half', (4, 5)),  # 29
+    ('nose tip', (1, 4)),  # 30
+    # 31-35 below the nostrils, from image left to image right.
+    ('right nostril, outer', (75, 98)),  # 31
+    ('right nostril, inner', (97, )),  # 32
+    ('nose base, middle', (2, )),  # 33
+    ('left nostril, inner', (326, )),  # 34
+    ('left nostril, outer', (305, 327)),  # 35
+    # 36-47 eyes, clockwise from image left: the edges of the lids.
+    ('right eye, outer corner', (33, )),  # 36
+    ('right upper lid, outer', (160, )),  # 37
+    ('right upper lid, inner', (158, )),  # 38
+    ('right eye, inner corner', (133, )),  # 39
+    ('right lower lid, inner', (153, )),  # 40
+    ('right lower lid, outer', (144, )),  # 41
+    ('left eye, inner corner', (362, )),  # 42
+    ('left upper lid, inner', (385, )),  # 43
+    ('left upper lid, outer', (387, )),  # 44
+    ('left eye, outer corner', (263, )),  # 45
+    ('left lower lid, outer', (373, )),  # 46
+    ('left lower lid, inner', (380, )),  # 47
+    # 48-59 outer lips, clockwise from image left: where red meets skin.
+    ('mouth, right corner', (61, )),  # 48
+    ('upper lip, right', (39, 40)),  # 49
+    ("upper lip, right of the cupid's bow", (37, )),  # 50
+    ('upper lip, middle', (0, )),  # 51
+    ("upper lip, left of the cupid's bow", (267, )),  # 52
+    ('upper lip, left', (269, 270)),  # 53
+    ('mouth, left corner', (291, )),  # 54
+    ('lower lip, left', (321, 405)),  # 55
+    ('lower lip, left of the middle', (314, )),  # 56
+    ('lower lip, middle', (17, )),  # 57
+    ('lower lip, right of the middle', (84, )),  # 58
+    ('lower lip, right', (91, 181)),  # 59
+    # 60-67 inner lips, clockwise from image left: where the lips part.
+    ('inner mouth, right corner', (78, )),  # 60
+    ('inner upper lip, right', (81, 82)),  # 61
+    ('inner upper lip, middle', (13, )),  # 62
+    ('inner upper lip, left', (311, 312)),  # 63
+    ('inner mouth, left corner', (308, )),  # 64
+    ('inner lower lip, left', (317, 402)),  # 65
+    ('inner lower lip, middle', (14, )),  # 66
+    ('inner lower lip, right', (87, 178)),  # 67
+)
 
-#: Mesh vertices of every landmark, in iBUG order ("right" and "left" are the
-#: person's own).
-MEDIAPIPE_68: tuple[tuple[int, ...], ...] = (
-    # 0-16 contour, from the right ear over the chin to the left ear
-    *_CONTOUR_RIGHT, (152, ), *_CONTOUR_LEFT,
-    # 17-21 right brow, 22-26 left brow, both from image left to right
-    (70, ), (63, ), (105, ), (66, ), (107, ),
-    (336, ), (296, ), (334, ), (293, ), (300, ),
-    # 27-30 bridge of the nose down to its tip, 31-35 below the nostrils
-    (6, 168), (195, 197), (4, 5), (1, 4),
-    (75, 98), (97, ), (2, ), (326, ), (305, 327),
-    # 36-41 right eye, 42-47 left eye, from image left, upper lid first
-    (33, ), (160, ), (158, ), (133, ), (153, ), (144, ),
-    (362, ), (385, ), (387, ), (263, ), (373, ), (380, ),
-    # 48-59 outer lips from the right corner, upper lip first
-    (61, ), (39, 40), (37, ), (0, ), (267, ), (269, 270),
-    (291, ), (321, 405), (314, ), (17, ), (84, ), (91, 181),
-    # 60-67 inner lips
-    (78, ), (81, 82), (13, ), (311, 312),
-    (308, ), (317, 402), (14, ), (87, 178))
+#: Mesh vertices of every landmark.
+MEDIAPIPE_68: tuple[tuple[int, ...], ...] = tuple(
+    vertices for _, vertices in TABLE)
 
 #: Closed outline of the face from the forehead's middle, clockwise in the
 #: image.

@@ -6,6 +6,7 @@ from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.geometry.mediapipe68 import (
     FACE_OVAL,
     MEDIAPIPE_68,
+    TABLE,
     mediapipe_to_68,
 )
 
@@ -45,3 +46,18 @@ def test_contour_lies_on_the_oval_in_its_order():
 def test_too_few_points_are_refused():
     with pytest.raises(ValueError, match=r'468 or 478.*\(467, 3\)'):
         mediapipe_to_68(np.zeros((467, 3)))
+
+
+def test_names_are_of_the_landmarks():
+    names = [name for name, _ in TABLE]
+    assert len(set(names)) == 68
+    # A landmark's mirror image has the name of the other side.
+    for name, other in zip(names, [names[i] for i in MIRROR], strict=True):
+        swapped = name.replace('left', '*').replace('right', 'left')
+        assert swapped.replace('*', 'right') == other
+    for index, name in ((8, 'chin, lowest point'), (30, 'nose tip'),
+                        (36, 'right eye, outer corner'),
+                        (45, 'left eye, outer corner'),
+                        (48, 'mouth, right corner'),
+                        (57, 'lower lip, middle')):
+        assert names[index] == name
