@@ -105,6 +105,30 @@ def test_confidence_falls_with_the_error(backend, heads):
     assert faces[3][1] > 1.5 * max(error for _, error in faces[:3])
 
 
+def test_odd_images_and_boxes_are_no_trouble(backend):
+    rng = np.random.default_rng(0)
+    for size in ((1, 1), (2, 900), (900, 2), (37, 53)):
+        image = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
+        backend.detect(image)
+        follower = backend.follower()
+        for box in ([0., 0., 1., 1.], [0., 0., 0., 0.], [-9e5, 0., -8e5, 9.],
+                    [0., 0., 1e7, 1e7], [np.nan] * 4):
+            assert follower.follow(image, np.array(box)) is None
+
+
+def test_views_are_read_like_copies(backend, heads):
+    image, true = heads[0][0], heads[1][0]
+    box = np.array(landmark_box(true))
+    mirrored = image[:, ::-1][:, ::-1][..., ::-1][..., ::-1]
+    for first, second in ((image, mirrored),
+                          (image[:, ::-1], image[:, ::-1].copy())):
+        faces = [backend.follower().follow(view, box)
+                 for view in (first, second)]
+        np.testing.assert_array_equal(faces[0].points, faces[1].points)
+        np.testing.assert_array_equal(backend.detect(first)[0].box,
+                                      backend.detect(second)[0].box)
+
+
 class CountingNetwork:
     """A network that always sees the same mesh, and notes its calls."""
 

@@ -24,6 +24,7 @@ from .search_areas import squares, tiles
 # Longer side of the images that are searched; the networks see 128 (short
 # range) and 192 pixels (full range).
 _SEARCH_SIDE = 640
+_MIN_PART, _MAX_ASPECT = 48, 6
 # Difference between landmarks and those of the mirrored picture, relative to
 # the face, of good landmarks, and one at which they are worthless.
 _AGREED, _DISAGREED = 0.01, 0.05
@@ -104,7 +105,10 @@ class MediaPipeBackend:
         if image.shape != self._shape:
             self._misses, self._shape = 0, image.shape
         found = _search(self._far, image) or _search(self._near, image)
-        if not found:
+        # Of tiny images, and of strips, there are no parts worth a search.
+        short, long = sorted(image.shape[:2])
+        has_parts = short >= _MIN_PART and long <= _MAX_ASPECT * short
+        if not found and has_parts:
             found = [face for left, top, part in squares(image)
                      for face in _search(self._far, part, left, top)]
         if found:
@@ -112,7 +116,7 @@ class MediaPipeBackend:
         else:
             # Not reset by what is found here: noise would be searched
             # thoroughly again and again. Followers bridge the time.
-            if self._misses % self._thorough_every == 0:
+            if self._misses % self._thorough_every == 0 and has_parts:
                 found = self._search_thoroughly(image)
             self._misses += 1
         return best_of_overlapping(found)
@@ -174,6 +178,8 @@ class MediaPipeFollower:
         """
         box = np.asarray(box, np.float64)
         last, self._last = self._last, None
+        if not np.isfinite(box).all():
+            return None
         old = None if last is None else np.array(landmark_box(last.points))
         if old is None or _jumped(old, box, self._JUMP):
             region, is_rough, self._age = region_of_box(box), True, 0
