@@ -1,6 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Shot boundaries of a video that is read frame by frame."""
 
+from collections import deque
+
 import cv2
 import numpy as np
 
@@ -8,23 +10,30 @@ from mmtvface.utils.deps import require
 
 _INSTALL = "pip install --no-deps 'scenedetect>=0.6.4,<0.8'"
 _PURPOSE = 'Finding shot boundaries'
+# Frames whose mean score says how much happens in a shot.
+_HISTORY, _LEAST_HISTORY = 8, 2
 
 
 class ShotDetector:
     """Hard cuts by PySceneDetect's ContentDetector, one frame at a time.
 
-    A frame begins a shot if its hue, saturation and lightness differ from
-    those of the frame before by more than ``threshold`` in the mean over
-    pixels and channels. Unlike in PySceneDetect's own pipeline a cut is
-    reported at once and shots may be short: a false cut costs a little of a
-    track, a missed one mixes two people. Dissolves are not found; there the
-    tracker loses the faces, or moves from one to the other while both are
-    visible (PySceneDetect would need to look ahead).
+    The score of a frame is the mean difference of its hue, saturation and
+    lightness from those of the frame before. A frame begins a shot if its
+    score is at least ``threshold``, or at least half of that and ``ratio``
+    times the mean score of the frames since the last cut (of the last eight
+    at most): cuts between dark or similar pictures, as PySceneDetect's
+    AdaptiveDetector finds them, but without looking ahead.
+
+    Unlike in PySceneDetect's own pipeline a cut is reported at once and shots
+    may be short: a false cut costs a little of a track, a missed one mixes
+    two people. Dissolves are not found; there the tracker loses the faces, or
+    moves from one to the other while both are visible.
 
     Args:
         threshold: Mean difference in 8-bit units, > 0. PySceneDetect's
             default, 27, suits films; people who move in front of a still
             camera stay far below it.
+        ratio: See above, > 1; infinity leaves the threshold alone.
         width: Frames are shrunk to at most this width before; > 0.
 
     Raises:
@@ -32,20 +41,23 @@ class ShotDetector:
         ValueError: If an argument is out of its range.
     """
 
-    def __init__(self, threshold: float = 27., width: int = 160) -> None:
-        if threshold <= 0 or width <= 0:
-            raise ValueError('threshold and width must be positive, got '
-                             f'{threshold} and {width}.')
+    def __init__(self, threshold: float = 27., ratio: float = 4.,
+                 width: int = 160) -> None:
+        if threshold <= 0 or width <= 0 or ratio <= 1:
+            raise ValueError(
+                'threshold and width must be positive and ratio above 1, got '
+                f'{threshold}, {width} and {ratio}.')
         package = require('scenedetect', _PURPOSE, _INSTALL)
         detectors = require('scenedetect.detectors', _PURPOSE, _INSTALL)
         self._timecode = package.FrameTimecode
         # Without a least length of scenes it answers immediately.
         self._make = lambda: detectors.ContentDetector(
             threshold=threshold, min_scene_len=0)
-        self._width = width
+        self._threshold, self._ratio, self._width = threshold, ratio, width
         self._detector = self._make()
         self._shape: tuple[int, ...] | None = None
         self._count = 0
+        self._scores: deque[float] = deque(maxlen=_HISTORY)
 
     def is_cut(self, frame_bgr: np.ndarray) -> bool:
         """Take the next frame.
@@ -64,14 +76,24 @@ class ShotDetector:
                 frame_bgr.dtype != np.uint8 or not frame_bgr.size):
             raise ValueError('frame_bgr must be (H, W, 3) uint8, but it is '
                              f'{frame_bgr.shape} {frame_bgr.dtype}.')
-        changed = self._shape not in (None, frame_bgr.shape)
-        if changed:
+        known, self._shape = self._shape, frame_bgr.shape
+        if known != frame_bgr.shape:
             self._detector = self._make()
-        self._shape = frame_bgr.shape
+            self._scores.clear()
         cuts = self._detector.process_frame(
             self._timecode(self._count, fps=25.), self._shrink(frame_bgr))
         self._count += 1
-        return changed or bool(cuts)
+        if known != frame_bgr.shape:  # nothing to compare with
+            return known is not None
+        # What PySceneDetect's own AdaptiveDetector builds upon, too.
+        score = float(self._detector._frame_score)
+        calm = len(self._scores) >= _LEAST_HISTORY
+        if cuts or (calm and score >= self._threshold / 2 and
+                    score >= self._ratio * np.mean(self._scores)):
+            self._scores.clear()
+            return True
+        self._scores.append(score)
+        return False
 
     def _shrink(self, frame: np.ndarray) -> np.ndarray:
         height, width = frame.shape[:2]

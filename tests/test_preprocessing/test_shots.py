@@ -60,6 +60,27 @@ def test_a_change_of_size_is_a_cut_and_the_next_frame_is_none():
             ] == [False, False, True, False, True]
 
 
+def grey_frames(*values):
+    return [np.full((36, 64, 3), value, np.uint8) for value in values]
+
+
+def test_a_change_that_is_large_for_its_shot_is_a_cut():
+    # Lightness 0, 3, 0, ...: scores of 1. Then 60: a score of 20 or 19.
+    calm = grey_frames(100, 103, 100, 103, 160, 163, 160)
+    found = []
+    for ratio in (4., np.inf):
+        detector = ShotDetector(ratio=ratio)
+        found.append([detector.is_cut(frame) for frame in calm])
+    assert found == [[False] * 4 + [True] + [False] * 2, [False] * 7]
+    # Scores of 5: 20 is no cut at four times their mean, and 12 never is.
+    restless = grey_frames(100, 115, 100, 115, 100, 159)
+    detector = ShotDetector()
+    assert not any(detector.is_cut(frame) for frame in restless)
+    detector = ShotDetector()
+    assert not any(detector.is_cut(frame)
+                   for frame in grey_frames(100, 100, 100, 136, 136))
+
+
 def test_the_threshold_decides():
     grey = [np.full((36, 64, 3), value, np.uint8) for value in (100, 160)]
     # Only the lightness changes, by 60: 20 in the mean over three channels.
@@ -72,6 +93,8 @@ def test_the_threshold_decides():
 def test_bad_arguments_and_frames_are_refused(monkeypatch):
     with pytest.raises(ValueError, match='positive.*-1'):
         ShotDetector(-1)
+    with pytest.raises(ValueError, match='ratio above 1.*0.5'):
+        ShotDetector(ratio=0.5)
     with pytest.raises(ValueError, match=r'uint8.*\(4, 4\)'):
         ShotDetector().is_cut(np.zeros((4, 4), np.uint8))
     monkeypatch.setitem(sys.modules, 'scenedetect', None)
