@@ -3,6 +3,7 @@
 
 import math
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -170,36 +171,46 @@ class BalancedClipSampler(Sampler):
 
     def _chosen(self, block: int) -> np.ndarray:
         """Data sets of the draws in a block, (_BLOCK,)."""
+        if len(self._shares) == 1:
+            return np.zeros(_BLOCK, np.int64)
         rng = np.random.default_rng([self.seed, block])
         return rng.choice(len(self._shares), _BLOCK, p=self._shares)
 
-    def draws(self, start: int) -> Iterator[int]:
-        """All draws of all processes from a number on, without end."""
+    def draws(self, start: int, rank: int = 0, world_size: int = 1
+              ) -> Iterator[tuple[int, int]]:
+        """Draws of one process from a number on, without end.
+
+        Args:
+            start: First number that is looked at.
+            rank: Every ``world_size``-th number is yielded, from ``start +
+                rank`` on.
+            world_size: Number of processes.
+
+        Yields:
+            Number of the draw, and index of the item.
+        """
         used = np.zeros(len(self._shares), np.int64)
         block, offset = divmod(start, _BLOCK)
-        if len(self._shares) == 1:
-            number = start
-            while True:
-                yield self._groups[0].item(number)
-                number += 1
-        for earlier in range(block):
+        for earlier in range(block if len(used) > 1 else 0):
             used += np.bincount(self._chosen(earlier),
                                 minlength=len(used))
+        if len(used) == 1:
+            used[0] = block * _BLOCK
         while True:
+            first = block * _BLOCK
             for place, which in enumerate(self._chosen(block).tolist()):
-                if place >= offset:
-                    yield self._offsets[which] + self._groups[which].item(
-                        int(used[which]))
+                number = first + place
+                if place >= offset and (
+                        number - start) % world_size == rank:
+                    yield number, self._offsets[which] + self._groups[
+                        which].item(int(used[which]))
                 used[which] += 1
             block, offset = block + 1, 0
 
     def __iter__(self) -> Iterator[DrawnIndex]:
         """Indices of this process."""
-        first = self.position * self.world_size
-        stop = math.inf if self.epoch_length is None else (
-            len(self) * self.world_size)
-        for number, index in enumerate(self.draws(first)):
-            if number >= stop:
-                return
-            if number % self.world_size == self.rank:
-                yield DrawnIndex(index, first + number)
+        start = self.position * self.world_size
+        count = None if self.epoch_length is None else len(self)
+        for number, index in islice(
+                self.draws(start, self.rank, self.world_size), count):
+            yield DrawnIndex(index, number)

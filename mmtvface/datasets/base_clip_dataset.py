@@ -2,7 +2,7 @@
 """What all datasets of clips in files have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -77,6 +77,7 @@ class BaseClipDataset(BaseDataset):
         self.randomness = ClipRandomness(seed)
         self.store: ClipStore = FolderStore()
         self._clips = PackedList()
+        self._people = np.zeros(0, np.int64)
         self._use_masks = False
         if pipeline is None:
             smallest = scale if isinstance(scale, int | float) else scale[0]
@@ -109,17 +110,17 @@ class BaseClipDataset(BaseDataset):
 
     @abstractmethod
     def load_clips(self, remarks: list[str]
-                   ) -> tuple[list[dict], list[dict]]:
-        """List the clips and the windows.
+                   ) -> Iterator[tuple[dict, list[dict]]]:
+        """List the clips, one by one, and their windows.
 
         Args:
             remarks: Takes what the user should know.
 
-        Returns:
-            Clips, dicts of ``clip_id``, ``identity``, ``folder``, ``frames``
-            (:class:`ClipFrames`) and, if it is not ``data_prefix``,
-            ``prefix`` (sub-folders of ``folder``); and windows, dicts of
-            ``clip`` (the number of its clip), ``frames`` (indices) and what
+        Yields:
+            A clip, a dict of ``clip_id``, ``identity``, ``folder``,
+            ``frames`` (:class:`ClipFrames`) and, if it is not
+            ``data_prefix``, ``prefix`` (sub-folders of ``folder``); and its
+            windows, dicts of ``frames`` (indices) and what
             :meth:`choose_frames` needs.
         """
 
@@ -131,26 +132,39 @@ class BaseClipDataset(BaseDataset):
         """
         logger = MMLogger.get_current_instance()
         remarks: list[str] = []
-        clips, windows = self.load_clips(remarks)
+        windows: list[dict] = []
+        numbers: dict[str, int] = {}
+        people, total, masks = [], 0, False
+
+        def clips() -> Iterator[dict]:
+            nonlocal total, masks
+            for clip, found in self.load_clips(remarks):
+                for window in found:
+                    windows.append({**window, 'clip': len(people)})
+                people.append(numbers.setdefault(clip['identity'],
+                                                 len(numbers)))
+                frames = clip['frames']
+                total += len(frames.images)
+                masks = masks or any(frames.masks)
+                yield {**clip, 'frames': vars(frames)}
+
+        self._clips = PackedList(clips())
+        self._people = np.array(people, np.int64)
         # Without any mask the samples have none; with some, those that lack
         # one follow the policy, so that all samples have the same fields.
-        self._use_masks = self.missing_mask != 'ignore' or any(
-            any(clip['frames'].masks) for clip in clips)
-        self._clips = PackedList(
-            {**clip, 'frames': vars(clip['frames'])} for clip in clips)
+        self._use_masks = self.missing_mask != 'ignore' or masks
         for remark in remarks[:20]:
             logger.warning(remark)
         if len(remarks) > 20:
             logger.warning(f'... and {len(remarks) - 20} more remarks on '
                            f"'{self.data_root}'.")
-        total = sum(len(clip['frames'].images) for clip in clips)
         if not windows:
             raise ValueError(
                 f"No window of {self.clip_length} usable frames in the "
-                f"{len(clips)} clips ({total} frames) of "
+                f"{len(people)} clips ({total} frames) of "
                 f"'{self.data_root}'. " + ' '.join(remarks[:3]))
-        logger.info(f"'{self.data_root}': {len(clips)} clips, {total} frames,"
-                    f' {len(windows)} windows of {self.clip_length}.')
+        logger.info(f"'{self.data_root}': {len(people)} clips, {total} "
+                    f'frames, {len(windows)} windows of {self.clip_length}.')
         return windows
 
     def usable_frames(self, folder: str, frames: ClipFrames) -> list[bool]:
@@ -221,13 +235,9 @@ class BaseClipDataset(BaseDataset):
         Returns:
             Two (N,) int64: numbers of the identities and of the clips.
         """
-        number: dict[str, int] = {}
-        people = np.array([number.setdefault(clip['identity'], len(number))
-                           for clip in map(self._clips.__getitem__,
-                                           range(len(self._clips)))])
         clips = np.array([super(BaseClipDataset, self).get_data_info(index)
                           ['clip'] for index in range(len(self))])
-        return people[clips], clips
+        return self._people[clips], clips
 
     def __getitem__(self, idx: int) -> dict:
         """One item; in training another one if this is unreadable.

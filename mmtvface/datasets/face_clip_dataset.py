@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Clips of face images with landmarks and skin masks."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,9 @@ class FaceClipDataset(BaseClipDataset):
             smooths the boxes along the clip, 'clip' holds one square still.
         stride: Frames between the starts of windows; default ``clip_length``
             in test mode, else 1. The last window ends with the run.
+            'random' makes one item of each run of usable frames, from which
+            training draws a window at each fetch: for sets with so many
+            frames that their windows cannot be listed.
         dilation: Frames from one frame of a window to the next: 2 takes
             every second one. Runs that are too short take a smaller one.
         jitter_time: Largest random shift of every frame of a window in
@@ -106,7 +110,7 @@ class FaceClipDataset(BaseClipDataset):
                  ann_file: str = '',
                  split: str = '',
                  clip_length: int = 5,
-                 stride: int | None = None,
+                 stride: int | str | None = None,
                  dilation: int = 1,
                  jitter_time: int = 0,
                  reverse_prob: float = 0.,
@@ -115,7 +119,11 @@ class FaceClipDataset(BaseClipDataset):
                  **kwargs: Any):
         if stride is None:
             stride = clip_length if test_mode else 1
-        if min(clip_length, stride, dilation) < 1 or jitter_time < 0:
+        if test_mode and stride == 'random':
+            raise ValueError("stride='random' is for training; a test needs "
+                             'all windows.')
+        if min(clip_length, 1 if stride == 'random' else stride,
+               dilation) < 1 or jitter_time < 0:
             raise ValueError(
                 'clip_length, stride and dilation must be at least 1 and '
                 f'jitter_time at least 0, but they are {clip_length}, '
@@ -131,23 +139,21 @@ class FaceClipDataset(BaseClipDataset):
             data_prefix={**DIRS, **(data_prefix or {})}, **kwargs)
 
     def load_clips(self, remarks: list[str]
-                   ) -> tuple[list[dict], list[dict]]:
+                   ) -> Iterator[tuple[dict, list[dict]]]:
         """List the clips and cut them into windows."""
         self.store, entries = find_clips(
             self.data_root, self.split, self.ann_file,
             self.data_prefix['images'])
-        clips, windows = [], []
         for entry in entries:
             frames = self.store.frames(entry.folder, self.data_prefix)
             remarks += frames.remarks
-            windows += self._cut(len(clips), entry.clip_id, entry.folder,
-                                 frames, remarks)
-            clips.append(dict(clip_id=entry.clip_id, identity=entry.identity,
-                              folder=entry.folder, frames=frames))
-        return clips, windows
+            clip = dict(clip_id=entry.clip_id, identity=entry.identity,
+                        folder=entry.folder, frames=frames)
+            yield clip, self.cut(clip['clip_id'], clip['folder'], frames,
+                                 remarks)
 
-    def _cut(self, number: int, name: str, folder: str, frames: ClipFrames,
-             remarks: list[str]) -> list[dict]:
+    def cut(self, name: str, folder: str, frames: ClipFrames,
+            remarks: list[str]) -> list[dict]:
         """Windows of one clip."""
         usable = self.usable_frames(folder, frames)
         if not usable:
@@ -159,31 +165,39 @@ class FaceClipDataset(BaseClipDataset):
                 f'frames lack a file and are skipped, first: {first}')
         windows = []
         for run in find_runs(usable):
-            found = make_windows(run, self.clip_length, self.stride,
+            # One window stands for all of a run if the start is drawn.
+            stride = run[1] if self.stride == 'random' else self.stride
+            found = make_windows(run, self.clip_length, stride,
                                  self.short_clips, self.dilation)
             if not found:
                 remarks.append(
                     f'{name}: a run of {run[1] - run[0]} frames is '
                     f'shorter than {self.clip_length} and is skipped')
+            elif self.stride == 'random':
+                found = found[:1]
             # Windows of a test overlap at the end of a run.
             seen: set[int] = set()
             for window in found:
-                record = dict(clip=number, frames=window)
+                record = dict(frames=window)
                 if self.test_mode:
                     repeated = []
                     for index in window:
                         repeated.append(index in seen)
                         seen.add(index)
                     record['repeated'] = repeated
-                elif self.jitter_time:
+                elif self.jitter_time or self.stride == 'random':
                     record['run'] = run
                 windows.append(record)
         return windows
 
     def choose_frames(self, window: dict, rng: np.random.Generator
                       ) -> list[int]:
-        """Shift the frames in time and turn their order round."""
+        """Draw the place, shift the frames in time, turn them round."""
         frames = window['frames']
+        if self.stride == 'random':
+            room = window['run'][1] - 1 - max(frames)
+            shift = int(rng.integers(room + 1))
+            frames = [index + shift for index in frames]
         if self.jitter_time:
             frames = jitter_frames(frames, window['run'], self.jitter_time,
                                    rng)

@@ -2,7 +2,7 @@
 """Image sets as clips: K images of one identity."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -179,16 +179,17 @@ class IdentityClipDataset(BaseClipDataset):
         return rows
 
     def load_clips(self, remarks: list[str]
-                   ) -> tuple[list[dict], list[dict]]:
+                   ) -> Iterator[tuple[dict, list[dict]]]:
         """List the people and their images."""
         root = self._check_root()
         files = SideFiles(self.data_root, self.data_prefix)
-        clips, windows, lost, total = [], [], [], 0
+        lost, found, total = '', 0, 0
         for number, (person, names) in enumerate(self._rows(root, files)):
             frames = files.match(person, names)
             total += len(names)
-            lost += [f'{person}/{name}' for name, image in zip(
-                names, frames.images, strict=True) if not image]
+            found += len(names) - frames.images.count('')
+            if '' in frames.images and not lost:
+                lost = f"{person}/{names[frames.images.index('')]}"
             usable = self.usable_frames(
                 os.path.join(self.data_root, person), frames)
             frames = ClipFrames(*(
@@ -200,20 +201,18 @@ class IdentityClipDataset(BaseClipDataset):
                 remarks.append(f'{person}: {unlike} of {len(usable)} images '
                                'lack a file and are skipped, first: '
                                f'{names[usable.index(False)]}')
-            windows += self._cut(len(clips), len(frames.images))
-            clips.append(dict(
+            yield dict(
                 clip_id=f'{person}#{number}' if self.lists else person,
                 identity=person, folder=self.data_root, frames=frames,
                 prefix={kind: os.path.join(where, person)
-                        for kind, where in self.data_prefix.items()}))
-        if total and len(lost) == total:
+                        for kind, where in self.data_prefix.items()}
+            ), self._cut(len(frames.images))
+        if lost and not found:
             raise FileNotFoundError(
                 f"None of the {total} images of {self.lists} is in "
-                f"'{root}', e.g. '{lost[0]}'. The folder has "
-                f'{listing(root)}.')
-        return clips, windows
+                f"'{root}', e.g. '{lost}'. The folder has {listing(root)}.")
 
-    def _cut(self, number: int, size: int) -> list[dict]:
+    def _cut(self, size: int) -> list[dict]:
         """Windows of one person."""
         if not size:
             return []
@@ -225,14 +224,13 @@ class IdentityClipDataset(BaseClipDataset):
                 for index in frames:
                     repeated.append(index in seen)
                     seen.add(index)
-                windows.append(dict(clip=number, frames=frames,
-                                    repeated=repeated))
+                windows.append(dict(frames=frames, repeated=repeated))
             return windows
         found = make_windows((0, size), self.clip_length, self.clip_length,
                              self.short_clips)
         # A row of a list is one item, a person is as many as fill it.
         count = 1 if self.lists else max(1, size // self.clip_length)
-        return [dict(clip=number, frames=frames, size=size)
+        return [dict(frames=frames, size=size)
                 for frames in found[:count]]
 
     def choose_frames(self, window: dict, rng: np.random.Generator

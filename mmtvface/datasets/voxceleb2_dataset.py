@@ -4,6 +4,7 @@
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -65,9 +66,9 @@ class VoxCeleb2Dataset(FaceClipDataset):
         landmark_dir: The same for a tree of landmarks; None: beside the
             images.
         mask_dir: The same for a tree of masks; None: beside the images.
-        clip_length: K.
-        stride: Frames between the starts of windows; default K, since the set
-            has some 200 frames of each of a million utterances.
+        stride: Frames between the starts of windows; default 'random' in
+            training (see :class:`FaceClipDataset`), since the set has some
+            200 frames of each of a million utterances, and K in a test.
         **kwargs: As for :class:`FaceClipDataset`.
 
     Raises:
@@ -77,11 +78,13 @@ class VoxCeleb2Dataset(FaceClipDataset):
 
     def __init__(self, data_root: str, ann_file: str = '',
                  image_dir: str = '', landmark_dir: str | None = None,
-                 mask_dir: str | None = None, clip_length: int = 5,
-                 stride: int | None = None, **kwargs: Any):
+                 mask_dir: str | None = None,
+                 stride: int | str | None = None, test_mode: bool = False,
+                 **kwargs: Any):
+        if stride is None and not test_mode:
+            stride = 'random'
         super().__init__(
-            data_root, ann_file, clip_length=clip_length,
-            stride=clip_length if stride is None else stride,
+            data_root, ann_file, stride=stride, test_mode=test_mode,
             data_prefix=side_dirs(image_dir, landmark_dir, mask_dir),
             **kwargs)
 
@@ -140,19 +143,15 @@ class VoxCeleb2Dataset(FaceClipDataset):
         return ''
 
     def load_clips(self, remarks: list[str]
-                   ) -> tuple[list[dict], list[dict]]:
+                   ) -> Iterator[tuple[dict, list[dict]]]:
         """List the utterances and cut them into windows."""
         files = SideFiles(self.data_root, self.data_prefix)
-        clips, windows = [], []
         for folder in self._utterances(files):
-            images = fill_gaps(files.images(folder))
-            frames = files.match(folder, images)
-            windows += self._cut(
-                len(clips), folder, os.path.join(self.data_root, folder),
-                frames, remarks)
-            clips.append(dict(
+            frames = files.match(folder, fill_gaps(files.images(folder)))
+            clip = dict(
                 clip_id=folder, identity=folder.split('/')[0],
                 folder=self.data_root, frames=frames,
                 prefix={kind: os.path.join(where, folder)
-                        for kind, where in self.data_prefix.items()}))
-        return clips, windows
+                        for kind, where in self.data_prefix.items()})
+            yield clip, self.cut(folder, os.path.join(self.data_root, folder),
+                                 frames, remarks)

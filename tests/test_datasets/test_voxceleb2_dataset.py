@@ -34,7 +34,7 @@ def test_gaps(numbers, want):
 
 
 def test_windows_stay_in_an_utterance_and_jump_over_no_gap(vox):
-    dataset = DATASETS.build(dict(type='VoxCeleb2Dataset',
+    dataset = DATASETS.build(dict(type='VoxCeleb2Dataset', stride=3,
                                   data_root=str(vox), **KWARGS))
     first = 'id00012/21Uxsk56VDQ'
     assert windows(dataset) == [
@@ -57,6 +57,24 @@ def test_options_of_clips_work_too(vox):
                                reverse_prob=1, image_size=16)
     assert len(dataset) == 2 * 2 + 3 * 2
     assert dataset[0]['data_samples'].frame_names == ['0002', '0001']
+
+
+def test_training_draws_the_place_of_a_window(vox):
+    dataset = VoxCeleb2Dataset(str(vox), clip_length=2, image_size=16)
+    assert len(dataset) == 5  # two runs of the first utterance
+    drawn = {tuple(dataset[1]['data_samples'].frame_names)
+             for _ in range(30)}
+    assert drawn == {('0005', '0006'), ('0006', '0007')}
+    shaken = VoxCeleb2Dataset(str(vox), clip_length=2, image_size=16,
+                              jitter_time=1)
+    drawn = {tuple(shaken[1]['data_samples'].frame_names)
+             for _ in range(40)}
+    assert drawn == {('0005', '0006'), ('0006', '0007'), ('0005', '0007')}
+    # A test takes all windows.
+    assert len(VoxCeleb2Dataset(str(vox), clip_length=2, test_mode=True)
+               ) == 2 * 2 + 3 * 2
+    with pytest.raises(ValueError, match="'random' is for training"):
+        VoxCeleb2Dataset(str(vox), stride='random', test_mode=True)
 
 
 def test_selection(vox):

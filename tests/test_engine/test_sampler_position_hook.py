@@ -2,9 +2,12 @@
 import logging
 from types import SimpleNamespace
 
+import pytest
 import torch
 from mmengine.dataset import InfiniteSampler
+from mmengine.runner import Runner
 from mmengine.runner.loops import _InfiniteDataloaderIterator
+from test_hooks import PowerCut, PowerCutHook, assert_same, runner_config
 from torch.utils.data import DataLoader
 
 from mmtvface.datasets import BalancedClipSampler
@@ -84,3 +87,35 @@ def test_leaves_other_samplers_alone():
     epoch_based = SimpleNamespace(train_loop=SimpleNamespace(), iter=3)
     SamplerPositionHook().before_train_epoch(epoch_based)
     assert vars(epoch_based.train_loop) == {}
+
+
+def test_resumed_training_equals_an_unbroken_one(tmp_path, monkeypatch):
+    """The whole runner: weights after 6 steps, and what was loaded."""
+    from mmtvface.testing.toy_reconstructor import ToyClips
+    loaded = []
+    get = ToyClips.__getitem__
+    monkeypatch.setattr(ToyClips, '__getitem__', lambda self, index: (
+        loaded.append(getattr(index, 'draw', None)), get(self, index))[1])
+    hooks = [dict(type=f'mmtvface.{name}') for name in (
+        'SafeCheckpointHook', 'RNGStateHook', 'SamplerPositionHook')]
+
+    def config(*args, **kwargs):
+        config = runner_config(*args, loop='iter', hooks=hooks, **kwargs)
+        config['train_dataloader']['sampler'] = dict(
+            type='BalancedClipSampler')
+        return config
+
+    whole = Runner(**config(tmp_path / 'whole', steps=6))
+    whole.train()
+    assert [draw for draw in loaded if draw is not None] == list(range(12))
+    broken = Runner(**config(tmp_path / 'parts', steps=6))
+    broken.register_hook(PowerCutHook())
+    with pytest.raises(PowerCut):
+        broken.train()
+    torch.manual_seed(99)
+    loaded.clear()
+    resumed = Runner(**config(tmp_path / 'parts', steps=6, resume=True))
+    resumed.train()
+    assert [draw for draw in loaded if draw is not None] == [
+        6, 7, 8, 9, 10, 11]
+    assert_same(whole, resumed)
