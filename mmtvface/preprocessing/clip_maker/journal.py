@@ -1,0 +1,141 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What is finished of a video, so that a killed run can go on.
+
+The work folder of a video holds ``progress.json`` (the journal), the clips of
+finished segments in ``clips/`` and those of the current one in ``segment/``.
+A segment is committed in this order: its clips are complete in
+``segment/``; the journal, which names them and the place to continue, is
+replaced in one step; they are renamed into ``clips/``. Killed before the
+journal, the segment is done again; killed after it, the renaming is finished
+by :func:`open_journal`.
+"""
+
+import json
+import os
+import shutil
+from collections import Counter
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .clip_writer import write_json
+
+JOURNAL = 'progress.json'
+CLIPS = 'clips'
+SEGMENT = 'segment'
+
+
+@dataclass
+class Journal:
+    """State of one video.
+
+    Attributes:
+        folder: Work folder of the video.
+        key: Name of the video in this set.
+        source: Where the video came from.
+        settings: Fingerprint of the settings.
+        next_frame: Number of the first frame that is not done.
+        next_time: Its time in seconds, None at the start.
+        next_track: Number of the next track.
+        finished: The video is done.
+        problem: What was wrong with the video, '' if nothing.
+        frames: Frames decoded.
+        faces: Faces found in them.
+        fps: Mean frames per second.
+        clips: One summary per finished clip.
+        lost_frames: Reason -> frames that were not used.
+        lost_clips: Reason -> runs of frames that became no clip.
+        seconds: Stage -> time spent.
+    """
+
+    folder: Path
+    key: str
+    source: dict[str, Any]
+    settings: str
+    next_frame: int = 0
+    next_time: float | None = None
+    next_track: int = 0
+    finished: bool = False
+    problem: str = ''
+    frames: int = 0
+    faces: int = 0
+    fps: float = 0.
+    clips: list[dict[str, Any]] = field(default_factory=list)
+    lost_frames: Counter = field(default_factory=Counter)
+    lost_clips: Counter = field(default_factory=Counter)
+    seconds: Counter = field(default_factory=Counter)
+
+    @property
+    def segment(self) -> Path:
+        """Folder of the clips of the current segment."""
+        return self.folder / SEGMENT
+
+    def check_settings(self, settings: str) -> None:
+        """Refuse to mix clips of different settings.
+
+        Raises:
+            ValueError: If the fingerprint of the settings is another one.
+        """
+        if self.settings != settings:
+            raise ValueError(
+                f'{self.folder} was made with other settings. Use those '
+                'again, choose another output folder, or delete this one.')
+
+    def commit(self) -> None:
+        """Make what was done so far permanent, see the module."""
+        write_json(self.folder / JOURNAL, self.as_dict())
+        self._publish()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything but the folder."""
+        values = asdict(self)
+        del values['folder']
+        return values
+
+    def _publish(self) -> None:
+        """Give the clips that the journal names their place."""
+        target = self.folder / CLIPS
+        target.mkdir(exist_ok=True)
+        for clip in self.clips:
+            if (part := self.segment / clip['id']).is_dir():
+                os.replace(part, target / clip['id'])
+        if self.segment.is_dir():
+            shutil.rmtree(self.segment)
+
+
+def read_journal(folder: Path) -> Journal | None:
+    """Journal of a work folder, None if there is none.
+
+    Raises:
+        ValueError: If the file is not a journal.
+    """
+    path = folder / JOURNAL
+    if not path.is_file():
+        return None
+    try:
+        values = json.loads(path.read_text(encoding='utf-8'))
+        for name in ('lost_frames', 'lost_clips', 'seconds'):
+            values[name] = Counter(values[name])
+        return Journal(folder=folder, **values)
+    except (ValueError, TypeError, KeyError) as error:
+        raise ValueError(
+            f'{path} is no journal of this version ({error}). Delete the '
+            f'folder {folder} to process the video anew.') from error
+
+
+def open_journal(folder: Path, key: str, source: dict[str, Any],
+                 settings: str) -> Journal:
+    """Continue a video or begin it.
+
+    Raises:
+        ValueError: If the journal is unreadable or was made with other
+            settings.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = read_journal(folder)
+    if journal is None:
+        journal = Journal(folder, key, source, settings)
+    journal.check_settings(settings)
+    # Leaves only what belongs to finished segments.
+    journal._publish()
+    return journal
