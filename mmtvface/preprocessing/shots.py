@@ -12,6 +12,8 @@ _INSTALL = "pip install --no-deps 'scenedetect>=0.6.4,<0.8'"
 _PURPOSE = 'Finding shot boundaries'
 # Frames whose mean score says how much happens in a shot.
 _HISTORY, _LEAST_HISTORY = 8, 2
+# Times the usual score of a shot that a cut has at least.
+_RESTLESS = 1.5
 
 
 class ShotDetector:
@@ -19,10 +21,12 @@ class ShotDetector:
 
     The score of a frame is the mean difference of its hue, saturation and
     lightness from those of the frame before. A frame begins a shot if its
-    score is at least ``threshold``, or at least half of that and ``ratio``
-    times the mean score of the frames since the last cut (of the last eight
-    at most): cuts between dark or similar pictures, as PySceneDetect's
-    AdaptiveDetector finds them, but without looking ahead.
+    score is at least ``threshold`` and one and a half times the mean score
+    of the frames since the last cut (of the last eight at most; a shaking
+    camera in the dark has high scores all the time), or at least half of
+    the threshold and ``ratio`` times that mean: cuts between dark or similar
+    pictures, as PySceneDetect's AdaptiveDetector finds them, but without
+    looking ahead.
 
     Unlike in PySceneDetect's own pipeline a cut is reported at once and shots
     may be short: a false cut costs a little of a track, a missed one mixes
@@ -88,8 +92,10 @@ class ShotDetector:
         # What PySceneDetect's own AdaptiveDetector builds upon, too.
         score = float(self._detector._frame_score)
         calm = len(self._scores) >= _LEAST_HISTORY
-        if cuts or (calm and score >= self._threshold / 2 and
-                    score >= self._ratio * np.mean(self._scores)):
+        usual = np.mean(self._scores) if calm else 0.
+        if (cuts and score >= _RESTLESS * usual) or (
+                calm and score >= self._threshold / 2 and
+                score >= self._ratio * usual):
             self._scores.clear()
             return True
         self._scores.append(score)
@@ -100,8 +106,9 @@ class ShotDetector:
         if width <= self._width:
             return frame
         size = self._width, max(round(height * self._width / width), 1)
-        # Every n-th pixel first: averaging all of a 4K frame is slow, and
-        # shots differ far more than the aliasing.
-        step = max(width // (2 * self._width), 1)
+        # Every n-th pixel first: averaging all of a 4K frame is slow. Enough
+        # remain to average out noise, which makes the hue of dark pictures
+        # jump.
+        step = max(width // (4 * self._width), 1)
         return cv2.resize(frame[::step, ::step], size,
-                          interpolation=cv2.INTER_LINEAR)
+                          interpolation=cv2.INTER_AREA)

@@ -1,13 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """From finished clips to a set: duplicates, people, splits, manifest."""
 
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mmtvface.datasets.manifest import (
+    FORMAT,
+    MANIFEST,
+    VERSION,
+    read_manifest,
+)
 from mmtvface.preprocessing.clip_maker import (
     SPLITS,
     Journal,
@@ -25,8 +30,6 @@ from .identities import (
     read_identities,
 )
 
-MANIFEST = 'manifest.json'
-FORMAT, VERSION = 'mmtvface-clips', 1
 GROUPS = ('video', 'folder')
 
 
@@ -105,8 +108,8 @@ def assemble_set(out: Path, journals: Sequence[Journal],
         OSError: If clips cannot be moved.
     """
     options = options or SetOptions()
-    before = {clip['id']: clip for clip in read_manifest(out).get(
-        'clips', [])}
+    before = {clip['id']: clip for clip in read_manifest(out)} if (
+        out / MANIFEST).is_file() else {}
     clips, lost = collect_clips(out, list(journals))
     # What was kept once is kept.
     clips.sort(key=lambda clip: (clip.name not in before, clip.journal.key,
@@ -186,24 +189,3 @@ def _video(journal: Journal) -> dict[str, Any]:
                 lost_frames=dict(journal.lost_frames),
                 lost_clips=dict(journal.lost_clips))
 
-
-def read_manifest(root: Path) -> dict[str, Any]:
-    """The manifest of a set, empty if there is none.
-
-    Raises:
-        ValueError: If it is damaged or of another version.
-    """
-    path = root / MANIFEST
-    if not path.is_file():
-        return {}
-    try:
-        manifest = json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as error:
-        raise ValueError(f'{path} is damaged ({error}). Delete it: it is '
-                         'made anew from the clips.') from error
-    if not isinstance(manifest, dict) or (
-            manifest.get('format'), manifest.get('version')) != (
-                FORMAT, VERSION):
-        raise ValueError(f'{path} is no manifest of this version. Choose '
-                         'another output folder.')
-    return manifest

@@ -19,14 +19,14 @@ from .assemble import ClipSet
 from .finished_clips import FinishedClip
 
 REPORT, PAGE, SHEET = 'report.txt', 'report.html', 'contact_sheet.png'
-_CELL = 112  # side of a thumbnail in pixels
+_CELL = 160  # side of a thumbnail in pixels
 _FRAMES = 3  # thumbnails of a clip
 _SHEET_CLIPS, _PAGE_CLIPS = 48, 400
 
 _STYLE = """body{font:14px/1.4 sans-serif;margin:2em;color:#222}
 pre{background:#f4f4f4;padding:1em;overflow:auto}
 figure{display:inline-block;margin:4px;vertical-align:top}
-figcaption{font-size:11px;max-width:340px;word-break:break-all}"""
+figcaption{font-size:11px;max-width:480px;word-break:break-all}"""
 
 
 def report_text(made: ClipSet, journals: Sequence[Journal],
@@ -102,7 +102,7 @@ def thumbnails(clip: FinishedClip) -> list[np.ndarray]:
         small = cv2.resize(image, (_CELL, _CELL),
                            interpolation=cv2.INTER_AREA)
         pictures.append(draw_landmarks(
-            small, (points + .5) * zoom - .5, radius=1., lines=False))
+            small, (points + .5) * zoom - .5, radius=.8, lines=False))
     return pictures
 
 

@@ -14,7 +14,7 @@ import json
 import os
 import shutil
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -88,9 +88,9 @@ class Journal:
 
     def as_dict(self) -> dict[str, Any]:
         """Everything but the folder."""
-        values = asdict(self)
-        del values['folder']
-        return values
+        # Not dataclasses.asdict, which makes counters count pairs.
+        return {entry.name: getattr(self, entry.name)
+                for entry in fields(self) if entry.name != 'folder'}
 
     def _publish(self) -> None:
         """Give the clips that the journal names their place."""
