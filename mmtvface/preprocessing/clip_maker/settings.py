@@ -65,7 +65,7 @@ class ClipSettings:
     image_format: str = 'jpg'
     quality: int = 95
     min_size: float = 64.
-    min_sharpness: float = 0.
+    min_sharpness: float = 0.004
     max_yaw: float = 75.
     min_confidence: float = 0.5
     min_length: int = 10
