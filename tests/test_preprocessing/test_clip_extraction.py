@@ -16,7 +16,7 @@ from mmtvface.testing.scripted_faces import ScriptedBackend, box_around
 av = pytest.importorskip('av')
 
 SIZE = (240, 320)
-TINTS = ((20, 60, 180), (190, 170, 20), (10, 10, 20), (150, 20, 120))
+TINTS = ((20, 60, 180), (190, 170, 20), (60, 180, 70), (150, 20, 120))
 SETTINGS = dict(min_length=5, min_size=20., max_yaw=180., masks='outline',
                 image_format='png')
 
@@ -32,7 +32,7 @@ def frames(count, looks=None):
         if look not in pictures:
             rng = np.random.default_rng(look)
             tint = TINTS[look]
-            noise = rng.integers(0, 56, (*SIZE, 3))
+            noise = rng.integers(0, 24, (*SIZE, 3))
             pictures[look] = (tint + noise).astype(np.uint8)
         image = np.roll(pictures[look], number, axis=1)
         image[0, 0, :2] = divmod(number, 256)
