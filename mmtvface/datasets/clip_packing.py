@@ -38,14 +38,15 @@ def pack_clips(root: str | os.PathLike, split: str,
 
     The file appears under its name when it is complete; an interrupted run
     leaves nothing but a hidden unfinished file, of which the next run warns.
-    A complete file is not written again.
+    A complete file is not written again unless clips, their frames or their
+    identities have changed.
 
     Args:
         root: Folder of the set, with a manifest or with ``<split>/<id>``.
             With ``split=''`` the folder of the clips.
         split: 'train', 'val', 'test', ...
         target: The file; default ``root/<split>.lmdb``.
-        overwrite: Replace a complete file.
+        overwrite: Write the file in any case.
         data_prefix: Other names of the sub-folders: images, landmarks,
             masks.
         progress: Called with the numbers of clips done and of all.
@@ -67,17 +68,24 @@ def pack_clips(root: str | os.PathLike, split: str,
     if target.suffix != PACKED:
         raise ValueError(f"The target must end in '{PACKED}', but it is "
                          f"'{target}'.")
-    if target.exists() and not overwrite:
-        LmdbStore(target)  # complains if it is something else
-        MMLogger.get_current_instance().info(
-            f"'{target}' is complete and is kept.")
-        return target
+    packed = LmdbStore(target).clips if target.exists() else None
     dirs = {**DIRS, **(data_prefix or {})}
-    store, clips = find_clips(str(root), split, images=dirs['images'],
-                              use_packed=False)
+    try:
+        store, clips = find_clips(str(root), split, images=dirs['images'],
+                                  use_packed=False)
+    except FileNotFoundError:
+        if packed is None or overwrite:
+            raise
+        return target  # the folders were removed after packing
     if not isinstance(store, FolderStore):
         raise ValueError(f"The clips of '{root}', split '{split}', are "
                          'packed already and there are no folders.')
+    index = [dict(id=clip.clip_id, identity=clip.identity, num_frames=len(
+        store.frames(clip.folder, dirs).images)) for clip in clips]
+    if packed == index and not overwrite:
+        MMLogger.get_current_instance().info(
+            f"'{target}' is complete and is kept.")
+        return target
     target.parent.mkdir(parents=True, exist_ok=True)
     part = unfinished_path(target)
     stale = sorted(target.parent.glob(f'.{target.stem}.*.part{PACKED}'))
@@ -88,14 +96,12 @@ def pack_clips(root: str | os.PathLike, split: str,
     part.unlink(missing_ok=True)
     try:
         with _Writer(part) as writer:
-            index = []
             for number, clip in enumerate(clips):
                 frames = store.frames(clip.folder, dirs)
                 writer.put({
                     FRAMES_KEY + clip.clip_id: _describe(frames, dirs),
                     **dict(_files(clip.clip_id, Path(clip.folder), frames,
                                   dirs))})
-                index.append(dict(id=clip.clip_id, identity=clip.identity))
                 if progress is not None:
                     progress(number + 1, len(clips))
             # Last: a file with an index is complete.

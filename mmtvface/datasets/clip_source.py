@@ -112,8 +112,8 @@ def _of_manifest(root: Path, split: str, ann_file: str, images: str,
                                      names[clip.clip_id]) for clip in clips]
         MMLogger.get_current_instance().warning(
             f"'{packed}' does not have the clips of '{root / MANIFEST}' and "
-            'is not used; write it anew with: python '
-            f'tools/dataset_converters/pack_clips.py {root} --overwrite')
+            'is not used; write it anew with: python tools/dataset_converters'
+            f'/pack_clips.py {root} --out {packed.parent}')
     lost = [clip for clip in chosen
             if not (root / clip['path'] / images).is_dir()]
     if lost:

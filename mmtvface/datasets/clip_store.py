@@ -5,7 +5,8 @@ A packed split is one file, ``train.lmdb``, with these entries:
 
 =============================  ==========================================
 ``__index__``                  JSON: format, version and the clips in
-                               order, each with ``id`` and ``identity``
+                               order, each with ``id``, ``identity`` and
+                               ``num_frames``
 ``__frames__/<clip id>``       JSON: ``images``, ``landmarks`` and
                                ``masks``, lists of file names in order, ''
                                where a frame has none

@@ -43,6 +43,7 @@ def test_packed_clips_equal_folders(clip_set):
     path = pack_clips(clip_set, 'train')
     assert path == clip_set / 'train.lmdb' and path.is_file()
     shutil.rmtree(clip_set / 'train')
+    assert pack_clips(clip_set, 'train') == path
     packed = FaceClipDataset(str(clip_set), split='train', test_mode=True,
                              **KWARGS)
     same(list(packed), expected)
@@ -59,7 +60,7 @@ def test_a_complete_file_is_kept_and_a_failed_one_is_not(clip_set,
                                                          monkeypatch):
     path = pack_clips(clip_set, 'val')
     before = path.read_bytes()
-    write_clip(clip_set / 'val/c', 9)
+    (clip_set / 'val/c/meta.json').write_text('{}')
     assert pack_clips(clip_set, 'val') == path
     assert path.read_bytes() == before
 
@@ -79,6 +80,9 @@ def test_a_complete_file_is_kept_and_a_failed_one_is_not(clip_set,
         'manifest.json', 'train', 'val', 'val.lmdb']
     LmdbStore(path).read('c', 'jpg/000001.jpg')  # open while it is replaced
     pack_clips(clip_set, 'val', overwrite=True)
+    assert LmdbStore(path).read('c', 'meta.json') == b'{}'
+    write_clip(clip_set / 'val/c', 9)  # a change is noticed
+    pack_clips(clip_set, 'val')
     assert len(LmdbStore(path).frames('c', {
         'images': 'jpg', 'landmarks': 'kpt', 'masks': 'seg/masks'}
         ).images) == 9
@@ -195,4 +199,7 @@ def test_an_outdated_packed_file_is_not_used(tmp_path, monkeypatch):
     write_clip_set(tmp_path, {'train': [('a', 'ann', 3), ('b', 'bob', 3)]})
     dataset = FaceClipDataset(str(root), split='train', **KWARGS)
     assert not isinstance(dataset.store, LmdbStore) and len(dataset) == 2
-    assert 'does not have the clips' in said[0] and '--overwrite' in said[0]
+    assert 'does not have the clips' in said[0] and '--out' in said[0]
+    pack_clips(root, 'train')
+    dataset = FaceClipDataset(str(root), split='train', **KWARGS)
+    assert isinstance(dataset.store, LmdbStore) and len(dataset) == 2

@@ -31,7 +31,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--out', help='folder of the packed files (default: '
                         'the folder of the set)')
     parser.add_argument('--overwrite', action='store_true',
-                        help='replace complete files')
+                        help='write complete files again, which '
+                        'happens by itself where clips have changed')
     return parser.parse_args(arguments)
 
 
