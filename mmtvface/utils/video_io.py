@@ -19,6 +19,10 @@ from .deps import require
 DEFAULT_FPS = 25.
 
 
+class UnreadableVideoError(ValueError):
+    """A file is no video, or nothing of it can be decoded."""
+
+
 @dataclass(frozen=True)
 class VideoInfo:
     """What the header of a video says.
@@ -92,7 +96,7 @@ def _open(path: Path):  # noqa: ANN202 (a type of the lazily imported PyAV)
     try:
         container = av.open(str(path))
     except (av.error.FFmpegError, ValueError) as error:
-        raise ValueError(
+        raise UnreadableVideoError(
             f'{path} cannot be opened as a video ({error}). It is no video '
             'or its header is missing, as in an interrupted download; fetch '
             'it again or re-encode it, e.g. ffmpeg -i IN -c:v libx264 '
@@ -100,7 +104,8 @@ def _open(path: Path):  # noqa: ANN202 (a type of the lazily imported PyAV)
     if not container.streams.video:
         kinds = [stream.type for stream in container.streams]
         container.close()
-        raise ValueError(f'{path} has no video stream, only {kinds}.')
+        raise UnreadableVideoError(
+            f'{path} has no video stream, only {kinds}.')
     return container
 
 
@@ -109,7 +114,7 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be opened or has no video stream.
+        UnreadableVideoError: If it cannot be opened or has no video stream.
     """
     with _open(Path(path)) as container:
         stream = container.streams.video[0]
@@ -147,8 +152,8 @@ def read_video(path: str | os.PathLike) -> Iterator[np.ndarray]:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be opened, has no video stream, or no frame
-            can be decoded.
+        UnreadableVideoError: If it cannot be opened, has no video stream, or
+            no frame can be decoded.
     """
     return (frame.image for frame in decode_video(path))
 
@@ -173,8 +178,8 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it cannot be opened, has no video stream, or no frame
-            can be decoded.
+        UnreadableVideoError: If it cannot be opened, has no video stream, or
+            no frame can be decoded.
     """
     path = Path(path)
     av = _av()
@@ -207,14 +212,18 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
                 if start is not None and time < start - 0.25 / rate:
                     skipped += 1
                     continue
+                try:
+                    image = upright(frame.to_ndarray(format='rgb24'),
+                                    frame.rotation)
+                except (av.error.FFmpegError, ValueError, MemoryError):
+                    log.broken += 1  # of an impossible size or format
+                    continue
                 log.frames += 1
-                yield VideoFrame(
-                    index, float(time), upright(
-                        frame.to_ndarray(format='rgb24'), frame.rotation),
-                    bool(frame.is_corrupt))
+                yield VideoFrame(index, float(time), image,
+                                 bool(frame.is_corrupt))
                 index += 1
     if not log.frames and start is None:
-        raise ValueError(
+        raise UnreadableVideoError(
             f'No frame of {path} can be decoded ({log.broken} broken '
             'packets). Fetch the file again or re-encode it.')
     if problem := log.problem(first_index):

@@ -2,6 +2,7 @@
 """From finished clips to a set: duplicates, people, splits, manifest."""
 
 import os
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from mmtvface.preprocessing.clip_maker import (
     find_duplicates,
 )
 from mmtvface.preprocessing.clip_maker.clip_writer import write_json
+from mmtvface.preprocessing.clip_maker.journal import CLIPS
 
 from .finished_clips import FinishedClip, collect_clips
 from .identities import (
@@ -104,17 +106,19 @@ def assemble_set(out: Path, journals: Sequence[Journal],
         The set.
 
     Raises:
-        ValueError: If an older manifest or a meta.json is damaged.
+        ValueError: If an older manifest or a clip is damaged.
         OSError: If clips cannot be moved.
     """
     options = options or SetOptions()
-    before = {clip['id']: clip for clip in read_manifest(out)} if (
-        out / MANIFEST).is_file() else {}
+    before = _read_division(out)
     clips, lost = collect_clips(out, list(journals))
     # What was kept once is kept.
     clips.sort(key=lambda clip: (clip.name not in before, clip.journal.key,
                                  clip.summary['first_frame'], clip.name))
     duplicates = find_duplicates([clip.signature() for clip in clips])
+    for clip in clips:
+        if clip.name in duplicates:  # an interrupted run may have moved it
+            _move(clip, clip.journal.folder / CLIPS / clip.name)
     clips = [clip for clip in clips if clip.name not in duplicates]
     people = name_people(clips, options)
     splits = assign_splits([
@@ -126,11 +130,7 @@ def assemble_set(out: Path, journals: Sequence[Journal],
     ], options.ratios, options.seed)
     placed, entries = [], []
     for clip, person, split in zip(clips, people, splits, strict=True):
-        target = out / split / clip.name
-        if clip.folder != target:
-            target.parent.mkdir(exist_ok=True)
-            os.replace(clip.folder, target)
-        placed.append(FinishedClip(clip.summary, clip.journal, target))
+        placed.append(_move(clip, out / split / clip.name))
         entries.append({
             **clip.summary, 'split': split, 'path': f'{split}/{clip.name}',
             'identity': person, 'video': clip.journal.key})
@@ -145,11 +145,40 @@ def assemble_set(out: Path, journals: Sequence[Journal],
     return ClipSet(out, manifest, duplicates, lost, placed)
 
 
+def _read_division(out: Path) -> dict[str, dict[str, Any]]:
+    """Entries of the manifest by clip, none if there is no manifest."""
+    if not (out / MANIFEST).is_file():
+        return {}
+    try:
+        return {clip['id']: clip for clip in read_manifest(out)}
+    except ValueError as error:
+        raise ValueError(
+            f'{error} To go on with this set, restore the file, or remove it '
+            'and run again; then the clips are divided anew.') from error
+
+
+def _move(clip: FinishedClip, target: Path) -> FinishedClip:
+    """Bring a clip to its place, in one step."""
+    if clip.folder == target:
+        return clip
+    target.parent.mkdir(exist_ok=True)
+    old = clip.journal.folder / 'replaced'
+    shutil.rmtree(old, ignore_errors=True)
+    if target.is_dir():
+        # Of an earlier time, before the video was processed anew.
+        os.replace(target, old)
+    os.replace(clip.folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return FinishedClip(clip.summary, clip.journal, target)
+
+
 def name_people(clips: Sequence[FinishedClip], options: SetOptions
                 ) -> list[str]:
     """Person of every clip.
 
     What the user says goes first, then faces that are alike, then the track.
+    A name also holds for the clips with faces like those of the named ones,
+    unless these have several names.
 
     Raises:
         FileNotFoundError: If the file of identities is not there.
@@ -161,8 +190,15 @@ def name_people(clips: Sequence[FinishedClip], options: SetOptions
                              options.same_person)
     if options.identities:
         named = read_identities(options.identities)
-        people = [named.get(clip.name, named.get(clip.track, person))
-                  for clip, person in zip(clips, people, strict=True)]
+        own = [named.get(clip.name, named.get(clip.track)) for clip in clips]
+        names: dict[str, set[str]] = {}
+        for name, person in zip(own, people, strict=True):
+            if name is not None:
+                names.setdefault(person, set()).add(name)
+        people = [
+            name or (min(names[person]) if len(names.get(person, ())) == 1
+                     else person)
+            for name, person in zip(own, people, strict=True)]
     return people
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from mmtvface.datasets.clip_index import list_frames
+from mmtvface.datasets.clip_index import ClipFrames, list_frames
 from mmtvface.datasets.frame_io import read_image, read_landmarks
 from mmtvface.preprocessing.clip_maker import SPLITS, ClipSignature, Journal
 from mmtvface.preprocessing.clip_maker.journal import CLIPS
@@ -58,10 +58,31 @@ class FinishedClip:
         return ClipSignature(self.name, hashes, self.landmarks)
 
     def landmarks(self) -> np.ndarray:
-        """(t, 68, 2) landmarks in pixels of the crops."""
-        listed = list_frames(self.folder)
+        """(t, 68, 2) landmarks in pixels of the crops.
+
+        Raises:
+            ValueError: If files are missing or damaged.
+        """
+        names = self._frames().landmarks
         return np.stack([read_landmarks(self.folder / 'kpt' / name)[:, :2]
-                         for name in listed.landmarks])
+                         for name in names])
+
+    def _frames(self) -> ClipFrames:
+        """Names of the files, all of which are there.
+
+        Raises:
+            ValueError: If some are missing.
+        """
+        listed = list_frames(self.folder)
+        count = self.summary['num_frames']
+        complete = sum(map(bool, map(min, listed.images, listed.landmarks)))
+        if complete != count:
+            raise ValueError(
+                f'{self.folder} has {complete} images with landmarks, but '
+                f'{count} frames. Remove the folder to do without the clip, '
+                f"or delete the video's work folder {self.journal.folder} to "
+                'make it anew, and run again.')
+        return listed
 
     def pick(self, count: int) -> list[tuple[np.ndarray, np.ndarray]]:
         """Some frames, spread over the clip.
@@ -71,8 +92,11 @@ class FinishedClip:
 
         Returns:
             (image (S, S, 3) uint8 RGB, landmarks (68, 2)) of each.
+
+        Raises:
+            ValueError: If files are missing or damaged.
         """
-        listed = list_frames(self.folder)
+        listed = self._frames()
         total = len(listed.images)
         places = np.unique(np.linspace(0, total - 1, min(count, total) + 2)
                            .round().astype(int)[1:-1])

@@ -2,6 +2,7 @@
 """Who is in which clip."""
 
 import json
+import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -74,7 +75,7 @@ def clip_embeddings(clips: Sequence[FinishedClip], embedder: Embedder
         folder = clip.journal.folder
         path = folder / _EMBEDDINGS
         if folder not in stores:
-            stores[folder] = dict(np.load(path)) if path.is_file() else {}
+            stores[folder] = _read_embeddings(path)
         store = stores[folder]
         if clip.name not in store:
             store[clip.name] = clip_embedding(clip, embedder)
@@ -83,6 +84,15 @@ def clip_embeddings(clips: Sequence[FinishedClip], embedder: Embedder
         with atomic_path(folder / _EMBEDDINGS) as part:
             np.savez(part, **store)
     return np.stack(result)
+
+
+def _read_embeddings(path: Path) -> dict[str, np.ndarray]:
+    """Stored embeddings by clip; none if they cannot be read."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
 
 
 def link_people(tracks: Sequence[str], embeddings: np.ndarray,
@@ -102,7 +112,8 @@ def link_people(tracks: Sequence[str], embeddings: np.ndarray,
         Name of the person of every clip: the first of its tracks.
     """
     names = list(dict.fromkeys(tracks))
-    owner = np.array([names.index(track) for track in tracks])
+    place = {name: i for i, name in enumerate(names)}
+    owner = np.array([place[track] for track in tracks])
     means = np.stack([embeddings[owner == i].mean(0)
                       for i in range(len(names))])
     means /= np.linalg.norm(means, axis=1, keepdims=True).clip(1e-12)

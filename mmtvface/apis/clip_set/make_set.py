@@ -1,10 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """From videos to a training set, in one call that can be repeated."""
 
-import fcntl
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 from mmtvface.preprocessing.clip_maker import (
@@ -14,11 +13,14 @@ from mmtvface.preprocessing.clip_maker import (
     VideoSource,
     build_mask_maker,
     find_videos,
+    open_journal,
     process_videos,
     read_journal,
 )
+from mmtvface.preprocessing.clip_maker.journal import LOCK
 from mmtvface.preprocessing.face_backends import usable_backends
 from mmtvface.utils.atomic import writable_dir
+from mmtvface.utils.file_lock import file_lock
 
 from .assemble import ClipSet, SetOptions, assemble_set
 from .report import report_text, write_report
@@ -33,10 +35,10 @@ def locked(out: Path) -> Iterator[None]:
     Raises:
         ValueError: If another process works there.
     """
-    with (out / '.lock').open('w') as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+            stack.enter_context(file_lock(out / '.lock'))
+        except BlockingIOError as error:
             raise ValueError(
                 f'Another process is working in {out}. Wait for it, or '
                 'choose another folder.') from error
@@ -69,6 +71,16 @@ def read_journals(work: Path) -> list[Journal]:
     journals = [read_journal(folder) for folder in sorted(work.iterdir())
                 if folder.is_dir()]
     return [journal for journal in journals if journal is not None]
+
+
+def _complete(journal: Journal) -> Journal:
+    """Finish the last step of a video.
+
+    It may not be given again, or its worker has died.
+    """
+    with file_lock(journal.folder / LOCK, wait=True):
+        return open_journal(journal.folder, journal.key, journal.source,
+                            journal.settings)
 
 
 def make_clip_set(inputs: Sequence[str | os.PathLike],
@@ -107,12 +119,14 @@ def make_clip_set(inputs: Sequence[str | os.PathLike],
         for journal in read_journals(work):
             journal.check_settings(settings.fingerprint())
         errors = {}
-        for report in process_videos(videos, work, settings, workers):
-            if report.error:
-                errors[report.key] = report.error
-            if tell is not None:
-                tell(report, videos)
-        journals = read_journals(work)
+        with closing(process_videos(videos, work, settings, workers)
+                     ) as reports:
+            for report in reports:
+                if report.error:
+                    errors[report.key] = report.error
+                if tell is not None:
+                    tell(report, videos)
+        journals = [_complete(journal) for journal in read_journals(work)]
         stored = {**settings.as_dict(), 'ratios': dict(options.ratios),
                   'group_by': options.group_by}
         made = assemble_set(out, journals, stored, options)

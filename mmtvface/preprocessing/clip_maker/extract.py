@@ -14,6 +14,7 @@ import numpy as np
 from mmtvface.utils.threads import prefetch
 from mmtvface.utils.video_io import (
     DecodingLog,
+    UnreadableVideoError,
     VideoFrame,
     decode_video,
     probe_video,
@@ -61,6 +62,7 @@ def extract_clips(video: str | os.PathLike, journal: Journal,
 
     Raises:
         ImportError: If the back-end is not installed.
+        FileNotFoundError: If there is no such file.
         OSError: If clips cannot be written.
     """
     if journal.finished:
@@ -116,7 +118,7 @@ class _Extraction:
                                   journal.next_frame, log)
             with closing(prefetch(frames, _AHEAD)) as ahead:
                 self._consume(ahead, info.num_frames)
-        except (ValueError, FileNotFoundError) as error:
+        except UnreadableVideoError as error:
             journal.problem = str(error)
         finally:
             self.tracker.close()

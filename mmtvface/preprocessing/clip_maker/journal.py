@@ -23,6 +23,8 @@ from .clip_writer import write_json
 JOURNAL = 'progress.json'
 CLIPS = 'clips'
 SEGMENT = 'segment'
+#: Held by the process that works on the video.
+LOCK = '.lock'
 
 
 @dataclass

@@ -3,8 +3,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, get_origin
 
 MASKS = ('outline', 'parsing', 'none')
 IMAGE_FORMATS = ('jpg', 'png')
@@ -77,8 +77,16 @@ class ClipSettings:
         """Check the values.
 
         Raises:
-            ValueError: If one is unknown or out of range.
+            ValueError: If one is of a wrong type, unknown or out of range.
         """
+        for entry in fields(self):
+            kind = get_origin(entry.type) or entry.type
+            value = getattr(self, entry.name)
+            fits = (int, float) if kind is float else kind
+            if not isinstance(value, fits) or isinstance(value, bool):
+                raise ValueError(
+                    f'{entry.name} must be of the type {kind.__name__}, but '
+                    f'it is {value!r}.')
         for name, choices in (('masks', MASKS),
                               ('image_format', IMAGE_FORMATS)):
             if getattr(self, name) not in choices:
@@ -93,7 +101,7 @@ class ClipSettings:
             ('max_length', self.min_length, None),
             ('segment_length', self.min_length, None)):
             value = getattr(self, name)
-            if value < low or (high is not None and value > high):
+            if not value >= low or (high is not None and value > high):
                 raise ValueError(
                     f'{name} must be at least {low}'
                     + (f' and at most {high}' if high is not None else '')

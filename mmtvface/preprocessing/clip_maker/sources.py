@@ -65,13 +65,18 @@ def find_videos(inputs: Sequence[str | os.PathLike]
         is left out.
 
     Raises:
-        FileNotFoundError: If an input does not exist or a folder has no
-            video; the message says what is there.
+        FileNotFoundError: If an input does not exist or there is no video
+            in any; the message says what is there.
     """
     found: dict[str, VideoSource] = {}
     skipped: dict[str, str] = {}
+    without: dict[str, str] = {}  # folders
     for text in inputs:
-        for path in _files(Path(text).expanduser()):
+        path = Path(text).expanduser()
+        files, remark = _files(path)
+        if remark:
+            without[str(path)] = remark
+        for path in files:
             try:
                 key, size = video_key(path), path.stat().st_size
             except OSError as error:
@@ -87,21 +92,25 @@ def find_videos(inputs: Sequence[str | os.PathLike]
                     skipped[str(path)] = f'same as {found[digest].path}'
                 continue
             found[digest] = VideoSource(path, key, size)
-    return sorted(found.values(), key=lambda video: video.key), skipped
+    if without and not found and not skipped:
+        raise FileNotFoundError('. '.join(
+            f'There is no video in {path}: {why}'
+            for path, why in without.items()) + '.')
+    return (sorted(found.values(), key=lambda video: video.key),
+            {**skipped, **without})
 
 
-def _files(path: Path) -> list[Path]:
+def _files(path: Path) -> tuple[list[Path], str]:
+    """Videos of an input, and why there are none."""
     if path.is_file():
-        return [path]
+        return [path], ''
     if not path.is_dir():
         raise FileNotFoundError(f'There is no video or folder {path}.')
     files = sorted(file for file in path.rglob('*') if file.is_file())
     videos = [file for file in files
               if file.suffix.lower() in VIDEO_SUFFIXES]
     if not videos:
-        raise FileNotFoundError(
-            f'There is no video in {path}: looked for '
-            f'{", ".join(VIDEO_SUFFIXES)}, found '
-            + (f'{len(files)} other files, e.g. {files[0].name}.'
-               if files else 'no file.'))
-    return videos
+        return [], f'looked for {", ".join(VIDEO_SUFFIXES)}, found ' + (
+            f'{len(files)} other files, e.g. {files[0].name}'
+            if files else 'no file')
+    return videos, ''

@@ -73,7 +73,7 @@ def assign_splits(items: Sequence[SplitItem], ratios: Mapping[str, float],
         ValueError: If a split is unknown or the ratios are negative or all 0.
     """
     total = sum(ratios.values())
-    if (set(ratios) - set(SPLITS) or total <= 0
+    if (set(ratios) - set(SPLITS) or not 0 < total < float('inf')
             or any(value < 0 for value in ratios.values())):
         raise ValueError(f'ratios must be shares >= 0 of {SPLITS}, not all '
                          f'0, but they are {dict(ratios)}.')

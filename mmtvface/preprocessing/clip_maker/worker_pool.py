@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
+from mmtvface.utils.file_lock import file_lock
+
 from .extract import extract_clips
-from .journal import open_journal
+from .journal import LOCK, open_journal
 from .masks import build_mask_maker
 from .settings import ClipSettings
 from .sources import VideoSource
@@ -51,12 +53,16 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
     """
     error = ''
     try:
-        journal = open_journal(work / video.key, video.key, video.as_dict(),
-                               settings.fingerprint())
-        extract_clips(
-            video.path, journal, settings, build_mask_maker(settings),
-            progress=lambda done, total: tell(
-                Report(video.key, done, total)))
+        folder = work / video.key
+        folder.mkdir(parents=True, exist_ok=True)
+        # A worker whose parent was killed may need a moment to notice.
+        with file_lock(folder / LOCK, wait=True):
+            journal = open_journal(folder, video.key, video.as_dict(),
+                                   settings.fingerprint())
+            extract_clips(
+                video.path, journal, settings, build_mask_maker(settings),
+                progress=lambda done, total: tell(
+                    Report(video.key, done, total)))
     except (OSError, ValueError, ImportError) as problem:
         error = str(problem)
     except Exception as problem:
@@ -72,6 +78,15 @@ def _work(pipe: Connection, work: Path, settings: ClipSettings) -> None:
     with suppress(EOFError, BrokenPipeError):
         while (video := pipe.recv()) is not _STOP:
             process_video(video, work, settings, pipe.send)
+
+
+def _death(code: int | None) -> str:
+    """Why a worker has ended, in words."""
+    if code is not None and code < 0:
+        return ('the worker process was killed by signal '
+                f'{signal.Signals(-code).name}'
+                + (' (out of memory?)' if -code == signal.SIGKILL else ''))
+    return f'the worker process ended with exit code {code}'
 
 
 def process_videos(videos: Sequence[VideoSource], work: Path,
@@ -115,10 +130,12 @@ def process_videos(videos: Sequence[VideoSource], work: Path,
         if waiting:
             video = waiting.pop()
             busy[pipe] = (process, video)
-            pipe.send(video)
+            # A worker that has died meanwhile is found by wait().
+            with suppress(OSError):
+                pipe.send(video)
         else:
             busy.pop(pipe, None)
-            with suppress(BrokenPipeError):
+            with suppress(OSError):
                 pipe.send(_STOP)
             process.join()
             pipe.close()
@@ -131,12 +148,12 @@ def process_videos(videos: Sequence[VideoSource], work: Path,
                 process, video = busy[pipe]
                 try:
                     report = pipe.recv()
-                except (EOFError, ConnectionError):
+                except (EOFError, OSError):  # perhaps within a message
                     process.join()
                     del busy[pipe]
-                    yield Report(video.key, ended=True, error=(
-                        'the worker process died with exit code '
-                        f'{process.exitcode} (out of memory?)'))
+                    pipe.close()
+                    yield Report(video.key, ended=True,
+                                 error=_death(process.exitcode))
                     if waiting:
                         start()
                     continue
