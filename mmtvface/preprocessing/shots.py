@@ -109,6 +109,9 @@ class ShotDetector:
         # Every n-th pixel first: averaging all of a 4K frame is slow. Enough
         # remain to average out noise, which makes the hue of dark pictures
         # jump.
-        step = max(width // (4 * self._width), 1)
-        return cv2.resize(frame[::step, ::step], size,
-                          interpolation=cv2.INTER_AREA)
+        step = width // (4 * self._width)
+        if step > 1:
+            frame = cv2.resize(
+                frame, (width // step, max(height // step, 1)),
+                interpolation=cv2.INTER_NEAREST)
+        return cv2.resize(frame, size, interpolation=cv2.INTER_AREA)
