@@ -44,7 +44,8 @@ class VideoFrame:
         index: Position in the video, from 0.
         time: Presentation time in seconds.
         image: (H, W, 3) uint8 RGB, upright.
-        damaged: The decoder had to guess a part of it.
+        damaged: The decoder had to guess a part of it, or of a frame since
+            the last key frame, on which it builds.
     """
 
     index: int
@@ -61,11 +62,16 @@ class DecodingLog:
         frames: Frames decoded.
         broken: Packets that could not be decoded.
         expected: Frames that the header promises, 0 if it does not tell.
+        duration: Seconds that the header promises where it has no number of
+            frames (``expected`` is then a guess), else 0.
+        reached: Seconds from the beginning to the last frame.
     """
 
     frames: int = 0
     broken: int = 0
     expected: int = 0
+    duration: float = 0.
+    reached: float = 0.
 
     def problem(self, before: int = 0) -> str:
         """What is wrong, '' if nothing is.
@@ -74,7 +80,12 @@ class DecodingLog:
             before: Frames that were decoded by an earlier run.
         """
         frames = self.frames + before
-        if not self.broken and frames >= 0.95 * self.expected - 1:
+        # With uneven times, a guessed number of frames says nothing.
+        complete = (
+            self.reached >= 0.95 * self.duration - self.duration
+            / max(self.expected, 1) if self.duration
+            else frames >= 0.95 * self.expected - 1)
+        if complete and not self.broken:
             return ''
         return (f'{frames} frames decoded of '
                 f'{self.expected or "an unknown number"}, {self.broken} '
@@ -188,8 +199,11 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
         stream = container.streams.video[0]
         stream.thread_type = 'AUTO'
         log.expected = stream.frames or _frames_by_duration(container)
+        if log.expected and not stream.frames:
+            log.duration = container.duration / 1e6  # microseconds
+        begin = (container.start_time or 0) / 1e6
         rate = float(stream.average_rate or DEFAULT_FPS)
-        index, skipped = first_index, 0
+        index, skipped, tainted = first_index, 0, False
         if start is not None and stream.time_base:
             try:
                 container.seek(int(start / stream.time_base), stream=stream)
@@ -204,8 +218,11 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
                 break
             except av.error.FFmpegError:
                 log.broken += 1  # after one of the container, none follows
+                tainted = True
                 continue
             for frame in decoded:
+                tainted = bool(frame.is_corrupt or (
+                    tainted and not frame.key_frame))
                 time = frame.time
                 if time is None:  # streams without time stamps
                     time = (skipped + index - first_index) / rate
@@ -219,8 +236,8 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
                     log.broken += 1  # of an impossible size or format
                     continue
                 log.frames += 1
-                yield VideoFrame(index, float(time), image,
-                                 bool(frame.is_corrupt))
+                log.reached = max(log.reached, float(time) - begin)
+                yield VideoFrame(index, float(time), image, tainted)
                 index += 1
     if not log.frames and start is None:
         raise UnreadableVideoError(

@@ -80,7 +80,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--pack', action='store_true',
                         help='also write packed/<split>.lmdb, one file per '
                         'split, for clusters')
-    return parser.parse_args(arguments)
+    try:
+        return parser.parse_args(arguments)
+    except ValueError as error:  # of DictAction
+        parser.error(f'--cfg-options must be KEY=VALUE ({error})')
 
 
 def settings_help() -> str:
@@ -110,7 +113,12 @@ def read_settings(args: argparse.Namespace) -> dict[str, Any]:
     from mmtvface.preprocessing.clip_maker.settings import ClipSettings
     cfg = Config(dict(settings={}))
     if args.config:
-        cfg = Config.fromfile(args.config)
+        try:
+            cfg = Config.fromfile(args.config)
+        except (SyntaxError, NameError, AttributeError, KeyError,
+                TypeError) as error:
+            raise ValueError(f'{args.config} cannot be read ('
+                             f'{type(error).__name__}: {error}).') from error
         if not isinstance(cfg.get('settings'), dict):
             raise ValueError(f'{args.config} has no settings = dict(...).')
     cfg.merge_from_dict({f'settings.{key}': value

@@ -75,7 +75,8 @@ class FinishedClip:
         """
         listed = list_frames(self.folder)
         count = self.summary['num_frames']
-        complete = sum(map(bool, map(min, listed.images, listed.landmarks)))
+        complete = sum(bool(image and points) for image, points in zip(
+            listed.images, listed.landmarks, strict=True))
         if complete != count:
             raise ValueError(
                 f'{self.folder} has {complete} images with landmarks, but '

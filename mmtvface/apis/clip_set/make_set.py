@@ -23,6 +23,7 @@ from mmtvface.utils.atomic import writable_dir
 from mmtvface.utils.file_lock import file_lock
 
 from .assemble import ClipSet, SetOptions, assemble_set
+from .identities import read_identities
 from .report import report_text, write_report
 
 WORK = '.work'
@@ -113,6 +114,8 @@ def make_clip_set(inputs: Sequence[str | os.PathLike],
     options = options or SetOptions()
     videos, skipped = find_videos(inputs)
     check_ready(settings)
+    if options.identities:
+        read_identities(options.identities)  # before the long work
     out = writable_dir(out)
     work = writable_dir(out / WORK)
     with locked(out):
