@@ -196,6 +196,26 @@ def test_broken_files_of_landmarks(tmp_path, name, content, words):
     assert str(tmp_path / name) in str(error.value)
 
 
+def test_a_damaged_array_is_no_landmarks(tmp_path):
+    """NumPy reads the header as Python, whose tokenizer has own errors."""
+    path = tmp_path / 'a.npy'
+    np.save(path, NOW_PLACES)
+    path.write_bytes(path.read_bytes().replace(b'(7, 3), }', b'(7, 3(, }'))
+    with pytest.raises(ValueError, match='no landmarks that can be read'):
+        read_scan_landmarks(path)
+
+
+def test_landmarks_of_predictions_may_be_text(now):
+    """The benchmark takes both; other methods are compared as they are."""
+    path = now / 'meshes' / f'{KEYS[0]}.npy'
+    np.savetxt(path.with_suffix('.txt'), np.load(path))
+    path.unlink()
+    result = summarise(measure(now))
+    assert result['complete']
+    assert result['per_image'][KEYS[0]]['mean_mm'] == pytest.approx(
+        1, rel=1e-4)
+
+
 def tool():
     spec = importlib.util.spec_from_file_location(
         'now_evaluate', TOOLS / 'now_evaluate.py')

@@ -4,7 +4,7 @@
 Predictions, as the benchmark takes them::
 
     <folder>/<subject>/<challenge>/<image>.obj     neutral mesh
-    <folder>/<subject>/<challenge>/<image>.npy     (7, 3) landmarks
+    <folder>/<subject>/<challenge>/<image>.npy     (7, 3) landmarks, or .txt
 
 Scans, one per subject, and landmarks picked on them::
 
@@ -66,9 +66,12 @@ def prediction_of(folder: Path, image: str) -> Prediction:
     mesh = folder / key.with_suffix('.obj')
     if not mesh.is_file() and mesh.with_suffix('.ply').is_file():
         mesh = mesh.with_suffix('.ply')
+    landmarks = mesh.with_suffix('.npy')
+    if not landmarks.is_file() and landmarks.with_suffix('.txt').is_file():
+        landmarks = landmarks.with_suffix('.txt')
     parts = key.parts
     return Prediction(key.as_posix(), parts[0], '/'.join(parts[1:-1]), mesh,
-                      mesh.with_suffix('.npy'))
+                      landmarks)
 
 
 def find_predictions(folder: str | os.PathLike,

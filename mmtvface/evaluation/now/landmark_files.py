@@ -61,8 +61,8 @@ def read_scan_landmarks(path: str | os.PathLike) -> np.ndarray:
                          f"'{path.suffix}' files. {_CURE}")
     try:
         points = np.asarray(readers[path.suffix.lower()](path), np.float64)
-    except (ValueError, KeyError, TypeError, EOFError, UnicodeDecodeError,
-            ElementTree.ParseError) as error:
+    # A damaged file makes the readers raise errors of many kinds.
+    except Exception as error:
         raise ValueError(f'{path} holds no landmarks that can be read '
                          f'({error}). {_CURE}') from error
     if points.ndim != 2 or points.shape[1:] != (3, ):
