@@ -22,8 +22,9 @@ def single_image_item(path: Path, matrix: np.ndarray, image_size: int,
     """Read an image and crop it to a clip of one frame.
 
     An evaluation counts its samples, so that none may be left out: an image
-    that cannot be read is reported and becomes a black one with ``readable``
-    False, whose landmarks are not visible.
+    that cannot be read, or lies elsewhere than its face is said to be, is
+    reported and becomes a black one with ``readable`` False, whose landmarks
+    are not visible.
 
     Args:
         path: Image file.
@@ -40,6 +41,7 @@ def single_image_item(path: Path, matrix: np.ndarray, image_size: int,
     try:
         image = read_image(path)
         shape = image.shape[:2]
+        _check_place(matrix, image_size, shape)
         crop = cv2.cvtColor(warp(image, matrix, image_size),
                             cv2.COLOR_BGR2RGB)
     except (OSError, ValueError) as error:
@@ -59,3 +61,19 @@ def single_image_item(path: Path, matrix: np.ndarray, image_size: int,
     inputs = torch.from_numpy(
         np.ascontiguousarray(crop.transpose(2, 0, 1)[None]))
     return dict(inputs=inputs, data_samples=sample)
+
+
+def _check_place(matrix: np.ndarray, image_size: int,
+                 shape: tuple[int, int]) -> None:
+    """Raise if the middle of a crop is outside of the image.
+
+    Raises:
+        ValueError: Says where it is.
+    """
+    middle = np.full((1, 2), (image_size - 1) / 2)
+    x, y = transform_points(middle, np.linalg.inv(matrix))[0]
+    if not (0 <= x < shape[1] and 0 <= y < shape[0]):
+        raise ValueError(
+            f'its face should be around the pixel ({x:.0f}, {y:.0f}), but it '
+            f'is only {shape[1]} x {shape[0]} pixels large (was it resized '
+            'or turned?)')

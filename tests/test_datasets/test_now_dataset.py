@@ -63,6 +63,19 @@ def test_an_unreadable_picture_is_marked(tmp_path):
     assert not item['data_samples'].readable and item['inputs'].max() == 0
 
 
+def test_a_box_outside_of_the_picture_is_marked(tmp_path):
+    """As of a picture that was turned or resized after the detection."""
+    fake_now(tmp_path)
+    boxes = tmp_path / 'detected_face' / f'{FIRST}.npy'
+    for box, readable in (((80, 100, 120, 140), False),
+                          ((79, 99, 119, 139), True),
+                          ((-41, 10, 39, 90), False)):
+        np.save(boxes, np.array(box))
+        item = NoWDataset(str(tmp_path), image_size=32)[0]
+        assert item['data_samples'].readable is readable
+        assert (item['inputs'].max() > 0) == readable
+
+
 def test_boxes_run_no_code(tmp_path):
     class Harmful:
         def __reduce__(self):
