@@ -10,8 +10,6 @@ Example::
 
 import argparse
 import json
-import logging
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -158,19 +156,17 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; code 1 if a method has no result, 2 for bad input."""
     args = parse_args(arguments)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    try:
+    from mmtvface.utils.command_line import run_command
+
+    def work() -> int:
         summaries = evaluate(args)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    finally:
-        logging.shutdown()
-    sys.stdout.write('\n'.join(['Distances in mm.', table(summaries),
-                                *skipped_lines(summaries),
-                                f'Written to {args.out}.', '']))
-    return int(any(not summary['images'] for summary in summaries.values()))
+        sys.stdout.write('\n'.join([
+            'Distances in mm.', table(summaries), *skipped_lines(summaries),
+            f'Written to {args.out}.', '']))
+        return int(any(not summary['images']
+                       for summary in summaries.values()))
+
+    return run_command(work)
 
 
 if __name__ == '__main__':

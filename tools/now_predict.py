@@ -7,9 +7,8 @@ Example::
 """
 
 import argparse
+import hashlib
 import json
-import logging
-import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -21,9 +20,11 @@ detected_face/, or final_release_version/ with them. In the output folder:
   predicted_meshes/<subject>/<challenge>/<image>.obj   neutral head, metres
   predicted_meshes/<subject>/<challenge>/<image>.npy   (7, 3) landmarks
   report.json                                          counts; what was skipped
+  model.json                                           what made the meshes
 
-A run that is started again continues where it stopped; --overwrite starts
-anew. tools/now_evaluate.py measures the result against scans."""
+A run that is started again continues where it stopped, with the same model
+only; --overwrite makes all meshes again. tools/now_evaluate.py measures the
+result against scans."""
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -79,6 +80,9 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
         image_size=int(config.model.get('image_size', 224)))
     out = writable_dir(args.out)
     folder = out / FOLDER
+    claim_folder(out, folder, dict(
+        checkpoint=file_hash(args.checkpoint), crop_scale=args.crop_scale,
+        model=hashlib.sha256(repr(config.model).encode()).hexdigest()))
     keys = [dataset.get_data_info(i)['clip_id'] for i in range(len(dataset))]
     todo = [index for index, key in enumerate(keys)
             if args.overwrite or not is_exported(folder, key)]
@@ -101,13 +105,50 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     return report
 
 
+def file_hash(path: str) -> str:
+    """SHA-256 of a file.
+
+    Raises:
+        FileNotFoundError: If there is none.
+    """
+    from mmtvface.utils.assets import require_file
+    path = require_file(path, 'Checkpoint', 'Train one with tools/train.py.')
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def claim_folder(out: Path, folder: Path, maker: dict[str, Any]) -> None:
+    """Make sure that all meshes in a folder are of one model.
+
+    Args:
+        out: Output folder, with ``model.json``.
+        folder: Of the meshes.
+        maker: What the meshes depend on.
+
+    Raises:
+        ValueError: If there are meshes of another model.
+    """
+    from mmtvface.utils.atomic import atomic_path
+    note = out / 'model.json'
+    text = json.dumps(maker, indent=2) + '\n'
+    if note.is_file() and note.read_text(encoding='utf-8') == text:
+        return
+    if next(folder.rglob('*.obj'), None) is not None:
+        raise ValueError(
+            f'{folder} has meshes of another checkpoint, config or '
+            '--crop-scale, which must not be mixed with new ones. Choose '
+            'another --out, or remove that folder.')
+    with atomic_path(note) as part:
+        part.write_text(text, encoding='utf-8')
+
+
 def write_neutral(model: Any, sample: Any, folder: Path) -> str:
     """Write one neutral head; returns why it was not, or ''."""
     from mmtvface.evaluation.functional import neutral_heads
     from mmtvface.evaluation.now.export import export_prediction
     shape = sample.pred_codes['shape']
     if not sample.get('readable', True):
-        return 'the image cannot be read'
+        return 'the image cannot be used, see the warnings'
     if not shape.isfinite().all():
         return 'the shape code is not finite'
     vertices, landmarks = neutral_heads(
@@ -133,20 +174,12 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    try:
-        report = predict(args)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write('Interrupted; the same command continues.\n')
-        return 130
-    finally:
-        logging.shutdown()
-    sys.stdout.write(summary(report, args.out))
-    return 0
+    from mmtvface.utils.command_line import run_command
+
+    def work() -> None:
+        sys.stdout.write(summary(predict(args), args.out))
+
+    return run_command(work, 'Interrupted; the same command continues.')
 
 
 if __name__ == '__main__':

@@ -20,13 +20,16 @@ from train import disconnect, load_config  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
+from mmtvface.apis.model_setup import load_weights
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.plots import save_charts
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import atomic_path, writable_dir
+from mmtvface.utils.command_line import run_command
 from mmtvface.utils.setup_env import register_all_modules
 
 
@@ -174,9 +177,8 @@ def needs_test_part(cfg: Config, path: str) -> None:
                 'three entries test_dataloader, test_evaluator and test_cfg.')
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Entry point."""
-    args = parse_args(argv)
+def test(args: argparse.Namespace) -> None:
+    """Test the checkpoint and show and write the results."""
     register_all_modules()
     allow_safe_globals()
     cfg = load_config(args)
@@ -192,6 +194,10 @@ def main(argv: list[str] | None = None) -> int:
     cfg.resume = False
     cfg.load_from = args.checkpoint
     runner = Runner.from_cfg(cfg)
+    # The runner alone would test random weights where some are missing.
+    model = runner.model
+    load_weights(model.module if is_model_wrapper(model) else model,
+                 Path(args.checkpoint))
     metrics = runner.test()
     if is_main_process():
         print_table(metrics)
@@ -200,7 +206,12 @@ def main(argv: list[str] | None = None) -> int:
         if args.out_dir:
             write_report(metrics, runner.test_evaluator, args.out_dir)
     disconnect()
-    return 0
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; errors of the user are one sentence and code 2."""
+    args = parse_args(argv)
+    return run_command(lambda: test(args))
 
 
 if __name__ == '__main__':

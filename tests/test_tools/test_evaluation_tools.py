@@ -140,6 +140,40 @@ def test_predictions_are_resumed(tmp_path, model_files, capsys):
     assert report['exported'] == 3
 
 
+def test_meshes_of_two_models_are_not_mixed(tmp_path, model_files, capsys):
+    fake_now(tmp_path / 'now')
+    predict(tmp_path, model_files)
+    lost = (tmp_path / 'meshes/predicted_meshes/FaMoS_1/selfie/IMG_0040.obj')
+    lost.unlink()
+    torch.manual_seed(1)
+    model = MODELS.build(toy_config(losses=None))
+    torch.save(dict(state_dict=model.state_dict()), model_files[1])
+    code, _ = predict(tmp_path, model_files, '--overwrite')
+    assert code == 2 and not lost.exists()
+    assert 'meshes of another checkpoint' in capsys.readouterr().err
+    (tmp_path / 'meshes').rename(tmp_path / 'old')
+    code, report = predict(tmp_path, model_files)
+    assert code == 0 and report['exported'] == 3
+    code, _ = predict(tmp_path, model_files, '--crop-scale', '1.4')
+    assert code == 2
+
+
+def test_a_checkpoint_of_another_model_is_not_tested(tmp_path, model_files,
+                                                     capsys):
+    """Metrics of weights that are partly random would look like results."""
+    state = torch.load(model_files[1], weights_only=True)['state_dict']
+    name = next(iter(state))
+    options = [*model_files, '--work-dir', str(tmp_path / 'work')]
+    torch.save(dict(state_dict={key: value for key, value in state.items()
+                                if key != name}), model_files[1])
+    assert load_tool('test').main(options) == 2
+    error = capsys.readouterr().err
+    assert error.count('error: ') == 1 and f"such as '{name}'" in error
+    Path(model_files[1]).write_bytes(b'hello')
+    assert load_tool('test').main(options) == 2
+    assert 'no checkpoint that can be read' in capsys.readouterr().err
+
+
 def test_bad_images_are_reported(tmp_path, model_files):
     fake_now(tmp_path / 'now')
     pictures = tmp_path / 'now' / 'iphone_pictures'
@@ -148,7 +182,8 @@ def test_bad_images_are_reported(tmp_path, model_files):
     code, report = predict(tmp_path, model_files)
     assert code == 0 and report['images'] == 3 and report['exported'] == 1
     skipped = report['skipped']
-    assert skipped['FaMoS_1/selfie/IMG_0040'] == 'the image cannot be read'
+    assert skipped['FaMoS_1/selfie/IMG_0040'] == (
+        'the image cannot be used, see the warnings')
     assert 'no image' in skipped['FaMoS_2/multiview_occlusions/IMG_0100']
 
 

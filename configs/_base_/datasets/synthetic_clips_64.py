@@ -22,4 +22,4 @@ test_dataloader = dict(
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='VertexError'), dict(type='Jitter'),
     dict(type='ShapeConstancy')]
-test_evaluator = val_evaluator
+test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]
