@@ -8,8 +8,6 @@ Examples::
 """
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -221,24 +219,16 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    try:
-        made = animate(args)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    except KeyboardInterrupt:
-        kept = dict(
-            transfer='the frames that were finished before, if any, are in',
-            teaser='a teaser is kept only if it is complete: no half video '
-            'is in')
-        sys.stderr.write(f'Interrupted; {kept[args.command]} {args.out}.\n')
-        return 130
-    finally:
-        logging.shutdown()
-    sys.stdout.write(summary(made, args.coarse))
-    return 0
+    from mmtvface.utils.command_line import run_command
+    kept = dict(
+        transfer='the frames that were finished before, if any, are in',
+        teaser='a teaser is kept only if it is complete: no half video is in')
+
+    def work() -> None:
+        sys.stdout.write(summary(animate(args), args.coarse))
+
+    return run_command(
+        work, f'Interrupted; {kept[args.command]} {args.out}.')
 
 
 if __name__ == '__main__':

@@ -7,8 +7,6 @@ Example::
 """
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -155,21 +153,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-    try:
-        saved = reconstruct(args)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write('Interrupted; what was reconstructed before is in '
-                         f'{args.out}.\n')
-        return 130
-    finally:
-        logging.shutdown()
-    sys.stdout.write(summary(saved))
-    return 0
+    from mmtvface.utils.command_line import run_command
+
+    def work() -> None:
+        sys.stdout.write(summary(reconstruct(args)))
+
+    return run_command(work, 'Interrupted; what was reconstructed before is '
+                       f'in {args.out}.')
 
 
 if __name__ == '__main__':

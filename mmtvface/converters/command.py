@@ -2,12 +2,12 @@
 """What the command lines of the converters have in common."""
 
 import argparse
-import logging
-import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mmtvface.utils.command_line import run_command
 
 if TYPE_CHECKING:
     from .jobs import Conversion
@@ -87,32 +87,28 @@ def run_converter(convert: Callable[[argparse.Namespace], 'Conversion'],
         Exit code: 0, or 2 if something is wrong with the user's files (the
         message then is one sentence on stderr).
     """
+    return run_command(lambda: _convert_and_write(convert, args))
+
+
+def _convert_and_write(convert: Callable[[argparse.Namespace], 'Conversion'],
+                       args: argparse.Namespace) -> None:
     from mmtvface.utils.atomic import writable_dir
-    try:
-        output = Path(args.output).expanduser()
-        if not args.dry_run:
-            if output.exists() and not args.force:
-                raise ValueError(f'{output} exists; --force replaces it.')
-            writable_dir(output.parent)
-        conversion = convert(args)
-        _keep_source(conversion.source, output, args)
-        written = []
-        if args.report:
-            conversion.report.save(args.report)
-            written.append(args.report)
-        if not args.dry_run:
-            written.append(conversion.save(output))
-            if config_out := getattr(args, 'config_out', None):
-                path = Path(config_out).expanduser()
-                path.parent.mkdir(parents=True, exist_ok=True)
-                conversion.config.dump(path)
-                written.append(path)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    finally:
-        logging.shutdown()
+    output = Path(args.output).expanduser()
+    if not args.dry_run:
+        if output.exists() and not args.force:
+            raise ValueError(f'{output} exists; --force replaces it.')
+        writable_dir(output.parent)
+    conversion = convert(args)
+    _keep_source(conversion.source, output, args)
+    written = []
+    if args.report:
+        conversion.report.save(args.report)
+        written.append(args.report)
+    if not args.dry_run:
+        written.append(conversion.save(output))
+        if config_out := getattr(args, 'config_out', None):
+            path = Path(config_out).expanduser()
+            path.parent.mkdir(parents=True, exist_ok=True)
+            conversion.config.dump(path)
+            written.append(path)
     summarize(conversion, args, written)
-    return 0
