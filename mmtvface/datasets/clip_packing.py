@@ -3,6 +3,7 @@
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from .clip_store import (
     FolderStore,
     LmdbStore,
     close_environment,
+    used_size,
 )
 from .manifest import MANIFEST, read_manifest
 
@@ -57,7 +59,8 @@ def pack_clips(root: str | os.PathLike, split: str,
     Raises:
         FileNotFoundError: If there are no clips.
         ValueError: If the manifest is broken, ``target`` is something else
-            than packed clips, or a name is too long for a key.
+            than packed clips, an id names several clips, or a name is too
+            long for a key.
     """
     root = Path(root).expanduser()
     if target is None:
@@ -80,6 +83,13 @@ def pack_clips(root: str | os.PathLike, split: str,
     if not isinstance(store, FolderStore):
         raise ValueError(f"The clips of '{root}', split '{split}', are "
                          'packed already and there are no folders.')
+    ids = Counter(clip.clip_id for clip in clips)
+    twice = [name for name, count in ids.items() if count > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} ids name several clips of '{root}', split "
+            f"'{split}', e.g. '{twice[0]}'; a packed file needs one clip for "
+            'each. Pack the splits one by one.')
     index = [dict(id=clip.clip_id, identity=clip.identity, num_frames=len(
         store.frames(clip.folder, dirs).images)) for clip in clips]
     if packed == index and not overwrite:
@@ -177,6 +187,7 @@ class _Writer:
 
     def __init__(self, path: Path):
         self.lmdb = require('lmdb', 'Packing clips', INSTALL)
+        self.path = path
         # Nobody else knows the unfinished file; synced once, at the end.
         self.environment = self.lmdb.open(
             str(path), subdir=False, lock=False, sync=False,
@@ -203,6 +214,11 @@ class _Writer:
                     2 * self.environment.info()['map_size'])
 
     def __exit__(self, *error: Any) -> None:
+        size = used_size(self.environment)
         if error[0] is None:
             self.environment.sync(True)
         self.environment.close()
+        # Pages at the end that were freed again are never written, but
+        # readers take a file without them for truncated.
+        if self.path.stat().st_size < size:
+            os.truncate(self.path, size)

@@ -37,6 +37,16 @@ _ENVIRONMENTS: dict[tuple[int, str], Any] = {}
 _LOCK = threading.Lock()
 
 
+def _new_lock() -> None:
+    """Another thread may have held the lock when this process was forked."""
+    global _LOCK
+    _LOCK = threading.Lock()
+
+
+if hasattr(os, 'register_at_fork'):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_new_lock)
+
+
 class ClipStore(Protocol):
     """Gives the files of clips as bytes."""
 
@@ -118,9 +128,15 @@ class LmdbStore:
                 _close_inherited()
                 # No lock file: nobody writes to a finished file. No
                 # read-ahead: the windows come in random order.
-                _ENVIRONMENTS[key] = lmdb.open(
+                environment = lmdb.open(
                     self.path, subdir=False, readonly=True, lock=False,
                     readahead=False, meminit=False, max_spare_txns=4)
+                try:
+                    _check_size(environment, self.path)
+                except ValueError:
+                    environment.close()
+                    raise
+                _ENVIRONMENTS[key] = environment
             return _ENVIRONMENTS[key]
 
     def _get(self, key: str) -> bytes | None:
@@ -163,6 +179,24 @@ class LmdbStore:
                 f"{frames['dirs']}, but data_prefix is {dict(dirs)}.")
         return ClipFrames(frames['images'], frames['landmarks'],
                           frames['masks'])
+
+
+def used_size(environment: Any) -> int:
+    """Bytes that the pages of an open LMDB file take."""
+    return environment.stat()['psize'] * (
+        environment.info()['last_pgno'] + 1)
+
+
+def _check_size(environment: Any, path: str) -> None:
+    """Refuse a part of a file: reading what it lacks kills the process.
+
+    Raises:
+        ValueError: If the file is shorter than its pages.
+    """
+    found, wanted = os.path.getsize(path), used_size(environment)
+    if found < wanted:
+        raise ValueError(f'it is truncated: {found} of {wanted} bytes, as '
+                         'after an interrupted copy')
 
 
 def _close_inherited() -> None:

@@ -128,6 +128,9 @@ class FaceClipDataset(BaseClipDataset):
                 'clip_length, stride and dilation must be at least 1 and '
                 f'jitter_time at least 0, but they are {clip_length}, '
                 f'{stride}, {dilation} and {jitter_time}.')
+        if not 0 <= reverse_prob <= 1:
+            raise ValueError('reverse_prob must be in 0..1, but it is '
+                             f'{reverse_prob}.')
         self.split = split
         self.stride = stride
         self.dilation = dilation

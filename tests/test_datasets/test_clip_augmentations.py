@@ -97,6 +97,8 @@ def test_time_options_of_the_dataset(tmp_path):
             FaceClipDataset(**kwargs, **wrong)
     with pytest.raises(ValueError, match='0..1.*1.5'):
         FaceClipDataset(mirror_prob=1.5, **kwargs)
+    with pytest.raises(ValueError, match='reverse_prob.*0..1.*1.5'):
+        FaceClipDataset(reverse_prob=1.5, **kwargs)
 
 
 def test_mirrored_landmarks_by_hand():

@@ -1,4 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import multiprocessing
 import pickle
 import shutil
 
@@ -10,7 +11,7 @@ from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from mmtvface.datasets import FaceClipDataset, pack_clips, pack_set
+from mmtvface.datasets import FaceClipDataset, clip_store, pack_clips, pack_set
 from mmtvface.datasets.clip_store import LmdbStore
 from mmtvface.testing.fake_datasets import write_clip, write_clip_set
 
@@ -112,6 +113,40 @@ def test_workers(clip_set, method, workers):
     same(got, expected)
     same(list(dataset), expected)
     assert len(pickle.dumps(dataset.store)) < 1000
+
+
+def test_fork_while_another_thread_reads(clip_set):
+    store = LmdbStore(pack_clips(clip_set, 'train'))
+    queue = multiprocessing.get_context('fork').SimpleQueue()
+    child = multiprocessing.get_context('fork').Process(
+        target=lambda: queue.put(store.read('a', 'meta.json')))
+    with clip_store._LOCK:
+        child.start()
+    child.join(20)
+    assert child.exitcode == 0, child.kill()
+    assert queue.get() == b'{"fps": 25.0}'
+
+
+@pytest.mark.parametrize('part', [.05, .5, .999])
+def test_part_of_a_packed_file(clip_set, tmp_path, part):
+    data = pack_clips(clip_set, 'train').read_bytes()
+    copy = tmp_path / 'copy.lmdb'
+    copy.write_bytes(data)
+    assert len(LmdbStore(copy).clips) == 2
+    clip_store.close_environment(copy)
+    copy.write_bytes(data[:int(part * len(data))])
+    # Without the check, a bus error ends the process.
+    with pytest.raises(ValueError, match='copy.lmdb.*truncated|MDB_INVALID'):
+        LmdbStore(copy)
+
+
+def test_an_id_in_two_splits(tmp_path):
+    root = write_clip_set(tmp_path, {
+        'train': [('a', 'ann', 3)], 'val': [('a', 'ann', 4)]})
+    assert len(FaceClipDataset(str(root), split='all', **KWARGS)) == 3
+    with pytest.raises(ValueError, match="1 ids.*'a'.*one by one"):
+        pack_clips(root, 'all')
+    assert len(pack_set(root)) == 2
 
 
 def test_truncated_frame_in_a_packed_file(clip_set, monkeypatch):
