@@ -11,10 +11,12 @@ from mmengine.logging import MMLogger
 
 from mmtvface.registry import TRANSFORMS
 
-from .clip_index import ClipFrames
+from .clip_index import DIRS, ClipFrames
 from .clip_store import ClipStore, FolderStore
 from .packed_list import PackedList
 from .randomness import ClipRandomness
+
+_PART = 128  # frames whose names are kept together
 
 POLICIES = {
     'short_clips': ('pad', 'skip'),
@@ -67,6 +69,10 @@ class BaseClipDataset(BaseDataset):
             if value not in POLICIES[name]:
                 raise ValueError(f'{name} must be one of {POLICIES[name]}, '
                                  f"but it is '{value}'.")
+        unknown = sorted(set(data_prefix or ()) - set(DIRS))
+        if unknown:
+            raise ValueError(f'data_prefix names {list(DIRS)}, but there is '
+                             f'{unknown}.')
         if clip_length < 1:
             raise ValueError('clip_length must be at least 1, but it is '
                              f'{clip_length}.')
@@ -76,7 +82,8 @@ class BaseClipDataset(BaseDataset):
         self.missing_mask = missing_mask
         self.randomness = ClipRandomness(seed)
         self.store: ClipStore = FolderStore()
-        self._clips = PackedList()
+        self._records = PackedList()
+        self._places = np.zeros(0, np.int64)
         self._people = np.zeros(0, np.int64)
         self._use_masks = False
         if pipeline is None:
@@ -127,28 +134,38 @@ class BaseClipDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Index the clips without opening images or landmarks.
 
-        A window is a small record; the names of the files are kept once for
-        each clip.
+        A window is a small record. What is known of a clip is kept once: a
+        record, and then the names of its files in parts, so that a window of
+        a very long clip needs not all of them.
         """
         logger = MMLogger.get_current_instance()
         remarks: list[str] = []
         windows: list[dict] = []
         numbers: dict[str, int] = {}
-        people, total, masks = [], 0, False
+        people, places, total, masks = [], [], 0, False
 
-        def clips() -> Iterator[dict]:
+        def records() -> Iterator[dict | list]:
             nonlocal total, masks
+            count = 0
             for clip, found in self.load_clips(remarks):
                 for window in found:
                     windows.append({**window, 'clip': len(people)})
                 people.append(numbers.setdefault(clip['identity'],
                                                  len(numbers)))
-                frames = clip['frames']
+                frames = clip.pop('frames')
                 total += len(frames.images)
                 masks = masks or any(frames.masks)
-                yield {**clip, 'frames': vars(frames)}
+                names = list(zip(frames.images, frames.landmarks,
+                                 frames.masks, strict=True))
+                places.append(count)
+                starts = range(0, len(names), _PART)
+                count += 1 + len(starts)
+                yield clip
+                for start in starts:
+                    yield names[start:start + _PART]
 
-        self._clips = PackedList(clips())
+        self._records = PackedList(records())
+        self._places = np.array(places, np.int64)
         self._people = np.array(people, np.int64)
         # Without any mask the samples have none; with some, those that lack
         # one follow the policy, so that all samples have the same fields.
@@ -196,18 +213,21 @@ class BaseClipDataset(BaseDataset):
 
     def _describe(self, window: dict, frames: list[int]) -> dict:
         """What the pipeline needs to know of one window."""
-        clip = self._clips[window['clip']]
-        names = clip['frames']
+        place = int(self._places[window['clip']])
+        clip = self._records[place]
+        parts = {part: self._records[place + 1 + part]
+                 for part in {index // _PART for index in frames}}
+        images, landmarks, masks = map(list, zip(*(
+            parts[index // _PART][index % _PART] for index in frames),
+            strict=True))
         return dict(
             clip_id=clip['clip_id'], identity=clip['identity'],
             folder=clip['folder'],
             prefix=clip.get('prefix') or dict(self.data_prefix),
             frame_indices=list(frames),
             repeated=window.get('repeated') or [False] * len(frames),
-            image_names=[names['images'][i] for i in frames],
-            landmark_names=[names['landmarks'][i] for i in frames],
-            mask_names=[names['masks'][i] for i in frames]
-            if self._use_masks else None,
+            image_names=images, landmark_names=landmarks,
+            mask_names=masks if self._use_masks else None,
             sample_idx=window['sample_idx'])
 
     def describe_frames(self, idx: int, frames: list[int]) -> dict:

@@ -359,3 +359,25 @@ def test_dataset_survives_pickling(tmp_path):
     dataset = FaceClipDataset(str(tmp_path), clip_length=4, image_size=32)
     twin = pickle.loads(pickle.dumps(dataset))
     assert torch.equal(twin[0]['inputs'], dataset[0]['inputs'])
+
+
+def test_names_of_long_clips_are_kept_in_parts(tmp_path, monkeypatch):
+    write_clip(tmp_path / 'a', 7)
+    write_clip(tmp_path / 'b', 3)
+    (tmp_path / 'a/kpt/00004_kpt2d.npy').unlink()
+    kwargs = dict(data_root=str(tmp_path), clip_length=3, image_size=16)
+    whole = FaceClipDataset(**kwargs)
+    expected = [whole.get_data_info(i) for i in range(len(whole))]
+    monkeypatch.setattr('mmtvface.datasets.base_clip_dataset._PART', 2)
+    parted = FaceClipDataset(**kwargs)
+    assert [parted.get_data_info(i) for i in range(len(parted))] == expected
+    names = parted.describe_frames(1, [5, 0, 3])
+    assert names['image_names'] == ['00006.jpg', '00001.jpg', '00004.jpg']
+    assert names['landmark_names'][2] == ''
+    assert names['mask_names'][0] == '00006.npy'
+
+
+def test_unknown_sub_folders(tmp_path):
+    write_clip(tmp_path / 'a', 3)
+    with pytest.raises(ValueError, match="'images'.*but there is .'image'"):
+        FaceClipDataset(str(tmp_path), data_prefix=dict(image='png'))
