@@ -12,7 +12,7 @@ from mmtvface.preprocessing.face_mask import outline_mask
 from mmtvface.utils.atomic import atomic_path
 
 from .clip_index import IMAGE_SUFFIXES
-from .frame_io import read_image
+from .frame_io import read_image, read_landmarks
 from .side_files import OWN_MASK_ENDINGS
 
 #: (H, W, 3) uint8 RGB -> one (68, 2) array per face.
@@ -77,7 +77,7 @@ def annotate_folder(folder: Path, images: list[str], detector: Detector,
 
     Returns:
         How many images were 'done' now, 'kept' from before, have 'no_face'
-        or are 'unreadable'.
+        or are 'unreadable' (they or landmarks that were there).
     """
     counts = dict(done=0, kept=0, no_face=0, unreadable=0)
     record = folder / WITHOUT_FACE
@@ -96,12 +96,14 @@ def annotate_folder(folder: Path, images: list[str], detector: Detector,
             continue
         try:
             image = read_image(folder / name)
-        except (OSError, ValueError):
+            points = read_landmarks(points_file)[:, :2] if (
+                points_file.is_file()) else None
+        except (OSError, ValueError, EOFError):
             counts['unreadable'] += 1
             continue
         size = image.shape[:2]
-        points = np.load(points_file, allow_pickle=False) if (
-            points_file.is_file()) else choose_face(
+        if points is None:
+            points = choose_face(
                 detector(cv2.cvtColor(image, cv2.COLOR_BGR2RGB)), size)
         if points is None:
             counts['no_face'] += 1

@@ -3,6 +3,7 @@ import importlib
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -18,6 +19,7 @@ from mmtvface.datasets.face_annotation import (
     choose_face,
     find_images,
 )
+from mmtvface.preprocessing import face_backends
 from mmtvface.testing.fake_datasets import (
     face_points,
     write_clip_set,
@@ -81,8 +83,9 @@ def test_annotation_goes_on_where_it_was(tmp_path):
 
 
 def test_annotate_command(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(annotate_faces, 'start_worker', lambda name:
-                        setattr(annotate_faces, '_detector', Detector()))
+    monkeypatch.setattr(annotate_faces, '_detector', None)
+    monkeypatch.setattr(annotate_faces, 'make_detector',
+                        lambda name, weights: Detector())
     write_face(tmp_path / 'set/a/0.jpg', value=100)
     assert annotate_faces.main([str(tmp_path / 'set'), '--no-masks']) == 0
     assert '1 images done, 0 kept' in capsys.readouterr().out
@@ -90,6 +93,50 @@ def test_annotate_command(tmp_path, monkeypatch, capsys):
         '0.jpg', '0.npy']
     assert annotate_faces.main([str(tmp_path / 'none')]) == 2
     assert 'no images in' in capsys.readouterr().out
+
+
+class Backend:
+    """Finds two faces, whose landmarks are known for one."""
+
+    def detect(self, image):
+        return [SimpleNamespace(box=x) for x in (10, None)]
+
+    def follower(self):
+        return self
+
+    def follow(self, image, box):
+        return box and SimpleNamespace(points=face_points((box, box)))
+
+
+def test_weights_are_local(tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(face_backends, 'build_backend', lambda name, weights: (
+        asked.append((name, weights)), Backend())[1])
+    detector = annotate_faces.make_detector('face-alignment', 'some/folder')
+    assert asked == [('face-alignment', 'some/folder')]
+    [points] = detector(np.zeros((90, 120, 3), np.uint8))
+    np.testing.assert_array_equal(points, face_points((10, 10)))
+
+    def missing(name, weights):
+        raise FileNotFoundError(f'no weights in {weights}')
+
+    monkeypatch.setattr(annotate_faces, '_detector', None)
+    monkeypatch.setattr(face_backends, 'build_backend', missing)
+    write_face(tmp_path / 'a/0.jpg')
+    assert annotate_faces.main([
+        str(tmp_path), '--detector', 'face-alignment', '--weights', 'x']) == 2
+    assert 'no weights in x' in capsys.readouterr().out
+
+
+def test_broken_landmarks_are_kept_and_counted(tmp_path):
+    for name in ('0', '1', '2'):
+        write_face(tmp_path / f'{name}.jpg')
+    (tmp_path / '0.npy').write_bytes(b'')
+    np.save(tmp_path / '1.npy', np.zeros((5, 2)))
+    assert annotate_folder(tmp_path, ['0.jpg', '1.jpg', '2.jpg'],
+                           Detector()) == dict(
+        done=1, kept=0, no_face=0, unreadable=2)
+    assert np.load(tmp_path / '1.npy').shape == (5, 2)
 
 
 @pytest.fixture
@@ -126,6 +173,16 @@ def test_voxceleb2_frames(videos, tmp_path, capsys):
                                short_clips='skip')
     assert [dataset.get_data_info(i)['image_names']
             for i in range(len(dataset))] == [names]
+
+
+def test_voxceleb2_without_a_good_frame(videos, tmp_path, monkeypatch):
+    video = next(videos.rglob('*.mp4'))
+    monkeypatch.setattr(
+        'mmtvface.utils.video_io.decode_video', lambda path: iter(
+            [SimpleNamespace(index=0, damaged=True)]))
+    assert voxceleb2_to_frames.unpack(video, tmp_path / 'x') == (
+        'no frame is undamaged')
+    assert [path.name for path in tmp_path.iterdir()] == ['vox2']
 
 
 def test_voxceleb2_errors(videos, tmp_path, capsys):

@@ -17,11 +17,22 @@ import argparse
 import multiprocessing
 import sys
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import (
+    BrokenExecutor,
+    ProcessPoolExecutor,
+    as_completed,
+)
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # The package of this checkout, installed or not.
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mmtvface.datasets.face_annotation import Detector
 
 DETECTORS = ('mediapipe', 'face-alignment')
 _detector = None  # of a worker
@@ -34,8 +45,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('root', help='folder of the images, at any depth')
     parser.add_argument('--detector', choices=DETECTORS,
                         default=DETECTORS[0],
-                        help='default: %(default)s; face-alignment downloads '
-                        'its weights when it is first used')
+                        help='default: %(default)s; nothing is downloaded')
+    parser.add_argument('--weights', metavar='DIR',
+                        help='folder of the weights of S3FD and FAN, for '
+                        "face-alignment (default: torch.hub's)")
     parser.add_argument('--no-masks', action='store_true',
                         help='write landmarks only')
     parser.add_argument('--workers', type=int, default=1,
@@ -43,20 +56,30 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def start_worker(name: str) -> None:
-    """Make the detector of this process."""
+def make_detector(name: str, weights: str | None = None) -> 'Detector':
+    """A function from an image to the landmarks of its faces."""
+    from mmtvface.preprocessing import MediaPipeLandmarkDetector
+    from mmtvface.preprocessing.face_backends import build_backend
+    if name == 'mediapipe':
+        return MediaPipeLandmarkDetector()
+    backend = build_backend(name, weights=weights)
+    follower = backend.follower()  # of FAN: every image stands alone
+
+    def detect(image: 'np.ndarray') -> list['np.ndarray']:
+        faces = (follower.follow(image, face.box)
+                 for face in backend.detect(image))
+        return [face.points for face in faces if face is not None]
+
+    return detect
+
+
+def annotate(folder: Path, images: list[str], masks: bool, name: str,
+             weights: str | None) -> dict[str, int]:
+    """Annotate a folder; the detector of this process is made once."""
     global _detector
-    from mmtvface.preprocessing import (
-        FaceAlignmentLandmarkDetector,
-        MediaPipeLandmarkDetector,
-    )
-    _detector = MediaPipeLandmarkDetector() if name == 'mediapipe' else (
-        FaceAlignmentLandmarkDetector())
-
-
-def annotate(folder: Path, images: list[str], masks: bool) -> dict[str, int]:
-    """Annotate a part of a folder in a worker."""
     from mmtvface.datasets.face_annotation import annotate_folder
+    if _detector is None:
+        _detector = make_detector(name, weights)
     return annotate_folder(folder, images, _detector, masks)
 
 
@@ -77,23 +100,27 @@ def main(arguments: list[str] | None = None) -> int:
             markup=False, soft_wrap=True)
         return 2
     total: Counter[str] = Counter()
+    work = partial(annotate, masks=not args.no_masks, name=args.detector,
+                   weights=args.weights)
     try:
         if args.workers == 1:
-            start_worker(args.detector)
             for folder, images in track(folders, console=console):
-                total.update(annotate(folder, images, not args.no_masks))
+                total.update(work(folder, images))
         else:
             # Spawned: the networks' libraries do not survive a fork.
             with ProcessPoolExecutor(
-                    args.workers, multiprocessing.get_context('spawn'),
-                    start_worker, (args.detector, )) as pool:
-                jobs = [pool.submit(annotate, folder, images,
-                                    not args.no_masks)
+                    args.workers,
+                    multiprocessing.get_context('spawn')) as pool:
+                jobs = [pool.submit(work, folder, images)
                         for folder, images in folders]
-                for job in track(as_completed(jobs), total=len(jobs),
-                                 console=console):
-                    total.update(job.result())
-    except (ImportError, OSError) as error:
+                try:
+                    for job in track(as_completed(jobs), total=len(jobs),
+                                     console=console):
+                        total.update(job.result())
+                except BaseException:
+                    pool.shutdown(cancel_futures=True)
+                    raise
+    except (ImportError, OSError, ValueError, BrokenExecutor) as error:
         console.print(f'Error: {error}', style='red', markup=False,
                       soft_wrap=True)
         return 2

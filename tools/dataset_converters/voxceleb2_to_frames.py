@@ -18,7 +18,7 @@ import argparse
 import os
 import shutil
 import sys
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -77,6 +77,8 @@ def unpack(video: Path, target: Path, every: int = 1,
             if not cv2.imwrite(str(path), frame.image[..., ::-1],
                                [cv2.IMWRITE_JPEG_QUALITY, quality]):
                 raise OSError(f'cannot write {path}')
+        if not any(part.iterdir()):
+            raise ValueError('no frame is undamaged')
         os.replace(part, target)
     except ValueError as error:
         return str(error)
@@ -116,7 +118,7 @@ def main(arguments: list[str] | None = None) -> int:
                 results = list(track(
                     pool.map(work, videos, targets, chunksize=8),
                     total=len(videos), console=console))
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, BrokenExecutor) as error:
         console.print(f'Error: {error}', style='red', markup=False,
                       soft_wrap=True)
         return 2
