@@ -11,11 +11,6 @@ import torch
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mmtvface.models.losses.vggface2_resnet import (
-    MEAN_BGR,
-    VGGFace2ResNet50,
-    load_vggface2_weights,
-)
 from mmtvface.preprocessing.crop import crop_matrix, landmark_box, warp
 from mmtvface.utils.atomic import atomic_path
 
@@ -41,6 +36,12 @@ def build_embedder(weights: str, device: str = 'cpu') -> Embedder:
         FileNotFoundError: If the weights are not there.
         ValueError: If they are of another network.
     """
+    # All of the models takes seconds to import, and few need it here.
+    from mmtvface.models.losses.vggface2_resnet import (
+        MEAN_BGR,
+        VGGFace2ResNet50,
+        load_vggface2_weights,
+    )
     network = VGGFace2ResNet50()
     network.load_weights(load_vggface2_weights(weights))
     network.eval().to(device)
