@@ -4,10 +4,12 @@
 import math
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from types import ModuleType, TracebackType
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,8 +17,11 @@ from mmengine.logging import print_log
 
 from .atomic import unfinished_path
 from .deps import require
+from .video_packets import DecodingLog, decoded_frames, seek_before
 
 DEFAULT_FPS = 25.
+# Frames after which a fault has faded even where no key frame comes.
+_HEALED = 300
 
 
 class UnreadableVideoError(ValueError):
@@ -54,44 +59,6 @@ class VideoFrame:
     damaged: bool = False
 
 
-@dataclass
-class DecodingLog:
-    """What became of the packets of a video.
-
-    Attributes:
-        frames: Frames decoded.
-        broken: Packets that could not be decoded.
-        expected: Frames that the header promises, 0 if it does not tell.
-        duration: Seconds that the header promises where it has no number of
-            frames (``expected`` is then a guess), else 0.
-        reached: Seconds from the beginning to the last frame.
-    """
-
-    frames: int = 0
-    broken: int = 0
-    expected: int = 0
-    duration: float = 0.
-    reached: float = 0.
-
-    def problem(self, before: int = 0) -> str:
-        """What is wrong, '' if nothing is.
-
-        Args:
-            before: Frames that were decoded by an earlier run.
-        """
-        frames = self.frames + before
-        # With uneven times, a guessed number of frames says nothing.
-        complete = (
-            self.reached >= 0.95 * self.duration - self.duration
-            / max(self.expected, 1) if self.duration
-            else frames >= 0.95 * self.expected - 1)
-        if complete and not self.broken:
-            return ''
-        return (f'{frames} frames decoded of '
-                f'{self.expected or "an unknown number"}, {self.broken} '
-                'broken packets skipped')
-
-
 def _av() -> ModuleType:
     av = require('av', 'Reading and writing videos', 'pip install av')
     # FFmpeg would write its own complaints about broken packets to stderr.
@@ -99,25 +66,34 @@ def _av() -> ModuleType:
     return av
 
 
-def _open(path: Path):  # noqa: ANN202 (a type of the lazily imported PyAV)
-    """Open a video for reading; the caller closes it."""
+@contextmanager
+def _open(path: Path) -> Iterator[tuple[Any, Any]]:
+    """PyAV's container and stream of a video, closed at the end."""
     av = _av()
     if not path.is_file():
         raise FileNotFoundError(f'Video not found: {path}. Check the path.')
+    with path.open('rb') as file:  # what the system refuses is an OSError
+        file.read(1)
     try:
-        container = av.open(str(path))
+        # The protocol, or "S01:E02.mp4" would name one. Tags of old files
+        # are in any encoding.
+        container = av.open(f'file:{path}', metadata_errors='replace')
     except (av.error.FFmpegError, ValueError) as error:
         raise UnreadableVideoError(
             f'{path} cannot be opened as a video ({error}). It is no video '
             'or its header is missing, as in an interrupted download; fetch '
             'it again or re-encode it, e.g. ffmpeg -i IN -c:v libx264 '
             'OUT.mp4.') from error
-    if not container.streams.video:
-        kinds = [stream.type for stream in container.streams]
-        container.close()
-        raise UnreadableVideoError(
-            f'{path} has no video stream, only {kinds}.')
-    return container
+    with container:
+        stream = container.streams.best('video')
+        # A song's cover is a "video" of one frame.
+        cover = av.stream.Disposition.attached_pic
+        if stream is None or stream.disposition & cover:
+            kinds = [stream.type for stream in container.streams]
+            raise UnreadableVideoError(
+                f'{path} has no video stream, only {kinds}'
+                + ('.' if stream is None else ' (a song with its cover).'))
+        yield container, stream
 
 
 def probe_video(path: str | os.PathLike) -> VideoInfo:
@@ -125,21 +101,49 @@ def probe_video(path: str | os.PathLike) -> VideoInfo:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
         UnreadableVideoError: If it cannot be opened or has no video stream.
     """
-    with _open(Path(path)) as container:
-        stream = container.streams.video[0]
+    with _open(Path(path)) as (_, stream):
         rate = stream.average_rate or stream.guessed_rate
         return VideoInfo(fps=float(rate) if rate else DEFAULT_FPS,
                          num_frames=stream.frames)
 
 
-def _frames_by_duration(container) -> int:  # noqa: ANN001
-    """Frames that the header's duration promises, 0 if it has none."""
-    rate = container.streams.video[0].average_rate
-    if not (rate and container.duration):
+def _promised_frames(container: Any, stream: Any, last: float,
+                     broken: int) -> int:
+    """Frames that the header promises, 0 if it does not tell.
+
+    Args:
+        container: PyAV's.
+        stream: Its video stream.
+        last: Time of the last frame in seconds. If that is where the video
+            should end, no frame is missing: they may come at any rate.
+        broken: Packets that could not be decoded.
+    """
+    if stream.frames or not (stream.average_rate and container.duration):
+        return stream.frames
+    start = max(container.start_time or 0, 0) / 1e6
+    duration = container.duration / 1e6
+    if 'matroska' in container.format.name:  # counted from time 0
+        duration -= start
+    rate = float(stream.average_rate)
+    if not broken and last - start >= 0.95 * duration - 1 / rate:
         return 0
-    return int(container.duration / 1e6 * rate)  # microseconds
+    return int(duration * rate)
+
+
+def _shown_size(frame: Any, aspect: Fraction | None) -> tuple[int, int]:
+    """Width and height of a frame with square pixels.
+
+    Args:
+        frame: PyAV's.
+        aspect: Width of a pixel relative to its height, None if not known.
+    """
+    if not aspect or not 0.1 < aspect < 10:
+        return frame.width, frame.height
+    return (round(frame.width * max(aspect, 1)),
+            round(frame.height * max(1 / aspect, 1)))
 
 
 def upright(frame: np.ndarray, degrees: int) -> np.ndarray:
@@ -175,13 +179,17 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
     """Decode a video frame by frame; only one frame is held.
 
     Broken packets and a missing end are reported by a warning and skipped:
-    what can be decoded is decoded.
+    what can be decoded is decoded. Pictures whose pixels are not square (many
+    DVDs) are stretched, so that faces have their shape.
 
     Args:
         path: The video file.
-        start: Time of the first wanted frame in seconds, to continue where
-            an earlier run stopped; default: the beginning.
-        first_index: Number of that frame.
+        start: Time of the first wanted frame in seconds, exactly as an
+            earlier run gave it, to continue there without decoding all that
+            is before. Where the container does not store times, or its index
+            is broken, frames are counted from the beginning instead.
+        first_index: Number of the first wanted frame; without ``start`` the
+            frames before it are counted.
         log: Filled with what was decoded, up to the last frame.
 
     Yields:
@@ -189,57 +197,52 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
 
     Raises:
         FileNotFoundError: If there is no such file.
+        OSError: If it cannot be read.
         UnreadableVideoError: If it cannot be opened, has no video stream, or
             no frame can be decoded.
     """
     path = Path(path)
     av = _av()
     log = DecodingLog() if log is None else log
-    with _open(path) as container:
-        stream = container.streams.video[0]
+    with ExitStack() as stack:
+        container, stream = stack.enter_context(_open(path))
+        found = start is not None and seek_before(container, stream, start)
+        if start is not None and not found:  # it may be anywhere now
+            container, stream = stack.enter_context(_open(path))
         stream.thread_type = 'AUTO'
-        log.expected = stream.frames or _frames_by_duration(container)
-        if log.expected and not stream.frames:
-            log.duration = container.duration / 1e6  # microseconds
-        begin = (container.start_time or 0) / 1e6
         rate = float(stream.average_rate or DEFAULT_FPS)
-        index, skipped, tainted = first_index, 0, False
-        if start is not None and stream.time_base:
-            try:
-                container.seek(int(start / stream.time_base), stream=stream)
-            except av.error.FFmpegError:  # no index: decode from the start
-                container.seek(0)
-        packets = container.demux(stream)
-        while True:
-            try:
-                packet = next(packets)
-                decoded = packet.decode()
-            except (StopIteration, av.error.EOFError):
-                break
-            except av.error.FFmpegError:
-                log.broken += 1  # after one of the container, none follows
-                tainted = True
+        aspect = stream.sample_aspect_ratio
+        index = first_index if found else 0
+        time, broken, spoilt = None, 0, 0
+        for frame in decoded_frames(container, stream, log):
+            # What is wrong in a frame is copied by those that follow.
+            if frame.is_corrupt or log.broken > broken:
+                broken, spoilt = log.broken, _HEALED
+            elif frame.key_frame:
+                spoilt = 0
+            else:
+                spoilt = max(spoilt - 1, 0)
+            time = frame.time
+            if found and (time is None or time < start):
                 continue
-            for frame in decoded:
-                tainted = bool(frame.is_corrupt or (
-                    tainted and not frame.key_frame))
-                time = frame.time
-                if time is None:  # streams without time stamps
-                    time = (skipped + index - first_index) / rate
-                if start is not None and time < start - 0.25 / rate:
-                    skipped += 1
-                    continue
-                try:
-                    image = upright(frame.to_ndarray(format='rgb24'),
-                                    frame.rotation)
-                except (av.error.FFmpegError, ValueError, MemoryError):
-                    log.broken += 1  # of an impossible size or format
-                    continue
-                log.frames += 1
-                log.reached = max(log.reached, float(time) - begin)
-                yield VideoFrame(index, float(time), image, tainted)
-                index += 1
-    if not log.frames and start is None:
+            index += 1
+            if index <= first_index:
+                continue
+            if time is None:  # streams without time stamps
+                time = (index - 1) / rate
+            width, height = _shown_size(frame, aspect)
+            try:
+                image = upright(
+                    frame.to_ndarray(format='rgb24', width=width,
+                                     height=height), frame.rotation)
+            except (av.error.FFmpegError, ValueError, MemoryError):
+                log.broken += 1  # of an impossible size or format
+                continue
+            log.frames += 1
+            yield VideoFrame(index - 1, float(time), image, spoilt > 0)
+        log.expected = _promised_frames(container, stream, time or 0.,
+                                        log.broken)
+    if not log.frames and not first_index:
         raise UnreadableVideoError(
             f'No frame of {path} can be decoded ({log.broken} broken '
             'packets). Fetch the file again or re-encode it.')

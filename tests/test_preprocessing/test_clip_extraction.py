@@ -1,5 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,10 +9,13 @@ import pytest
 from mmtvface.preprocessing.clip_maker import (
     ClipSettings,
     build_mask_maker,
+    extract,
     extract_clips,
     open_journal,
+    read_journal,
 )
 from mmtvface.testing.scripted_faces import ScriptedBackend, box_around
+from mmtvface.utils.video_io import decode_video
 
 av = pytest.importorskip('av')
 
@@ -220,6 +224,23 @@ def test_an_interrupted_run_goes_on(tmp_path, at, kept):
     # Finished: the video is not opened any more.
     (tmp_path / 'film.mkv').unlink()
     assert spans(run(tmp_path, [], iter(()), **options)) == spans(whole)
+
+
+def test_joined_recordings_go_on_at_the_right_frame(tmp_path, monkeypatch):
+    # The clock starts anew in the middle: a time names two frames.
+    def joined(*arguments):
+        for frame in decode_video(*arguments):
+            yield replace(frame, time=frame.index % 30 / 25)
+
+    monkeypatch.setattr(extract, 'decode_video', joined)
+    script = [dict(ann=box_around(100, 100))] * 60
+    options = dict(segment_length=10)
+    with pytest.raises(KeyboardInterrupt):
+        run(tmp_path, script, progress=interrupted(45), **options)
+    assert read_journal(tmp_path / 'work').next_frame >= 40
+    journal = run(tmp_path, script, **options)
+    assert spans(journal) == [(i, 10) for i in range(0, 60, 10)]
+    assert journal.frames == 60 and not journal.problem
 
 
 def test_pieces_of_a_long_shot_keep_the_person(tmp_path):

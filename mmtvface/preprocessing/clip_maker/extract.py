@@ -99,6 +99,8 @@ class _Extraction:
         self.first_track = journal.next_track
         self.runs: dict[int, FaceRun] = {}
         self.begun = journal.next_frame  # first frame of the segment
+        # Times tell the frames apart. Not in recordings that were joined.
+        self.ordered = not self.begun or journal.next_time is not None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -110,7 +112,7 @@ class _Extraction:
             self.journal.seconds[name] += time.perf_counter() - start
 
     def run(self) -> None:
-        journal, log = self.journal, DecodingLog()
+        journal, log, before = self.journal, DecodingLog(), self.begun
         try:
             info = probe_video(self.video)
             journal.fps = info.fps
@@ -123,8 +125,7 @@ class _Extraction:
         finally:
             self.tracker.close()
         self._end_runs()
-        journal.problem = journal.problem or log.problem(
-            journal.next_frame - log.frames)
+        journal.problem = journal.problem or log.problem(before)
         journal.finished = True
         journal.commit()
 
@@ -136,6 +137,8 @@ class _Extraction:
                 frame = next(frames, None)
             if frame is None:
                 break
+            if previous is not None and frame.time <= previous.time:
+                self.ordered = False
             with self.stage('shots'):
                 cut = self._breaks(previous, frame)
             self._maybe_commit(frame, cut)
@@ -229,6 +232,6 @@ class _Extraction:
                     len(run) >= self.settings.min_length
                     for run in self.runs.values())):
             self._end_runs()
-            self.journal.next_time = frame.time
+            self.journal.next_time = frame.time if self.ordered else None
             self.journal.commit()
             self.begun = frame.index

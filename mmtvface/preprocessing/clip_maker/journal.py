@@ -37,7 +37,8 @@ class Journal:
         source: Where the video came from.
         settings: Fingerprint of the settings.
         next_frame: Number of the first frame that is not done.
-        next_time: Its time in seconds, None at the start.
+        next_time: Its time in seconds; None at the start, and where times do
+            not tell frames apart.
         next_track: Number of the next track.
         finished: The video is done.
         problem: What was wrong with the video, '' if nothing.
