@@ -23,8 +23,8 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
     """Height and width that the header of a JPEG declares.
 
     Returns:
-        (H, W) as stored, without any EXIF rotation; None if this is no JPEG
-        or the header is not found.
+        (H, W); None if this is no JPEG, the header is not found or there is
+        EXIF data, which may turn the image.
     """
     if data[:2] != b'\xff\xd8':
         return None
@@ -34,6 +34,8 @@ def jpeg_size(data: bytes) -> tuple[int, int] | None:
         if marker == 0xFF:  # padding
             place += 1
             continue
+        if marker == 0xE1 and data[place + 4:place + 8] == b'Exif':
+            return None
         if marker in _FRAME_HEADERS:
             return struct.unpack('>HH', data[place + 5:place + 9])
         place += 2 + int.from_bytes(data[place + 2:place + 4], 'big')

@@ -259,4 +259,7 @@ def test_size_of_a_jpeg(tmp_path):
         assert jpeg_size(data[:2] + b'\xff\xe1\x00\x0a12345678' + data[2:]
                          ) == (30, 52)
     assert jpeg_size(data[:20]) is None
+    # EXIF data may turn the image, so that reducing it would shift it.
+    exif = b'\xff\xe1\x00\x10Exif\0\0' + bytes(8)
+    assert jpeg_size(data[:2] + exif + data[2:]) is None
     assert jpeg_size(cv2.imencode('.png', image)[1].tobytes()) is None

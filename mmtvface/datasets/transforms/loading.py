@@ -146,16 +146,14 @@ class LoadFaceClip:
         clip, name = results['folder'], _file(results, 'images', index)
         try:
             data = store.read(clip, name)
+            # With EXIF data the whole is decoded: where the image is turned
+            # an incomplete block would come first and shift the rest.
             size = jpeg_size(data) if reduction > 1 else None
             reduction = 1 if size is None else reduction
             image = decode_image(data, reduction)
         except _UNUSABLE as error:
             return self._report(store.where(clip, name), error)
-        shape = image.shape[:2]
-        if size is not None:
-            # EXIF may have turned the image on its side.
-            turned = -(-size[0] // reduction) != shape[0]
-            shape = size[::-1] if turned else size
+        shape = image.shape[:2] if size is None else size
         if results['mask_names'] is None:
             return image, shape, reduction, None
         if results['mask_names'][index]:
