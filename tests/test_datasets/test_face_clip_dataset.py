@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
 from mmtvface.datasets import EpochSampler, FaceClipDataset
+from mmtvface.datasets.transforms import CropFaceClip
 from mmtvface.preprocessing import landmark_mask
 from mmtvface.registry import DATA_SAMPLERS, DATASETS
 
@@ -381,3 +382,9 @@ def test_unknown_sub_folders(tmp_path):
     write_clip(tmp_path / 'a', 3)
     with pytest.raises(ValueError, match="'images'.*but there is .'image'"):
         FaceClipDataset(str(tmp_path), data_prefix=dict(image='png'))
+
+
+@pytest.mark.parametrize('scale', [0., (-1, 1), (2, 1), (1.6, ), (1, 2, 3)])
+def test_wrong_scales(scale):
+    with pytest.raises(ValueError, match='scale must be a positive number'):
+        CropFaceClip(scale=scale)

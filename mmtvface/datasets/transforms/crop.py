@@ -64,12 +64,12 @@ class CropFaceClip:
                  scale: float | Sequence[float] = (1.4, 1.8),
                  trans_scale: float = 0., mode: str = 'frame',
                  random: bool = True, per_frame: bool = False):
-        low, high = (scale, scale) if isinstance(scale, int | float) else scale
-        if not 0 < low <= high:
+        bounds = (scale, scale) if isinstance(scale, int | float) else scale
+        if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
             raise ValueError('scale must be a positive number or a range '
                              f'(low, high), but it is {scale}.')
         self.image_size = image_size
-        self.scale = (float(low), float(high))
+        self.scale = (float(bounds[0]), float(bounds[1]))
         self.trans_scale = trans_scale
         self.mode = mode
         self.random = random
