@@ -124,6 +124,19 @@ def share_head_model(cfg: Config) -> None:
             metric.setdefault('flame', flame)
 
 
+def leave_out_training(cfg: Config) -> None:
+    """Drop the training, whose data need not be on this machine.
+
+    The runner would build it as soon as a hook asks for the iteration.
+
+    Args:
+        cfg: Is changed.
+    """
+    for key in ('train_dataloader', 'train_cfg', 'optim_wrapper',
+                'param_scheduler'):
+        cfg[key] = None
+
+
 def result_rows(metrics: dict) -> list[tuple[str, str]]:
     """Names and numbers as text, '-' for NaN, in the metrics' order."""
     return [(name, f'{float(value):.6g}' if math.isfinite(value) else '-')
@@ -188,6 +201,7 @@ def test(args: argparse.Namespace) -> None:
             cfg.merge_from_dict(args.cfg_options)
     needs_test_part(cfg, args.config)
     share_head_model(cfg)
+    leave_out_training(cfg)
     if args.out_dir and is_main_process():
         # No hours of testing for a folder that cannot be written to.
         writable_dir(args.out_dir)

@@ -102,6 +102,23 @@ def test_another_test_set_by_an_option(tmp_path, model_files):
     assert (tmp_path / 'out' / 'landmark_nme_yaw.png').is_file()
 
 
+def test_a_test_needs_no_training_data(tmp_path, model_files):
+    """Not even with a hook that asks for the iteration, as in the configs."""
+    with open(model_files[0], 'a') as file:
+        file.write("""
+train_dataloader = dict(
+    batch_size=2, dataset=dict(
+        type='FaceClipDataset', data_root='nowhere'),
+    sampler=dict(type='InfiniteSampler'))
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=5)
+optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3))
+param_scheduler = dict(type='ConstantLR', by_epoch=False)
+custom_hooks = [dict(type='FaceVisualizationHook', interval=1)]
+visualizer = dict(type='FaceVisualizer', vis_backends=[])
+""")
+    assert run_test(tmp_path, model_files)['landmark/nme'] > 0
+
+
 def test_now_by_the_test_tool_and_by_its_own(tmp_path, model_files):
     """Both ways give the same meshes; the head is that of the model."""
     fake_now(tmp_path / 'now')
