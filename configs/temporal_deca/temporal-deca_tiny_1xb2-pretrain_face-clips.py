@@ -28,7 +28,7 @@ test_dataloader = small
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='Jitter'),
     dict(type='ShapeConstancy')]
-test_evaluator = val_evaluator
+test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = dict(
     type='CosineAnnealingLR', T_max=400, eta_min=1e-6, by_epoch=False)
