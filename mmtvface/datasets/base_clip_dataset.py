@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What all datasets of clips in files have in common."""
 
+import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from mmengine.logging import MMLogger
 
 from mmtvface.registry import TRANSFORMS
 
-from .clip_index import DIRS, ClipFrames
+from .clip_index import DIRS, LANDMARK_ENDINGS, ClipFrames
 from .clip_store import ClipStore, FolderStore
 from .packed_list import PackedList
 from .randomness import ClipRandomness
@@ -86,6 +87,7 @@ class BaseClipDataset(BaseDataset):
         self._places = np.zeros(0, np.int64)
         self._people = np.zeros(0, np.int64)
         self._use_masks = False
+        self._images = self._landmarks = 0  # files that were found
         if pipeline is None:
             smallest = scale if isinstance(scale, int | float) else scale[0]
             pipeline = [
@@ -179,7 +181,8 @@ class BaseClipDataset(BaseDataset):
             raise ValueError(
                 f"No window of {self.clip_length} usable frames in the "
                 f"{len(people)} clips ({total} frames) of "
-                f"'{self.data_root}'. " + ' '.join(remarks[:3]))
+                f"'{self.data_root}'. " + self._no_landmarks()
+                + ' '.join(remarks[:3]))
         logger.info(f"'{self.data_root}': {len(people)} clips, {total} "
                     f'frames, {len(windows)} windows of {self.clip_length}.')
         return windows
@@ -190,6 +193,8 @@ class BaseClipDataset(BaseDataset):
         Raises:
             FileNotFoundError: If one has not and its policy is 'error'.
         """
+        self._images += sum(map(bool, frames.images))
+        self._landmarks += sum(map(bool, frames.landmarks))
         usable = []
         for image, landmarks, mask in zip(
                 frames.images, frames.landmarks, frames.masks, strict=True):
@@ -205,6 +210,19 @@ class BaseClipDataset(BaseDataset):
             usable.append(good and bool(landmarks) and (
                 bool(mask) or self.missing_mask != 'skip'))
         return usable
+
+    def _no_landmarks(self) -> str:
+        """What to do if no image has landmarks."""
+        if self._landmarks or not self._images:
+            return ''
+        place = os.path.join(self.data_root, self.data_prefix['landmarks'])
+        text = (f'None of its {self._images} images has landmarks: looked '
+                'for ' + ' and '.join(f"'<image>{ending}'" for ending in
+                                      LANDMARK_ENDINGS))
+        if self.data_prefix['landmarks'] == self.data_prefix['images']:
+            return (f'{text} beside them. Write them with: python tools/'
+                    f'dataset_converters/annotate_faces.py {place} ')
+        return f"{text} in '{self.data_prefix['landmarks']}'. "
 
     def choose_frames(self, window: dict, rng: np.random.Generator
                       ) -> list[int]:

@@ -113,6 +113,17 @@ def test_trees_of_their_own(vgg):
         VGGFace2Dataset(str(vgg), missing_landmarks='error', **KWARGS)
 
 
+def test_published_sets_have_no_landmarks(vgg, tmp_path):
+    for path in vgg.rglob('[0-9]*.npy'):
+        path.unlink()
+    with pytest.raises(ValueError, match=(
+            r"None of its [1-9]\d* images.*'<image>.npy' beside them.*"
+            f'annotate_faces.py {vgg}/train ')):
+        len(VGGFace2Dataset(str(vgg), **KWARGS))
+    with pytest.raises(ValueError, match="'<image>.npy' in 'points'. "):
+        len(VGGFace2Dataset(str(vgg), landmark_dir='points', **KWARGS))
+
+
 def test_wrong_roots(vgg, tmp_path):
     with pytest.raises(FileNotFoundError,
                        match="not a folder.*train/n000002/0001_01.jpg"):
