@@ -200,7 +200,12 @@ def test_the_same_pictures_are_kept_once(tmp_path):
     assert 'a-00000001_000000_000' not in str(on_disk(tmp_path))
     text = report_text(made, read_journals(tmp_path / '.work'), {}, {})
     assert '1  shows the same as another clip' in text
+    assert 'all its clips' not in text
     assert assemble(tmp_path).manifest == made.manifest
+    add_video(tmp_path, 'z', [(0, 8, 6, 100)])
+    made = assemble(tmp_path)
+    assert 'z-00000001: all its clips are duplicates or removed\n' in (
+        report_text(made, read_journals(tmp_path / '.work'), {}, {}))
 
 
 def test_removed_clips_are_reported(tmp_path):
@@ -361,8 +366,9 @@ def test_report(tmp_path):
                        {'/films/empty.mp4': 'the file is empty'},
                        {'late': 'the worker process was killed'})
     assert '8 clips with 48 frames kept' in text
-    assert 'no <video> & no header' in text
-    assert 'sea: 50 frames, 0 clips. no face' in text
+    assert '  bad: no <video> & no header\n' in text
+    assert '        50      0     0%  sea: no face\n' in text
+    assert '       200      2     7%  a-00000001\n' in text  # 12 of 180
     assert '/films/empty.mp4: skipped, the file is empty' in text
     assert 'late: failed, will be tried again: the worker' in text
     files = write_report(made, text)
@@ -377,6 +383,9 @@ def test_report(tmp_path):
     assert not re.search(r'https?:|href|url\(|@import|<script', page)
     for clip in made.manifest['clips']:
         assert clip['id'] in page
+    assert page.index('<h2>train') < page.index('<h2>val') < page.index(
+        '<h2>test')
+    assert page.count('face 80 pixels, yaw +3°') == 8
     sheet = cv2.imread(str(files[2]))
     assert sheet.shape[1] > 300 and sheet.std() > 20
 

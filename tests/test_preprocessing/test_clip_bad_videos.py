@@ -10,6 +10,7 @@ from mmtvface.preprocessing.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract_clips,
+    find_videos,
     open_journal,
 )
 from mmtvface.testing.scripted_faces import ScriptedBackend, box_around
@@ -234,6 +235,24 @@ def test_odd_sizes(tmp_path):
     backend = Steady()
     assert spans(run(path, backend)) == [(0, 8)]
     assert backend.sizes == {(251, 333)}
+
+
+def test_folders_and_files_without_videos_are_left_out(tmp_path):
+    for name in ('films', 'notes', 'nothing'):
+        (tmp_path / name).mkdir()
+    (tmp_path / 'films/a.mp4').write_text('a film or not')
+    (tmp_path / 'films/empty.mp4').write_bytes(b'')
+    (tmp_path / 'notes/plan.txt').write_text('x')
+    videos, skipped = find_videos(sorted(tmp_path.iterdir()))
+    assert [video.path.name for video in videos] == ['a.mp4']
+    reasons = {path.rsplit('/')[-1]: why for path, why in skipped.items()}
+    assert set(reasons) == {'empty.mp4', 'notes', 'nothing'}
+    assert reasons['empty.mp4'] == 'the file is empty'
+    assert 'found 1 other files, e.g. plan.txt' in reasons['notes']
+    assert 'found no file' in reasons['nothing']
+    with pytest.raises(FileNotFoundError,
+                       match='no video in .*notes: .*plan.txt.*nothing: '):
+        find_videos([tmp_path / 'notes', tmp_path / 'nothing'])
 
 
 def test_a_missing_video_is_tried_again(tmp_path):

@@ -113,8 +113,7 @@ def test_films_become_a_set(films, whole):
     assert set(splits) == {'a', 'b'} and set(splits.values()) == {
         'train', 'val'}
     text = (whole / 'report.txt').read_text()
-    assert re.search(r'cut-\w+: 0 frames, 0 clips\. .*cut\.mp4 cannot be '
-                     'opened', text)
+    assert re.search(r'cut-\w+: .*cut\.mp4 cannot be opened', text)
     assert re.search(r'sound-\w+: .*no video stream', text)
     assert re.search(r'empty\.mp4: skipped, the file is empty', text)
     page = (whole / 'report.html').read_text()

@@ -154,6 +154,9 @@ class ProgressView:
         key = report.key
         if report.ended:
             self._ended.add(key)
+            if report.done:
+                self._first.setdefault(key, report.done)
+                self._done[key] = report.done
             self._total[key] = self._done.get(key, 0)
             if report.error:
                 self._bars.console.print(f'{key}: {report.error}',

@@ -23,10 +23,12 @@ _CELL = 160  # side of a thumbnail in pixels
 _FRAMES = 3  # thumbnails of a clip
 _SHEET_CLIPS, _PAGE_CLIPS = 48, 400
 
-_STYLE = """body{font:14px/1.4 sans-serif;margin:2em;color:#222}
+_STYLE = """body{font:15px/1.5 sans-serif;margin:2em auto;max-width:1520px;
+padding:0 1em;color:#222}
 pre{background:#f4f4f4;padding:1em;overflow:auto}
-figure{display:inline-block;margin:4px;vertical-align:top}
-figcaption{font-size:11px;max-width:480px;word-break:break-all}"""
+figure{display:inline-block;margin:6px;vertical-align:top;width:480px}
+img{width:100%;display:block}
+figcaption{font-size:12px;overflow-wrap:anywhere}"""
 
 
 def report_text(made: ClipSet, journals: Sequence[Journal],
@@ -61,25 +63,53 @@ def report_text(made: ClipSet, journals: Sequence[Journal],
         (journal.lost_frames for journal in journals), Counter()))
     lost = sum((journal.lost_clips for journal in journals), Counter())
     if made.duplicates:
-        lost['shows the same as another clip'] = len(made.duplicates)
+        lost['shows the same as another clip (see manifest.json)'] = len(
+            made.duplicates)
     if made.lost:
         lost['removed from the folder by somebody'] = len(made.lost)
     lines += _losses('Runs of frames that became no clip', lost)
-    lines += ['', 'Videos']
+    lines += _troubles(journals, skipped, errors)
+    lines += ['', 'Videos', f'  {"frames":>8}{"clips":>7}{"kept":>7}'
+              '  name']
+    clips, used = Counter(), Counter()
+    for entry in entries:
+        clips[entry['video']] += 1
+        used[entry['video']] += entry['num_frames']
     for journal in journals:
-        state = journal.problem or ('' if journal.finished
-                                    else 'not finished')
-        if not state and not journal.clips:
-            state = ('no face' if not journal.faces else 'no usable run: '
-                     + ', '.join(_most(journal.lost_frames)))
-        lines.append(f'  {journal.key}: {journal.frames} frames, '
-                     f'{len(journal.clips)} clips'
-                     + (f'. {state}' if state else ''))
-    lines += [f'  {key}: failed, will be tried again: {error}'
-              for key, error in errors.items()]
+        # Several people in a frame give several frames of clips.
+        share = used[journal.key] / max(journal.faces, 1)
+        lines.append(f'  {journal.frames:8}{clips[journal.key]:7}'
+                     f'{share:7.0%}  {journal.key}'
+                     f'{_remark(journal, clips[journal.key])}')
+    lines += ['', 'kept: share of the faces found that are in clips']
+    return '\n'.join(lines) + '\n'
+
+
+def _troubles(journals: Sequence[Journal], skipped: Mapping[str, str],
+              errors: Mapping[str, str]) -> list[str]:
+    """What somebody should look at, first."""
+    lines = [f'  {key}: failed, will be tried again: {error}'
+             for key, error in errors.items()]
+    lines += [f'  {journal.key}: {journal.problem}'
+              for journal in journals if journal.problem]
+    lines += [f'  {journal.key}: not finished' for journal in journals
+              if not journal.finished and journal.key not in errors]
     lines += [f'  {path}: skipped, {reason}'
               for path, reason in skipped.items()]
-    return '\n'.join(lines) + '\n'
+    return ['', 'Look at these', *lines] if lines else []
+
+
+def _remark(journal: Journal, kept: int) -> str:
+    """Why a video has no clip."""
+    if journal.problem:
+        return ': see above'
+    if kept or not journal.finished:
+        return ''
+    if journal.clips:
+        return ': all its clips are duplicates or removed'
+    if not journal.faces:
+        return ': no face'
+    return ': no usable run, ' + ', '.join(_most(journal.lost_frames))
 
 
 def _losses(title: str, lost: Counter) -> list[str]:
@@ -123,7 +153,8 @@ def write_report(made: ClipSet, text: str) -> list[Path]:
     splits = {entry['id']: entry['split']
               for entry in made.manifest['clips']}
     with atomic_path(root / PAGE) as part:
-        part.write_text(_page(text, chosen, pictures, splits),
+        part.write_text(_page(text, chosen, pictures, splits,
+                              len(made.clips)),
                         encoding='utf-8')
     files = [root / REPORT, root / PAGE]
     if not chosen:
@@ -132,7 +163,8 @@ def write_report(made: ClipSet, text: str) -> list[Path]:
     for i in spread(len(chosen), _SHEET_CLIPS):
         clip = chosen[i]
         cells = list(pictures[clip.name])
-        cells[0] = add_caption(cells[0], splits[clip.name])
+        cells[0] = add_caption(
+            cells[0], f'{splits[clip.name]} {clip.summary["num_frames"]}')
         if len(rows[-1]) + len(cells) > 12:
             rows.append([])
         rows[-1] += cells
@@ -144,22 +176,31 @@ def write_report(made: ClipSet, text: str) -> list[Path]:
 
 def _page(text: str, clips: Sequence[FinishedClip],
           pictures: Mapping[str, Sequence[np.ndarray]],
-          splits: Mapping[str, str]) -> str:
-    """The report as a page with pictures."""
-    figures = []
+          splits: Mapping[str, str], total: int) -> str:
+    """The report as a page with pictures, split by split."""
+    figures: dict[str, list[str]] = {name: [] for name in SPLITS}
     for clip in clips:
         strip = np.concatenate(pictures[clip.name], axis=1)
         data = cv2.imencode('.jpg', cv2.cvtColor(strip, cv2.COLOR_RGB2BGR),
                             [cv2.IMWRITE_JPEG_QUALITY, 80])[1].tobytes()
-        quality = ', '.join(f'{key} {value:.3g}' for key, value in
-                            clip.summary['quality'].items())
-        figures.append(
+        frames, quality = clip.summary['num_frames'], clip.summary['quality']
+        seconds = frames / max(clip.summary['fps'], 1e-3)
+        figures[splits[clip.name]].append(
             '<figure><img src="data:image/jpeg;base64,'
             f'{base64.b64encode(data).decode()}" alt="">'
             f'<figcaption><b>{html.escape(clip.name)}</b> '
-            f'{splits[clip.name]}, {clip.summary["num_frames"]} frames, '
-            f'{html.escape(quality)}</figcaption></figure>')
-    return ('<!doctype html><html><head><meta charset="utf-8">'
+            f'{frames} frames, {seconds:.1f} s<br>'
+            f'face {quality["size"]:.0f} pixels, '
+            f'yaw {quality["yaw"]:+.0f}\u00b0, '
+            f'pitch {quality["pitch"]:+.0f}\u00b0, '
+            f'roll {quality["roll"]:+.0f}\u00b0, '
+            f'sharpness {quality["sharpness"]:.3g}, '
+            f'confidence {quality["confidence"]:.2f}</figcaption></figure>')
+    parts = ''.join(f'<h2>{name}</h2>' + '\n'.join(figures[name])
+                    for name in SPLITS if figures[name])
+    more = ('' if total == len(clips) else
+            f'<p>{len(clips)} of {total} clips are shown.</p>')
+    return ('<!doctype html><html lang="en"><head><meta charset="utf-8">'
             f'<title>Clips</title><style>{_STYLE}</style></head><body>'
-            f'<h1>Clips</h1><pre>{html.escape(text)}</pre>'
-            + '\n'.join(figures) + '</body></html>\n')
+            f'<h1>Clips</h1><pre>{html.escape(text)}</pre>{more}{parts}'
+            '</body></html>\n')

@@ -51,7 +51,7 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
         settings: What a clip must be like.
         tell: Receives the news.
     """
-    error = ''
+    error, frames = '', 0
     try:
         folder = work / video.key
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,12 +63,13 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
                 video.path, journal, settings, build_mask_maker(settings),
                 progress=lambda done, total: tell(
                     Report(video.key, done, total)))
+            frames = journal.next_frame
     except (OSError, ValueError, ImportError) as problem:
         error = str(problem)
     except Exception as problem:
         error = (f'{type(problem).__name__}: {problem} at '
                  f'{traceback.extract_tb(problem.__traceback__)[-1]}')
-    tell(Report(video.key, ended=True, error=error))
+    tell(Report(video.key, frames, frames, ended=True, error=error))
 
 
 def _work(pipe: Connection, work: Path, settings: ClipSettings) -> None:
