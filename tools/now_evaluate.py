@@ -31,13 +31,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Measure neutral meshes against scans.', epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('predictions', help='folder of meshes and landmarks')
+    parser.add_argument('predictions', help='folder of meshes and '
+                        'landmarks, or --out of tools/now_predict.py')
     parser.add_argument('scans', help='folder of the scans')
     parser.add_argument('--landmarks', help='folder of the landmarks of the '
                         'scans (default: beside them)')
     parser.add_argument('--out', required=True, help='output folder')
     parser.add_argument('--name', help='name of the method (default: of the '
-                        'folder)')
+                        'folder above predicted_meshes)')
     parser.add_argument('--compare', nargs='+', default=[],
                         metavar='NAME=DIR', help='predictions of other '
                         'methods, for the same table and plot')
@@ -85,11 +86,14 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         read_image_list,
         summarise,
     )
+    from mmtvface.evaluation.now.files import FOLDER
     from mmtvface.evaluation.plots import save_charts
     from mmtvface.utils.atomic import writable_dir
 
     folder = Path(args.predictions)
-    methods = {args.name or folder.resolve().name: folder}
+    own = folder.resolve()
+    methods = {
+        args.name or (own.parent if own.name == FOLDER else own).name: folder}
     for text in args.compare:
         name, _, other = text.partition('=')
         if name in methods:

@@ -69,7 +69,8 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     from mmtvface.apis.face_reconstructor import choose_device
     from mmtvface.apis.model_setup import build_model, load_config
     from mmtvface.datasets import NoWDataset
-    from mmtvface.evaluation.now.export import FOLDER, is_exported
+    from mmtvface.evaluation.now.export import is_exported
+    from mmtvface.evaluation.now.files import FOLDER
     from mmtvface.utils.atomic import atomic_path, writable_dir
     from mmtvface.utils.setup_env import register_all_modules
 

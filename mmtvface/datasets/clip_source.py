@@ -5,6 +5,8 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
+from mmtvface.utils.folders import listing
+
 from .clip_index import IMAGE_SUFFIXES
 from .clip_store import ClipStore, FolderStore, LmdbStore
 from .manifest import (
@@ -16,15 +18,6 @@ from .manifest import (
 )
 
 PACKED = '.lmdb'
-
-
-def listing(folder: Path, shown: int = 5) -> str:
-    """What is in a folder, for messages."""
-    there = sorted(path.name for path in folder.iterdir())
-    if not there:
-        return 'nothing in it'
-    return (f"{len(there)} other entries: {', '.join(there[:shown])}"
-            + ', ...' * (len(there) > shown))
 
 
 def find_clips(data_root: str, split: str = '', ann_file: str = '',

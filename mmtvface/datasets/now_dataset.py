@@ -11,6 +11,7 @@ from mmengine.logging import MMLogger
 
 from mmtvface.preprocessing.crop import crop_matrix
 from mmtvface.registry import DATASETS
+from mmtvface.utils.folders import listing
 from mmtvface.utils.safe_pickle import load_npy
 
 from .single_image import single_image_item
@@ -111,19 +112,19 @@ class NoWDataset(BaseDataset):
     def load_data_list(self) -> list[dict]:
         """Read the list of images and their boxes."""
         root = Path(self.data_root)
-        listing = _find(root, self.ann_file or _LISTS[self.split], False)
+        image_list = _find(root, self.ann_file or _LISTS[self.split], False)
         pictures, boxes = (_find(root, name, True)
                            for name in (_PICTURES, _BOXES))
         names = [line.strip().replace('\\', '/').lstrip('/') for line in
-                 listing.read_text(encoding='utf-8').splitlines()]
+                 image_list.read_text(encoding='utf-8').splitlines()]
         names = list(dict.fromkeys(name for name in names if name))
         if not names:
-            raise ValueError(f'The list of images {listing} is empty.')
+            raise ValueError(f'The list of images {image_list} is empty.')
         if not any((pictures / name).is_file() for name in names):
             raise FileNotFoundError(
-                f'None of the {len(names)} images in {listing} is in '
+                f'None of the {len(names)} images in {image_list} is in '
                 f'{pictures}: looked for {names[0]}, ..., found '
-                f'{_contents(pictures)}. {_SOURCE}.')
+                f'{listing(pictures)}. {_SOURCE}.')
         items = []
         for name in names:
             path = Path(name)
@@ -182,13 +183,4 @@ def _find(root: Path, name: str, is_folder: bool) -> Path:
     places = ', '.join(str(root / folder) for folder in _FOLDERS)
     raise FileNotFoundError(
         f'{root} is not the NoW benchmark: looked for {name} in {places}, '
-        f'found {_contents(root)}. {_SOURCE}.')
-
-
-def _contents(folder: Path) -> str:
-    """What a folder has, for messages."""
-    names = sorted(path.name for path in folder.iterdir())
-    if not names:
-        return 'nothing'
-    return (f'{len(names)} entries: {", ".join(names[:5])}' +
-            ', ...' * (len(names) > 5))
+        f'found {listing(root)}. {_SOURCE}.')

@@ -252,6 +252,18 @@ def test_the_command_compares_methods(now, capsys):
     assert cv2.imread(str(now / 'out' / 'cumulative_error.png')).std() > 10
 
 
+def test_the_command_takes_the_folder_of_the_export(now, capsys):
+    (now / 'mine').mkdir()
+    (now / 'meshes').rename(now / 'mine' / 'predicted_meshes')
+    for folder in ('mine', 'mine/predicted_meshes'):
+        assert tool().main([
+            str(now / folder), str(now / 'scans'), '--landmarks',
+            str(now / 'scans_lmks_onlypp'), '--out', str(now / 'out'),
+            '--no-refine']) == 0
+        rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+        assert any(row[:6] == '| mine | all | 3'.split() for row in rows)
+
+
 def test_the_command_explains_errors(now, capsys):
     out = ['--out', str(now / 'out')]
     assert tool().main([str(now / 'no'), str(now / 'scans'), *out]) == 2

@@ -13,7 +13,8 @@ from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import writable_dir
 
 from ..functional.neutral_heads import neutral_heads
-from ..now.export import FOLDER, export_prediction
+from ..now.export import export_prediction
+from ..now.files import FOLDER
 from .head_model import build_head_model, check_head_model
 
 

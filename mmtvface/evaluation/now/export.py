@@ -10,8 +10,6 @@ from mmtvface.utils.mesh_io import write_obj
 
 from ..functional.scan_error import check_now_landmarks
 
-FOLDER = 'predicted_meshes'
-
 
 def prediction_files(folder: Path, key: str) -> tuple[Path, Path]:
     """Mesh and landmarks of an image.

@@ -17,8 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from mmtvface.utils.folders import listing
+
 from .landmark_files import LANDMARK_SUFFIXES
 
+#: Of the predictions, in an output folder.
+FOLDER = 'predicted_meshes'
 MESH_SUFFIXES = ('.obj', '.ply')
 
 
@@ -80,7 +84,8 @@ def find_predictions(folder: str | os.PathLike,
     """Predictions in a folder.
 
     Args:
-        folder: Folder of the layout above.
+        folder: Folder of the layout above, or the one with it as
+            ``predicted_meshes``.
         images: Listed images. All of them are returned, with or without
             their files; the default are the meshes that are there.
 
@@ -92,12 +97,14 @@ def find_predictions(folder: str | os.PathLike,
     if not folder.is_dir():
         raise FileNotFoundError(f'There is no folder of predictions {folder} '
                                 f'(looked for {looked_for} in it).')
+    if (folder / FOLDER).is_dir():
+        folder = folder / FOLDER
     found = [path for path in sorted(folder.rglob('*'))
              if path.suffix.lower() in MESH_SUFFIXES
              and not path.name.startswith('.')]
     if not found:
         raise FileNotFoundError(f'No predictions in {folder}: looked for '
-                                f'{looked_for}, found {_contents(folder)}.')
+                                f'{looked_for}, found {listing(folder)}.')
     if images is None:
         images = list(dict.fromkeys(
             path.relative_to(folder).as_posix() for path in found))
@@ -137,7 +144,7 @@ def find_scan_file(folder: str | os.PathLike, subject: str, what: str,
     raise FileNotFoundError(
         f"No {what} of '{subject}': looked for a file {endings} in {there} "
         f'and for {subject} with one of these endings in {folder}, found '
-        f'{_contents(there if there.is_dir() else folder)}.')
+        f'{listing(there if there.is_dir() else folder)}.')
 
 
 def find_scan(folder: str | os.PathLike, subject: str) -> Path:
@@ -149,14 +156,3 @@ def find_landmarks(folder: str | os.PathLike, subject: str) -> Path:
     """Landmarks of a subject's scan, see :func:`find_scan_file`."""
     return find_scan_file(folder, subject, 'file of landmarks',
                           LANDMARK_SUFFIXES)
-
-
-def _contents(folder: Path) -> str:
-    """What a folder has, for messages."""
-    if not folder.is_dir():
-        return 'no such folder'
-    names = sorted(path.name for path in folder.iterdir())
-    if not names:
-        return 'nothing'
-    shown = ', '.join(names[:5]) + ', ...' * (len(names) > 5)
-    return f'{len(names)} entries: {shown}'
