@@ -63,11 +63,14 @@ class ShotDetector:
         self._count = 0
         self._scores: deque[float] = deque(maxlen=_HISTORY)
 
-    def is_cut(self, frame_bgr: np.ndarray) -> bool:
+    def is_cut(self, frame: np.ndarray) -> bool:
         """Take the next frame.
 
         Args:
-            frame_bgr: (H, W, 3) uint8 BGR.
+            frame: (H, W, 3) uint8 RGB. PySceneDetect takes it for BGR, which
+                only mirrors the circle of hues. That helps: it does not
+                close the circle, and the gap, at red, would lie in skin,
+                whose noise would then count as change.
 
         Returns:
             Whether it begins a new shot. The first frame does not; a frame
@@ -76,18 +79,18 @@ class ShotDetector:
         Raises:
             ValueError: If it is no colour frame.
         """
-        if frame_bgr.ndim != 3 or frame_bgr.shape[2] != 3 or (
-                frame_bgr.dtype != np.uint8 or not frame_bgr.size):
-            raise ValueError('frame_bgr must be (H, W, 3) uint8, but it is '
-                             f'{frame_bgr.shape} {frame_bgr.dtype}.')
-        known, self._shape = self._shape, frame_bgr.shape
-        if known != frame_bgr.shape:
+        if frame.ndim != 3 or frame.shape[2] != 3 or (
+                frame.dtype != np.uint8 or not frame.size):
+            raise ValueError('frame must be (H, W, 3) uint8, but it is '
+                             f'{frame.shape} {frame.dtype}.')
+        known, self._shape = self._shape, frame.shape
+        if known != frame.shape:
             self._detector = self._make()
             self._scores.clear()
         cuts = self._detector.process_frame(
-            self._timecode(self._count, fps=25.), self._shrink(frame_bgr))
+            self._timecode(self._count, fps=25.), self._shrink(frame))
         self._count += 1
-        if known != frame_bgr.shape:  # nothing to compare with
+        if known != frame.shape:  # nothing to compare with
             return known is not None
         # What PySceneDetect's own AdaptiveDetector builds upon, too.
         score = float(self._detector._frame_score)

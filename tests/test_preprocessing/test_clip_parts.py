@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import json
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -85,6 +86,13 @@ def test_why_a_face_is_refused(box, confidence, changes, reason):
     assert measures.size == pytest.approx(80)
     assert refuse(measures, one.landmarks.points, image.shape[:2],
                   ClipSettings(**changes)) == reason
+
+
+def test_a_pose_that_is_no_number_is_refused():
+    one = face(BOX)
+    measures = replace(measure_face(picture(), None, one), yaw=float('nan'))
+    assert refuse(measures, one.landmarks.points, (300, 400),
+                  ClipSettings(max_yaw=180.)) == 'head turned too far'
 
 
 def test_blur_and_stillness_are_measured_inside_the_face():

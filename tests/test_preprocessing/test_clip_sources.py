@@ -14,6 +14,9 @@ def test_keys_follow_contents(tmp_path):
     second.write_bytes(b'x' * 199_999 + b'y')
     assert video_key(first).startswith('My-film-1-')
     assert video_key(first)[-8:] != video_key(second)[-8:]
+    # Recordings of one size may begin and end in black.
+    second.write_bytes(b'x' * 100_000 + b'y' + b'x' * 99_999)
+    assert video_key(first)[-8:] != video_key(second)[-8:]
     moved = tmp_path / 'moved.mp4'
     moved.write_bytes(first.read_bytes())
     assert video_key(moved)[-8:] == video_key(first)[-8:]
@@ -53,6 +56,8 @@ def test_a_wrong_place_is_explained(tmp_path):
     (dict(margin=.5), 'margin must be at least 1 and at most 10'),
     (dict(min_length=9, max_length=8), 'max_length must be at least 9'),
     (dict(masks='parsing'), 'parsing_bisenet.pth'),
+    (dict(cut_threshold=0.), 'cut_threshold must be at least 1'),
+    (dict(min_sharpness=-1.), 'min_sharpness must be at least 0'),
     (dict(detect_every=0), 'detect_every must be at least 1'),
 ])
 def test_wrong_settings(wrong, message):

@@ -85,16 +85,17 @@ def refuse(measures: FaceMeasures, points: np.ndarray,
         image_size: Height and width of the frame.
         settings: The limits.
     """
-    if measures.size < settings.min_size:
+    # Written so that values that are not a number are refused too.
+    if not measures.size >= settings.min_size:
         return TOO_SMALL
     height, width = image_size
     inside = ((points >= 0) & (points <= [width - 1, height - 1])).all(1)
     if inside.mean() < _INSIDE:
         return CUT_OFF
-    if measures.confidence < settings.min_confidence:
+    if not measures.confidence >= settings.min_confidence:
         return UNCERTAIN
-    if abs(measures.yaw) > settings.max_yaw:
+    if not abs(measures.yaw) <= settings.max_yaw:
         return TURNED
-    if measures.sharpness < settings.min_sharpness:
+    if not measures.sharpness >= settings.min_sharpness:
         return BLURRED
     return ''

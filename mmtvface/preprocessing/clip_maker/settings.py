@@ -94,8 +94,9 @@ class ClipSettings:
                                  f'is {getattr(self, name)!r}.')
         for name, low, high in (
             ('detect_every', 1, None), ('max_faces', 1, None),
-            ('max_gap', 0, None), ('margin', 1, 10), ('max_side', 16, None),
-            ('quality', 1, 100), ('min_size', 0, None),
+            ('max_gap', 0, None), ('cut_threshold', 1, None),
+            ('margin', 1, 10), ('max_side', 16, None), ('quality', 1, 100),
+            ('min_size', 0, None), ('min_sharpness', 0, None),
             ('min_confidence', 0, 1), ('max_yaw', 0, 180),
             ('min_length', 1, None), ('max_still', 0, 1),
             ('max_length', self.min_length, None),

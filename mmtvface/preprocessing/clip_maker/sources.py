@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg',
-                  '.mpeg', '.wmv', '.flv', '.ts', '.mts', '.gif', '.3gp')
-_SAMPLE = 1 << 16  # bytes of both ends that tell files apart
+                  '.mpeg', '.m2v', '.vob', '.wmv', '.asf', '.flv', '.ts',
+                  '.mts', '.m2ts', '.ogv', '.gif', '.3gp')
+_SAMPLE = 1 << 16  # bytes of both ends and the middle tell files apart
 
 
 @dataclass(frozen=True)
@@ -45,9 +46,9 @@ def video_key(path: Path) -> str:
     size = path.stat().st_size
     digest = hashlib.sha1(str(size).encode())
     with path.open('rb') as file:
-        digest.update(file.read(_SAMPLE))
-        file.seek(max(0, size - _SAMPLE))
-        digest.update(file.read(_SAMPLE))
+        for place in (0, size // 2, max(0, size - _SAMPLE)):
+            file.seek(place)
+            digest.update(file.read(_SAMPLE))
     stem = re.sub(r'[^A-Za-z0-9]+', '-', path.stem).strip('-')[:40]
     return f'{stem or "video"}-{digest.hexdigest()[:8]}'
 
