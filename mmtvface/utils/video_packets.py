@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Places in a video file, and what its packets hold, whatever is broken."""
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,10 @@ _TIMED = {'matroska', 'webm', 'mov', 'mp4', 'mpegts', 'flv'}
 _STEPS = (0., 2., 8., 30., 120.)
 # Packets that are looked at for the first key frame after a seek.
 _LOOK = 1000
+# Faults of the machine or network, gone the next time. Not EIO and EPERM,
+# by which FFmpeg also says that a file is damaged.
+_PASSING = {errno.ENOMEM, errno.ESTALE, errno.ETIMEDOUT, errno.ENOTCONN,
+            errno.EHOSTDOWN, errno.EHOSTUNREACH}
 
 
 @dataclass
@@ -94,6 +99,9 @@ def decoded_frames(container: Any, stream: Any, log: DecodingLog
 
     Yields:
         PyAV's video frames in order of presentation.
+
+    Raises:
+        OSError: If the file cannot be read for the moment.
     """
     error = require('av', 'Reading videos', 'pip install av').error
     packets = container.demux(stream)
@@ -103,7 +111,10 @@ def decoded_frames(container: Any, stream: Any, log: DecodingLog
             packet = next(packets, None)
         except error.EOFError:
             packet = None
-        except error.FFmpegError:
+        except error.FFmpegError as problem:
+            if problem.errno in _PASSING:
+                raise OSError(problem.errno, problem.strerror,
+                              container.name) from problem
             log.broken += 1
             packet = None  # of the container: none follows
         try:

@@ -1,4 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import errno
 from fractions import Fraction
 
 import numpy as np
@@ -10,6 +11,7 @@ from mmtvface.utils.video_io import (
     probe_video,
     read_video,
 )
+from mmtvface.utils.video_packets import DecodingLog, decoded_frames
 
 av = pytest.importorskip('av')
 
@@ -144,3 +146,26 @@ def test_a_disk_that_fails_is_no_fault_of_the_video(tmp_path, monkeypatch):
     with pytest.raises(OSError, match='Input/output error') as caught:
         probe_video(path)
     assert not isinstance(caught.value, ValueError)
+
+
+@pytest.mark.parametrize('number, passes', [
+    (errno.ESTALE, True), (errno.ENOMEM, True), (errno.EIO, False)])
+def test_a_fault_in_the_middle(tmp_path, number, passes):
+    class Container:
+        name = 'a.mkv'
+
+        def demux(self, stream):
+            yield from list(real.demux(stream))[:5]
+            raise av.error.FFmpegError(number, 'fault')
+
+    log = DecodingLog()
+    with av.open(str(encode(tmp_path / 'a.mkv', options={'bf': '0'}))
+                 ) as real:
+        frames = decoded_frames(Container(), real.streams.video[0], log)
+        if passes:
+            with pytest.raises(OSError, match='fault.*a.mkv'):
+                list(frames)
+        else:
+            # Those that the decoder held back are there too.
+            assert len(list(frames)) == 5
+            assert log.broken == 1
