@@ -142,8 +142,8 @@ def write(path: Path, text: str) -> None:
         part.write_text(text.rstrip('\n') + '\n', encoding='utf-8')
 
 
-def skipped_lines(summaries: dict[str, Any]) -> list[str]:
-    """What could not be measured, the first of each method with reasons."""
+def remarks(summaries: dict[str, Any]) -> list[str]:
+    """What could not be measured, with reasons, and what is doubtful."""
     lines = []
     for name, summary in summaries.items():
         skipped = summary['skipped']
@@ -153,6 +153,13 @@ def skipped_lines(summaries: dict[str, Any]) -> list[str]:
             lines += [f'  {key}: {reason}'
                       for key, reason in list(skipped.items())[:5]]
             lines += ['  ... (all in metrics.json)'] * (len(skipped) > 5)
+        restless = [key for key, image in summary['per_image'].items()
+                    if not image['converged']]
+        if restless:
+            lines.append(
+                f'{name}: {len(restless)} alignments did not come to rest, '
+                f'such as {restless[0]}: the mesh is unlike the scan, or the '
+                'landmarks have another order.')
     return lines
 
 
@@ -165,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> int:
         summaries = evaluate(args)
         sys.stdout.write('\n'.join([
-            'Distances in mm.', table(summaries), *skipped_lines(summaries),
+            'Distances in mm.', table(summaries), *remarks(summaries),
             f'Written to {args.out}.', '']))
         return int(any(not summary['images']
                        for summary in summaries.values()))

@@ -26,7 +26,7 @@ from mmtvface.testing.fake_benchmarks import (
     fake_scan,
     write_picked_points,
 )
-from mmtvface.utils.mesh_io import write_ply
+from mmtvface.utils.mesh_io import write_obj, write_ply
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 KEYS = ('one/selfie/IMG_1', 'one/neutral/IMG_2', 'two/neutral/IMG_3')
@@ -262,6 +262,26 @@ def test_the_command_takes_the_folder_of_the_export(now, capsys):
             '--no-refine']) == 0
         rows = [line.split() for line in capsys.readouterr().out.splitlines()]
         assert any(row[:6] == '| mine | all | 3'.split() for row in rows)
+
+
+def test_alignments_without_rest_are_told(now, capsys):
+    """Left and right are exchanged, as if the face looked backwards."""
+    np.save(now / 'meshes' / f'{KEYS[0]}.npy',
+            NOW_PLACES[[3, 2, 1, 0, 4, 6, 5]] / 1000)
+    (now / 'meshes' / f'{KEYS[2]}.obj').unlink()
+    vertices, faces = bumpy_face(25)
+    for key in KEYS[:2]:
+        write_obj(now / 'meshes' / f'{key}.obj', vertices / 1000, faces)
+    fake_scan(now, 'one', vertices, faces, NOW_PLACES)
+    assert tool().main([
+        str(now / 'meshes'), str(now / 'scans'), '--landmarks',
+        str(now / 'scans_lmks_onlypp'), '--out', str(now / 'out')]) == 0
+    assert f'1 alignments did not come to rest, such as {KEYS[0]}' in (
+        capsys.readouterr().out)
+    images = json.loads((now / 'out' / 'metrics.json').read_text())[
+        'methods']['meshes']['per_image']
+    assert [images[key]['converged'] for key in KEYS[:2]] == [False, True]
+    assert images[KEYS[1]]['mean_mm'] < .01 < images[KEYS[0]]['mean_mm']
 
 
 def test_the_command_explains_errors(now, capsys):

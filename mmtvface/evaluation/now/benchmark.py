@@ -76,12 +76,14 @@ class ImageError(NamedTuple):
         distances: (N,) float32 mm, or None if it could not be measured.
         landmark_mm: Mean distance of the landmarks after their alignment.
         reason: Why it could not be measured, else ''.
+        converged: Whether the alignment came to rest.
     """
 
     prediction: Prediction
     distances: np.ndarray | None
     landmark_mm: float = float('nan')
     reason: str = ''
+    converged: bool = True
 
 
 @dataclass
@@ -180,7 +182,7 @@ def measure_image(prediction: Prediction, scans: str, landmarks: str,
     gap = np.linalg.norm(apply_similarity(own, start) - scan.landmarks,
                          axis=1)
     return ImageError(prediction, result.distances.astype(np.float32),
-                      float(gap.mean()))
+                      float(gap.mean()), converged=result.converged)
 
 
 def measure_method(name: str,

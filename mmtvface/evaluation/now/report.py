@@ -45,7 +45,8 @@ def summarise(method: MethodErrors) -> dict[str, Any]:
         per_image={
             image.prediction.key: statistics(image.distances) | dict(
                 points=len(image.distances),
-                landmark_mm=float(image.landmark_mm))
+                landmark_mm=float(image.landmark_mm),
+                converged=image.converged)
             for image in method.measured},
         skipped={image.prediction.key: image.reason
                  for image in method.skipped},
