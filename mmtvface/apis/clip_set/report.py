@@ -25,7 +25,7 @@ _SHEET_CLIPS, _PAGE_CLIPS = 48, 400
 
 _STYLE = """body{font:15px/1.5 sans-serif;margin:2em auto;max-width:1520px;
 padding:0 1em;color:#222}
-pre{background:#f4f4f4;padding:1em;overflow:auto}
+pre{background:#f4f4f4;padding:1em;white-space:pre-wrap}
 figure{display:inline-block;margin:6px;vertical-align:top;width:480px}
 img{width:100%;display:block}
 figcaption{font-size:12px;overflow-wrap:anywhere}"""
