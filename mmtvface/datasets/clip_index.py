@@ -13,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from .frame_io import decode_array
+
 #: Sub-folders of a clip.
 DIRS = {'images': 'jpg', 'landmarks': 'kpt', 'masks': 'seg/masks'}
 IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
@@ -59,7 +61,7 @@ def read_order(path: Path) -> list[str]:
         ValueError: If it is not a one-dimensional array of names.
     """
     try:
-        serial = np.load(path, allow_pickle=False)
+        serial = decode_array(path.read_bytes())
     except (ValueError, OSError, EOFError) as error:
         raise ValueError(
             f'{path} is not a plain array of names ({error}); write it with '

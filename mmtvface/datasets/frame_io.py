@@ -100,8 +100,26 @@ def _parse_header(header: bytes) -> tuple[tuple[int, ...], bool, np.dtype]:
     return reader(file)
 
 
+def decode_array(data: bytes) -> np.ndarray:
+    """Decode a ``.npy`` file; NumPy opens archives under any name.
+
+    Raises:
+        ValueError: If it is no array, is damaged, or would run code.
+        EOFError: If it is empty.
+    """
+    try:
+        array = _decode_array(data)
+    except (ValueError, OSError, EOFError, MemoryError):
+        raise
+    except Exception as error:  # NumPy runs Python's tokenizer on headers
+        raise ValueError(f'the array is damaged ({error})') from error
+    if not isinstance(array, np.ndarray):
+        array.close()
+        raise ValueError('the file is an archive (.npz) and no single array')
+    return array
+
+
 def _decode_array(data: bytes) -> np.ndarray:
-    """Decode a ``.npy`` file; NumPy opens archives under any name."""
     if data[:8] == b'\x93NUMPY\x01\x00':
         start = 10 + int.from_bytes(data[8:10], 'little')
         shape, fortran, dtype = _parse_header(data[:start])
@@ -110,11 +128,7 @@ def _decode_array(data: bytes) -> np.ndarray:
                 and len(data) - start == count * dtype.itemsize):
             return np.frombuffer(data, dtype, count, start).reshape(shape)
     # What is rare or wrong: NumPy reads it or says what is wrong.
-    array = np.load(io.BytesIO(data), allow_pickle=False)
-    if not isinstance(array, np.ndarray):
-        array.close()
-        raise ValueError('the file is an archive (.npz) and no single array')
-    return array
+    return np.load(io.BytesIO(data), allow_pickle=False)
 
 
 def decode_landmarks(data: bytes) -> np.ndarray:
@@ -131,7 +145,7 @@ def decode_landmarks(data: bytes) -> np.ndarray:
             no area.
         EOFError: If the file is empty.
     """
-    points = _decode_array(data)
+    points = decode_array(data)
     if points.shape not in ((NUM_LANDMARKS, 2), (NUM_LANDMARKS, 3)):
         raise ValueError(
             f'landmarks must be (68, 2) or (68, 3), not {points.shape}')
@@ -175,7 +189,7 @@ def decode_mask(data: bytes, name: str, shape: tuple[int, int]
         EOFError: If a ``.npy`` file is empty.
     """
     if name.endswith('.npy'):
-        mask = _decode_array(data)
+        mask = decode_array(data)
     else:
         mask = cv2.imdecode(np.frombuffer(data, np.uint8),
                             cv2.IMREAD_GRAYSCALE) if data else None

@@ -103,3 +103,20 @@ def test_pickled_landmarks_are_refused(tmp_path):
     np.save(path, np.array([[1, 2]] * 68, object), allow_pickle=True)
     with pytest.raises(ValueError, match='allow_pickle'):
         read_landmarks(path)
+
+
+def test_damaged_headers_of_arrays_are_user_errors(tmp_path):
+    path = tmp_path / 'a.npy'
+    np.save(path, np.random.default_rng(0).random((68, 2), np.float32))
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        for place in rng.integers(0, 128, 3):
+            data[place] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            read_landmarks(path)
+        except (ValueError, EOFError):  # NumPy alone: tokenize.TokenError
+            refused += 1
+    assert refused > 200
