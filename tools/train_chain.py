@@ -241,7 +241,8 @@ def main(argv: list[str] | None = None) -> int:
                          'continues.\n')
         return 130
     for name, value in metrics.items():
-        say(f'  {name}: {value:.4g}')
+        # null stands for a metric that nothing was measured for.
+        say(f'  {name}: {"none" if value is None else f"{value:.4g}"}')
     say(f'finished in {time.monotonic() - begin:.0f} s')
     return 0
 

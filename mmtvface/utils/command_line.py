@@ -1,7 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """How the commands end."""
 
-import logging
 import os
 import sys
 from collections.abc import Callable
@@ -34,5 +33,4 @@ def run_command(work: Callable[[], int | None],
     except KeyboardInterrupt:
         sys.stderr.write(f'{interrupted}\n')
         return 130
-    finally:
-        logging.shutdown()
+
