@@ -337,7 +337,7 @@ def summarize(metrics: dict, files: dict, source: Path) -> None:
     table = Table('metric', 'value', title_justify='left',
                   title='Test on held-out generated clips')
     for key, value in metrics['test'].items():
-        table.add_row(key, f'{value:.4g}')
+        table.add_row(key, 'none' if value is None else f'{value:.4g}')
     console.print(table)
 
 
