@@ -7,7 +7,6 @@ Example::
 """
 
 import argparse
-import logging
 import os
 import sys
 import time
@@ -220,21 +219,13 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
     args = parse_args(arguments)
-    try:
-        text = make(args)
-    except (ValueError, OSError, ImportError) as error:
-        if os.environ.get('MMTVFACE_TRACEBACK'):
-            raise
-        sys.stderr.write(f'error: {" ".join(str(error).split())}\n')
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write('Interrupted; run the same command again to '
-                         'continue.\n')
-        return 130
-    finally:
-        logging.shutdown()
-    sys.stdout.write(text)
-    return 0
+    from mmtvface.utils.command_line import run_command
+
+    def work() -> None:
+        sys.stdout.write(make(args))
+
+    return run_command(
+        work, 'Interrupted; run the same command again to continue.')
 
 
 if __name__ == '__main__':
