@@ -155,6 +155,18 @@ def restore_special_init(module: nn.Module) -> None:
             part.init_offset()
 
 
+def check_branches(branches: Sequence[str]) -> None:
+    """Raise unless branches have different names that say where they run.
+
+    Raises:
+        ValueError: Naming what was given.
+    """
+    if not branches or len(set(branches)) < len(branches) or not all(
+            name.startswith(('backward', 'forward')) for name in branches):
+        raise ValueError("branches must have different names that begin with "
+                         f"'backward' or 'forward', but they are {branches}.")
+
+
 def warp(features: torch.Tensor, flow: torch.Tensor) -> torch.Tensor:
     """Sample (n, C, h, w) at pixel + flow (n, 2, h, w), zero outside.
 
@@ -184,6 +196,13 @@ class SecondOrderPropagation(nn.Module):
             same pixel.
         with_cp: Recompute activations in the backward pass: less memory,
             a third more time.
+        branches: Names of the branches in their order; each begins with
+            ``backward`` or ``forward``. ``('forward_1', )`` alone is causal.
+        order: Earlier outputs of a branch that are aligned: 2, or 1 for
+            first-order propagation (the alignment sees zeros instead).
+
+    Raises:
+        ValueError: If a branch's name or the order is not possible.
     """
 
     def __init__(self,
@@ -195,23 +214,30 @@ class SecondOrderPropagation(nn.Module):
                  max_residue_magnitude: float = 10,
                  deform_op: str = 'auto',
                  with_alignment: bool = True,
-                 with_cp: bool = False) -> None:
+                 with_cp: bool = False,
+                 branches: Sequence[str] = BRANCHES,
+                 order: int = 2) -> None:
         super().__init__()
+        if order not in (1, 2):
+            raise ValueError(f'order must be 1 or 2, but it is {order}.')
+        check_branches(branches)
         self.with_cp = with_cp
+        self.order = order
         self.backbone = nn.ModuleDict({
             name: InputConvResidualBlocks((2 + i) * channels, channels,
                                           num_blocks, norm_cfg)
-            for i, name in enumerate(BRANCHES)
+            for i, name in enumerate(branches)
         })
-        self.fusion = InputConvResidualBlocks(5 * channels, channels,
-                                              num_fusion_blocks, norm_cfg)
+        self.fusion = InputConvResidualBlocks(
+            (1 + len(branches)) * channels, channels, num_fusion_blocks,
+            norm_cfg)
         self.deform_align = nn.ModuleDict({
             name: SecondOrderAlignment(
                 2 * channels, channels, 3, padding=1,
                 deform_groups=deform_groups,
                 max_residue_magnitude=max_residue_magnitude,
                 deform_op=deform_op)
-            for name in BRANCHES
+            for name in branches
         }) if with_alignment else None
 
     def forward(self, features: torch.Tensor,
@@ -228,7 +254,7 @@ class SecondOrderPropagation(nn.Module):
         """
         n, t = features.shape[:2]
         known = [list(features.unbind(1))]
-        for name in BRANCHES:
+        for name in self.backbone:
             order = list(range(t))
             # steps[k]: flow from the k-th frame visited to the one before
             steps = [None] * t
@@ -239,7 +265,7 @@ class SecondOrderPropagation(nn.Module):
             elif flows is not None:
                 steps[1:] = flows[0].unbind(1)
             known.append(self._propagate(name, known, order, steps))
-        # frame by frame, in each the five features side by side
+        # frame by frame, in each all features side by side
         stacked = torch.stack([x[i] for i in range(t) for x in known], 1)
         fused = self.fusion(stacked.view(n * t, -1, *stacked.shape[-2:]))
         if t == 1 and self.deform_align is not None and is_distributed():
@@ -257,8 +283,9 @@ class SecondOrderPropagation(nn.Module):
         outputs: dict[int, torch.Tensor] = {}
         for k, index in enumerate(order):
             args = ([x[index] for x in known],
-                    [outputs[i] for i in order[max(k - 2, 0):k][::-1]],
-                    steps[max(k - 1, 1):k + 1][::-1])
+                    [outputs[i]
+                     for i in order[max(k - self.order, 0):k][::-1]],
+                    steps[max(k + 1 - self.order, 1):k + 1][::-1])
             if self.with_cp and torch.is_grad_enabled():
                 outputs[index] = checkpoint(
                     self._step, name, *args, use_reentrant=False,

@@ -146,6 +146,9 @@ class ResNetEncoder(ClipEncoder):
         pretrained: torchvision-style weights of the same depth and width: a
             local path or a URL, read by :meth:`init_weights` only. A
             classifier (``fc``) in the file is left out.
+        pool_size: Side of the grid of averages that becomes the feature
+            vector; 1 (DECA) is the global average. See
+            :class:`TemporalResNet`.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -158,12 +161,17 @@ class ResNetEncoder(ClipEncoder):
                  base_channels: int = 64,
                  input_norm: str | Mapping | None = None,
                  pretrained: str | None = None,
+                 pool_size: int = 1,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
+        if pool_size < 1:
+            raise ValueError('pool_size must be at least 1, but it is '
+                             f'{pool_size}.')
         self.pretrained = pretrained
         self.input_norm = build_input_norm(input_norm)
-        stages, self.out_channels = resnet_stages(depth, base_channels,
-                                                  base_channels)
+        stages, channels = resnet_stages(depth, base_channels, base_channels)
+        self.pool = nn.AdaptiveAvgPool2d(pool_size)
+        self.out_channels = channels * pool_size**2
         self.trunk_channels = base_channels
         self.conv1 = nn.Conv2d(3, base_channels, 7, 2, 3, bias=False)
         init_resnet_convs(self.conv1)
@@ -212,4 +220,4 @@ class ResNetEncoder(ClipEncoder):
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
         x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return x.mean((-2, -1))
+        return self.pool(x).flatten(1)

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Temporal image encoder: grid propagation in front of a ResNet trunk."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -102,6 +102,10 @@ class TemporalResNet(ClipEncoder):
             :meth:`init_weights` only.
         with_cp: Recompute the propagation's activations in the backward
             pass to save memory.
+        branches: Branches of the propagation in their order; None: the
+            published four. See :class:`SecondOrderPropagation`.
+        order: 2 (published), or 1: a frame is aligned to the one before
+            only.
         init_cfg: See mmengine's ``BaseModule``. A ``Pretrained`` entry is a
             whole encoder and replaces the two partial ones.
 
@@ -134,6 +138,8 @@ class TemporalResNet(ClipEncoder):
                  pool_size: int = 1,
                  resnet_pretrained: str | None = None,
                  with_cp: bool = False,
+                 branches: Sequence[str] | None = None,
+                 order: int = 2,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if propagation_stride not in (2, 4):
@@ -191,7 +197,9 @@ class TemporalResNet(ClipEncoder):
             max_residue_magnitude=max_residue_magnitude,
             deform_op=deform_op,
             with_alignment=with_alignment,
-            with_cp=with_cp)
+            with_cp=with_cp,
+            branches=propagation.BRANCHES if branches is None else branches,
+            order=order)
         self.down2 = down(TRUNK_STRIDE // propagation_stride)
         self.bn1 = nn.BatchNorm2d(mid_channels)
         self.relu = nn.ReLU(inplace=True)
