@@ -10,6 +10,7 @@ from .face_clip_dataset import FaceClipDataset
 from .identity_clip_dataset import IdentityClipDataset
 from .now_dataset import NoWDataset
 from .samplers import EpochSampler
+from .synth_tv import SynthTVDataset
 from .synthetic import write_clip_folder
 from .synthetic_clip_dataset import SyntheticFaceClipDataset
 from .transforms import (
@@ -28,5 +29,6 @@ __all__ = ['AFLW2000Dataset', 'BUPTDataset', 'BalancedClipSampler',
            'ClipColorJitter', 'ClipDegradation', 'ClipOcclusion',
            'ConcatDataset', 'CropFaceClip', 'EpochSampler', 'FaceClipDataset',
            'IdentityClipDataset', 'LoadFaceClip', 'MirrorClip', 'NoWDataset',
-           'PackFaceClip', 'SyntheticFaceClipDataset', 'VGGFace2Dataset',
-           'VoxCeleb2Dataset', 'pack_clips', 'pack_set', 'write_clip_folder']
+           'PackFaceClip', 'SynthTVDataset', 'SyntheticFaceClipDataset',
+           'VGGFace2Dataset', 'VoxCeleb2Dataset', 'pack_clips', 'pack_set',
+           'write_clip_folder']
