@@ -109,6 +109,17 @@ def _jpeg(frame: np.ndarray, quality: int) -> np.ndarray:
     return cv2.imdecode(data, cv2.IMREAD_COLOR)
 
 
+def finer_quality(quality: float) -> int:
+    """JPEG quality whose quantizer has half the step.
+
+    Args:
+        quality: 1..100; the step is proportional to 5000 / quality below 50
+            and to 200 - 2 * quality above.
+    """
+    step = (5000 / quality if quality < 50 else 200 - 2 * quality) / 2
+    return round(5000 / step if step > 100 else (200 - step) / 2)
+
+
 def code_frames(frames: list[np.ndarray], plan: ClipPlan
                 ) -> tuple[list[np.ndarray], list[list]]:
     """Compress frames like a video codec and lose some blocks of it.
@@ -135,9 +146,10 @@ def code_frames(frames: list[np.ndarray], plan: ClipPlan
             sent = shown = _jpeg(frame, plan.quality[index])
             areas = []
         else:
-            # Half the difference, so that it fits into a byte
+            # Half the difference, so that it fits into a byte; half the
+            # step keeps its precision.
             rest = cv2.addWeighted(frame, .5, sent, -.5, 128)
-            rest = _jpeg(rest, plan.quality[index])
+            rest = _jpeg(rest, finer_quality(plan.quality[index]))
             intact = shown is sent
             sent = cv2.addWeighted(sent, 1, rest, 2, -256)
             shown = sent if intact else cv2.addWeighted(

@@ -83,21 +83,21 @@ GRADES: dict[str, Grade] = {
     # Ordinary broadcast or web video: a face in a wide shot, some noise, a
     # modest bit rate, a hand or a caption now and then.
     'medium': Grade(
-        resolution=(1., 1.8), defocus=(.002, .01), hunt_prob=.3,
+        resolution=(1., 1.5), defocus=(.002, .01), hunt_prob=.3,
         hunt=(.005, .015), shutter=(.4, .8), shake=(.003, .015),
         noise=(2., 8.), cast=.08, contrast=.15, saturation=.25,
-        flicker=(.005, .04), step_prob=.01, step=.4, quality=(30, 70),
-        drop=(5, 15), gop=(10, 20), occluder_prob=.3, passage=(8, 30),
+        flicker=(.005, .04), step_prob=.01, step=.3, quality=(35, 75),
+        drop=(2, 12), gop=(10, 20), occluder_prob=.3, passage=(8, 30),
         nearness=(.15, .5), freeze_prob=.005, error_prob=.005),
     # A bad webcam, an old tape, a telephone in the hand at night: all of it
     # at once, and much of it different in the next frame.
     'hard': Grade(
-        resolution=(1.5, 3.), defocus=(.004, .014), hunt_prob=.6,
-        hunt=(.012, .035), shutter=(.5, 1.), shake=(.01, .045),
-        noise=(6., 20.), cast=.18, contrast=.3, saturation=.5,
-        flicker=(.02, .12), step_prob=.05, step=1.2, quality=(12, 40),
-        drop=(4, 12), gop=(6, 12), occluder_prob=.7, passage=(5, 20),
-        nearness=(0., .4), freeze_prob=.03, error_prob=.03),
+        resolution=(1.3, 2.2), defocus=(.003, .012), hunt_prob=.6,
+        hunt=(.01, .03), shutter=(.5, 1.), shake=(.008, .035),
+        noise=(6., 20.), cast=.15, contrast=.25, saturation=.4,
+        flicker=(.02, .12), step_prob=.05, step=1., quality=(12, 40),
+        drop=(2, 8), gop=(6, 12), occluder_prob=.7, passage=(5, 20),
+        nearness=(0., .4), freeze_prob=.03, error_prob=.02),
 }
 """Grade by name, from the best to the worst pictures."""
 

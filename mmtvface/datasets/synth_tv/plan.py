@@ -124,8 +124,8 @@ def _draw_codec(rng: np.random.Generator, num_frames: int, grade: Grade
     place = (np.arange(num_frames) + rng.integers(gop)) % gop
     key = place == 0
     # A rate control is never quite even.
-    wander = 3 * rng.standard_normal(num_frames)
-    quality = best - np.where(key, 0, drop) + wander
+    wander = 1 + .15 * rng.standard_normal(num_frames)
+    quality = (best - np.where(key, 0, drop)) * wander
     # What came before the window is not known: it starts afresh.
     key[:1] = True
     return np.clip(np.rint(quality), 4, 100).astype(int), key
