@@ -2,12 +2,13 @@
 """Encoders: from clips to one feature vector per frame."""
 
 from .clip_encoder import ClipEncoder
+from .lite_encoder import LiteTemporalEncoder
 from .resnet_encoder import ResNetEncoder
 from .restored_encoder import RestoredEncoder
 from .shared_trunk_encoder import SharedTrunkEncoder
 from .temporal_encoder import TemporalResNet
 
 __all__ = [
-    'ClipEncoder', 'ResNetEncoder', 'RestoredEncoder', 'SharedTrunkEncoder',
-    'TemporalResNet'
+    'ClipEncoder', 'LiteTemporalEncoder', 'ResNetEncoder', 'RestoredEncoder',
+    'SharedTrunkEncoder', 'TemporalResNet'
 ]

@@ -2,6 +2,7 @@
 """Single-frame image encoder: the residual network of DECA."""
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import torch
 from torch import nn
@@ -156,6 +157,9 @@ class ResNetEncoder(ClipEncoder):
         trunk_channels: ``base_channels``.
     """
 
+    # Beginnings of names that pretrained weights do not have.
+    _new_parts: ClassVar[tuple[str, ...]] = ()
+
     def __init__(self,
                  depth: int = 50,
                  base_channels: int = 64,
@@ -193,6 +197,8 @@ class ResNetEncoder(ClipEncoder):
                 self,
                 read_state_dict(self.pretrained, 'ResNet weights'),
                 self.pretrained,
+                optional=[name for name in self.state_dict()
+                          if name.startswith(self._new_parts)],
                 ignored=('fc.', ))
 
     def trunk(self, clips: torch.Tensor,
