@@ -215,6 +215,11 @@ def prepare_folder(root: str | os.PathLike, settings: SceneSettings,
     return unfinished
 
 
+def count_done(folder: Path) -> int:
+    """How many scenes of an unfinished folder are there."""
+    return int(np.load(folder / _DONE, allow_pickle=False).sum())
+
+
 def finish_folder(unfinished: Path) -> Path:
     """Give a filled folder its name.
 
