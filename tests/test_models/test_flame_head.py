@@ -93,6 +93,23 @@ def test_clip_mode_shares_identity_and_nothing_else():
         torch.testing.assert_close(shared[name], per_frame[name])
 
 
+def test_confidence_weighs_the_frames():
+    features = torch.randn(2, 4, 5)
+    frame, clip = small_head(init_std=1.0), small_head(shape_mode='clip')
+    clip.load_state_dict(frame.state_dict())
+    head = small_head(shape_mode='confidence')
+    head.load_state_dict(frame.state_dict(), strict=False)
+    assert torch.allclose(head(features), clip(features), atol=1e-6)
+    torch.nn.init.normal_(head.confidence.weight)
+    weights = head.confidence(head.layers[:2](features)).exp()
+    weights = weights / weights.sum(1, keepdim=True)
+    codes, per_frame = (h.split(h(features)) for h in (head, frame))
+    expected = sum(weights[:, i] * per_frame['shape'][:, i]
+                   for i in range(4))
+    assert torch.allclose(codes['shape'][:, 3], expected, atol=1e-5)
+    assert torch.equal(codes['exp'], per_frame['exp'])
+
+
 def test_one_frame_is_the_same_in_both_modes():
     frame, clip = small_head(), small_head(shape_mode='clip')
     clip.load_state_dict(frame.state_dict())
@@ -100,7 +117,7 @@ def test_one_frame_is_the_same_in_both_modes():
     torch.testing.assert_close(frame(features), clip(features))
 
 
-@pytest.mark.parametrize('shape_mode', ['frame', 'clip'])
+@pytest.mark.parametrize('shape_mode', ['frame', 'clip', 'confidence'])
 def test_gradients(shape_mode):
     head = FLAMEHead(
         3, FlameCodeLayout(2, 1, 1, 6, 3, 0), 4, shape_mode,

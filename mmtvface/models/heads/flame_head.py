@@ -12,27 +12,35 @@ from torch import nn
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
 
-SHAPE_MODES = ('frame', 'clip')
+SHAPE_MODES = ('frame', 'clip', 'confidence')
 IDENTITY_CODES = ('shape', 'tex')
 # The constant SH band contributes L0 / sqrt(4 pi) to the shading.
 AMBIENT_SH = math.sqrt(4 * math.pi)
 
 
 def share_over_clip(codes: torch.Tensor, layout: FlameCodeLayout,
-                    names: Sequence[str]) -> torch.Tensor:
+                    names: Sequence[str],
+                    weights: torch.Tensor | None = None) -> torch.Tensor:
     """Replace codes by their mean over the frames of the clip.
 
     Args:
         codes: (n, t, layout.total).
         layout: Names and sizes of the codes.
         names: The codes that are constant over a clip.
+        weights: (n, t, 1) of the frames, sum 1 over t; None: all equal.
 
     Returns:
         (n, t, layout.total); the argument is unchanged.
     """
     parts = codes.split(list(layout.sizes.values()), -1)
+
+    def mean(part: torch.Tensor) -> torch.Tensor:
+        if weights is None:
+            return part.mean(1, keepdim=True)
+        return (weights * part).sum(1, keepdim=True)
+
     return torch.cat([
-        part.mean(1, keepdim=True).expand_as(part) if name in names else part
+        mean(part).expand_as(part) if name in names else part
         for name, part in zip(layout.sizes, parts, strict=True)
     ], -1)
 
@@ -84,6 +92,9 @@ class FLAMEHead(BaseModule):
         shape_mode: ``'frame'``: all codes of a frame come from that frame.
             ``'clip'``: the identity (shape and texture codes) is the mean
             over the frames of the clip, hence constant in it.
+            ``'confidence'``: a mean whose weights (a softmax over the clip)
+            the head regresses too, so that a covered or blurred frame counts
+            less; it starts as ``'clip'``.
         init_cam: Initial (scale in NDC units per metre, tx, ty in metres).
         init_light: Initial shading of the ambient light; 1 shows the
             albedo as it is.
@@ -134,6 +145,9 @@ class FLAMEHead(BaseModule):
         self.layers = nn.Sequential(
             nn.Linear(in_channels, hidden_channels), nn.ReLU(inplace=True),
             nn.Linear(hidden_channels, layout.total))
+        self.confidence = None
+        if shape_mode == 'confidence':
+            self.confidence = nn.Linear(hidden_channels, 1)
         self.register_buffer(
             'code_scale', build_code_scale(layout, code_scale or {}),
             persistent=code_scale is not None)
@@ -141,6 +155,9 @@ class FLAMEHead(BaseModule):
 
     def _init_last_layer(self) -> None:
         last = self.layers[2]
+        if self.confidence is not None:
+            nn.init.zeros_(self.confidence.weight)
+            nn.init.zeros_(self.confidence.bias)
         with torch.no_grad():
             if self.init_std is not None:
                 nn.init.normal_(last.weight, std=self.init_std)
@@ -191,10 +208,13 @@ class FLAMEHead(BaseModule):
             raise ValueError(
                 f'features must have the shape (n, t, {self.in_channels}), '
                 f'but it is {tuple(features.shape)}.')
-        codes = self.layers(features) * self.code_scale
-        if self.shape_mode == 'clip':
-            codes = share_over_clip(codes, self.layout, IDENTITY_CODES)
-        return codes
+        hidden = self.layers[:2](features)
+        codes = self.layers[2](hidden) * self.code_scale
+        if self.shape_mode == 'frame':
+            return codes
+        weights = None if self.confidence is None else self.confidence(
+            hidden).softmax(1)
+        return share_over_clip(codes, self.layout, IDENTITY_CODES, weights)
 
     def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""

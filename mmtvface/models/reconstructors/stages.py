@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What the losses of the two stages of training compare."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,7 +40,14 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     """
     num_clips, num_frames = inputs.shape[:2]
     needed = needed_outputs(model.losses)
-    targets = gather_targets(inputs, samples, needed_targets(model.losses))
+    goals = needed_targets(model.losses)
+    from_codes = 'vertices' in goals and all(
+        sample.get('gt_vertices') is None for sample in samples)
+    targets = gather_targets(
+        inputs, samples,
+        goals - {'vertices'} | {'codes'} if from_codes else goals)
+    if from_codes:
+        targets['vertices'] = true_vertices(model.flame, targets['codes'])
     codes = model.layout.split(flat.flatten(0, 1))
     # The albedo does not depend on the shape: once for all copies.
     albedo = model.texture(codes['tex']) if needed & TEXTURED else None
@@ -62,6 +69,29 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     if 'overlay_images' in needed:
         outputs['overlay_images'] = overlay_images(outputs, targets['images'])
     return outputs, targets
+
+
+@torch.no_grad()
+def true_vertices(flame: nn.Module, codes: Mapping[str, torch.Tensor]
+                  ) -> torch.Tensor:
+    """Vertices of the true codes, for data that keeps codes only.
+
+    Args:
+        flame: The model's head, which must be that of the data.
+        codes: ``shape``, ``exp`` and ``pose``, (B, C) each.
+
+    Returns:
+        (B, V, 3) metres, model space.
+
+    Raises:
+        ValueError: If a code is missing.
+    """
+    names = ('shape', 'exp', 'pose')
+    if lacking := [name for name in names if name not in codes]:
+        raise ValueError(
+            "The losses need 'gt_vertices'. The data has none, and no codes "
+            f'{lacking} either to make them of.')
+    return flame(*(codes[name] for name in names)).vertices
 
 
 def compare_detail(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,

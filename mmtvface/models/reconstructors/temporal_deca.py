@@ -151,10 +151,10 @@ class TemporalDECA(BaseModel):
         check_parts(self.losses,
                     dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
-                and getattr(self.head, 'shape_mode', 'frame') == 'clip'):
+                and getattr(self.head, 'shape_mode', 'frame') != 'frame'):
             raise ValueError(
                 'TemporalDECA: shape_consistency exchanges the shape codes of '
-                "a clip's frames, but the head's shape_mode='clip' makes them "
+                "a clip's frames, but the head's shape_mode makes them "
                 'equal: use one or the other.')
 
     def _frozen_parts(self) -> list[nn.Module]:

@@ -1,0 +1,12 @@
+"""The lite temporal encoder: a gated adapter on maps of stride 8."""
+_base_ = [
+    '../_base_/default_runtime.py',
+    '../_base_/models/synthtv_single.py',
+    '../_base_/datasets/synthtv.py',
+    '../_base_/schedules/synthtv_2k.py',
+]
+model = dict(
+    encoder=dict(
+        type='LiteTemporalEncoder', propagation_stage=2,
+        propagation_channels=64),
+    head=dict(shape_mode='confidence'))
