@@ -14,6 +14,7 @@ from .face_mask import landmark_mask, mesh_mask, outline_mask
 from .face_parsing import FaceParser
 from .face_tracker import FaceTracker, TrackedFace
 from .landmark_detector import LandmarkDetector, MediaPipeLandmarkDetector
+from .one_euro import one_euro
 from .shots import ShotDetector
 from .tracking import follow_face, steady_crop_matrices
 
@@ -21,7 +22,7 @@ __all__ = [
     'FaceAlignmentLandmarkDetector', 'FaceParser', 'FaceTracker',
     'LandmarkDetector', 'MediaPipeLandmarkDetector', 'ShotDetector',
     'TrackedFace', 'box_to_square', 'build_backend', 'crop_matrix',
-    'follow_face', 'landmark_box', 'landmark_mask', 'mesh_mask',
+    'follow_face', 'landmark_box', 'landmark_mask', 'mesh_mask', 'one_euro',
     'outline_mask', 'steady_crop_matrices', 'transform_points',
     'usable_backends', 'warp'
 ]

@@ -1,8 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Pure functions behind the metrics."""
 
+from .bootstrap import Difference, paired_difference
+from .clip_scores import face_region, score_clip
 from .code_spread import code_spread
 from .identity_drift import identity_drift
+from .lag import LagTerms, lag_terms
 from .landmark_error import (
     box_area_root,
     box_size,
@@ -25,11 +28,12 @@ from .vertex_error import vertex_error
 from .yaw import bin_index, bin_names, head_yaw
 
 __all__ = [
-    'MeshSurface', 'NOW_LANDMARKS', 'NOW_LANDMARK_NAMES',
-    'acceleration_error', 'accelerations', 'angle_between', 'bin_index',
-    'bin_names', 'box_area_root', 'box_size', 'code_spread',
-    'evaluation_region', 'eye_distance', 'head_yaw', 'identity_drift',
-    'jitter', 'join_windows', 'masked_mean', 'mean_by_position',
-    'neutral_heads', 'normalized_mean_error', 'refine_alignment',
-    'scan_error', 'surface_distance', 'vertex_error'
+    'Difference', 'LagTerms', 'MeshSurface', 'NOW_LANDMARKS',
+    'NOW_LANDMARK_NAMES', 'acceleration_error', 'accelerations',
+    'angle_between', 'bin_index', 'bin_names', 'box_area_root',
+    'box_size', 'code_spread', 'evaluation_region', 'eye_distance',
+    'face_region', 'head_yaw', 'identity_drift', 'jitter', 'join_windows',
+    'lag_terms', 'masked_mean', 'mean_by_position', 'neutral_heads',
+    'normalized_mean_error', 'paired_difference', 'refine_alignment',
+    'scan_error', 'score_clip', 'surface_distance', 'vertex_error'
 ]

@@ -1,0 +1,108 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""All errors of a clip whose true codes are known."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmtvface.geometry.camera import project
+
+from .identity_drift import identity_drift
+from .lag import lag_terms
+from .landmark_error import box_size, normalized_mean_error
+from .motion import acceleration_error, jitter
+from .neutral_heads import neutral_heads
+from .scan_error import evaluation_region
+from .vertex_error import MM_PER_M, vertex_error
+
+Codes = Mapping[str, torch.Tensor]
+
+
+def face_region(flame: nn.Module, shape: torch.Tensor) -> torch.Tensor:
+    """Vertices of the face: the region of the NoW benchmark.
+
+    Args:
+        flame: A :class:`~mmtvface.head_models.FLAME`.
+        shape: (S,) code of the true head.
+
+    Returns:
+        (V,) bool, see :func:`evaluation_region`.
+    """
+    vertices, landmarks = neutral_heads(flame, shape[None])
+    return torch.from_numpy(evaluation_region(
+        vertices[0].double().numpy(), landmarks[0].double().numpy()))
+
+
+def mean_of_finite(values: torch.Tensor | np.ndarray) -> float:
+    """Mean, NaN of nothing."""
+    values = np.asarray(values, float)
+    values = values[np.isfinite(values)]
+    return float(values.mean()) if len(values) else float('nan')
+
+
+@torch.no_grad()
+def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
+               landmarks: torch.Tensor) -> dict[str, float]:
+    """Errors of the predicted codes of a clip.
+
+    Args:
+        flame: Head model of both, on the CPU.
+        pred: ``shape``, ``exp``, ``pose`` and ``cam``, (t, C) each.
+        truth: ``shape``, ``exp`` and ``pose``, (t, C) each.
+        landmarks: (t, 68, 3) true x, y in [-1, 1] of square images, and
+            visibility.
+
+    Returns:
+        Means over the frames. Of vertices those of :func:`face_region`
+        count:
+
+        * ``neutral_mm``: heads at rest, from the shape codes alone, after
+          rigid alignment (not scaled: size counts).
+        * ``posed_mm``: heads in pose and expression, with the mean of the
+          face's vertices at the same place: what a weak-perspective camera
+          leaves open is the place, so that shape, expression, jaw and
+          rotation count.
+        * ``posed_rigid_mm``: the same after rigid alignment.
+        * ``nme``: distance of the projected landmarks in percent of the size
+          of their box; the camera counts.
+        * ``jitter_mm``: jitter against truth, mm per frame squared: mean
+          length of the difference of the accelerations, in model space.
+        * ``jitter_pred_mm`` and ``jitter_true_mm``: mean length of the
+          accelerations themselves.
+        * ``jitter_landmarks``: as ``jitter_mm`` of the projected landmarks,
+          percent of their box: with the camera.
+        * ``drift_mm``: distance of the neutral head of a frame from the
+          clip's mean one, see :func:`identity_drift`.
+        * ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in
+          frames is the quotient of their sums.
+    """
+    region = face_region(flame, truth['shape'][0])
+    own = flame(pred['shape'], pred['exp'], pred['pose'])
+    vertices = own.vertices[:, region].double()
+    target = flame(truth['shape'], truth['exp'],
+                   truth['pose']).vertices[:, region].double()
+    neutral, true_neutral = (
+        neutral_heads(flame, codes['shape'])[0][:, region]
+        for codes in (pred, truth))
+    centred, true_centred = (
+        points - points.mean(1, keepdim=True)
+        for points in (vertices, target))
+    points = project(own.landmarks2d, pred['cam'])[..., :2].double()
+    true_points, visible = landmarks[..., :2].double(), landmarks[..., 2] > 0
+    percent = 100 / mean_of_finite(box_size(true_points, visible))
+    lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
+    means = dict(
+        neutral_mm=vertex_error(neutral, true_neutral),
+        posed_mm=vertex_error(centred, true_centred, 'none'),
+        posed_rigid_mm=vertex_error(centred, true_centred),
+        nme=100 * normalized_mean_error(points, true_points, visible),
+        jitter_mm=MM_PER_M * acceleration_error(vertices, target),
+        jitter_pred_mm=MM_PER_M * jitter(vertices),
+        jitter_true_mm=MM_PER_M * jitter(target),
+        jitter_landmarks=percent * acceleration_error(
+            points, true_points, visible),
+        drift_mm=identity_drift(flame, pred['shape']))
+    scores = {name: mean_of_finite(value) for name, value in means.items()}
+    return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion)
