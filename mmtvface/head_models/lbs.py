@@ -80,12 +80,11 @@ def skin(vertices: torch.Tensor, weights: torch.Tensor,
         (B, 3, V) posed vertices, metres.
     """
     maps = transforms.flatten(2).transpose(1, 2) @ weights
-    maps = maps.unflatten(1, (3, 4))
+    # unbind: its gradient is one stack, that of four indices four times all
+    of_x, of_y, of_z, shift = maps.unflatten(1, (3, 4)).unbind(2)
     x, y, z = vertices[:, None].unbind(2)
     return torch.addcmul(
-        torch.addcmul(
-            torch.addcmul(maps[:, :, 3], maps[:, :, 0], x), maps[:, :, 1],
-            y), maps[:, :, 2], z)
+        torch.addcmul(torch.addcmul(shift, of_x, x), of_y, y), of_z, z)
 
 
 def linear_blend_skinning(betas: torch.Tensor, rotations: torch.Tensor,
