@@ -1,10 +1,10 @@
-"""The training budget of SynthTV: 2000 batches of 40 frames for everybody.
+"""The training budget of SynthTV: 1000 batches of 40 frames for everybody.
 
 A single-frame model sees the same clips in the same order as the others. The
 running statistics of batch norm settle in the last tenth, where the learning
 rate is close to zero.
 """
-max_iters = 2000
+max_iters = 1000
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3),
     clip_grad=dict(max_norm=50.))

@@ -3,7 +3,7 @@ _base_ = [
     '../_base_/default_runtime.py',
     '../_base_/models/synthtv_single.py',
     '../_base_/datasets/synthtv.py',
-    '../_base_/schedules/synthtv_2k.py',
+    '../_base_/schedules/synthtv_1k.py',
 ]
 model = dict(
     encoder=dict(
