@@ -10,13 +10,15 @@ from .base import Rasterizer
 from .numba_rasterizer import NumbaRasterizer
 from .pytorch3d_rasterizer import PyTorch3DRasterizer
 from .torch_rasterizer import TorchRasterizer
+from .triton_rasterizer import TritonRasterizer
 
 RASTERIZERS: dict[str, type[Rasterizer]] = {
     'torch': TorchRasterizer,
     'numba': NumbaRasterizer,
+    'triton': TritonRasterizer,
     'pytorch3d': PyTorch3DRasterizer,
 }
-PREFERENCE = {'cpu': ('numba', ), 'cuda': ('pytorch3d', )}
+PREFERENCE = {'cpu': ('numba', ), 'cuda': ('triton', 'pytorch3d')}
 """By type of device; 'torch' where none of them is installed."""
 
 
@@ -29,7 +31,7 @@ class AutoRasterizer(Rasterizer):
     """The best installed back-end for the device of the vertices.
 
     The choice is made at each call, so a module may be moved between
-    devices: numba on CPU, pytorch3d on CUDA, else torch.
+    devices: numba on CPU, triton or pytorch3d on CUDA, else torch.
     """
 
     def backend(self, device: torch.device) -> Rasterizer:
@@ -59,7 +61,7 @@ def build_rasterizer(name: str = 'auto') -> Rasterizer:
 
     Args:
         name: 'auto' (chosen by the tensors' device at each call), 'torch',
-            'numba' or 'pytorch3d'.
+            'numba', 'triton' or 'pytorch3d'.
 
     Raises:
         ValueError: If the name is unknown.

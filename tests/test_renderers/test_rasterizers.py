@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from toy_rasterizers import installed_rasterizer
 
 from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.renderers import build_rasterizer
@@ -11,18 +12,15 @@ from mmtvface.renderers.torch_rasterizer import TorchRasterizer
 from mmtvface.testing.toy_meshes import grid_faces, toy_ellipsoid
 
 
-@pytest.fixture(params=['torch', 'numba', 'pytorch3d', 'auto'])
+@pytest.fixture(params=['torch', 'numba', 'triton', 'pytorch3d', 'auto'])
 def rasterizer(request):
-    if request.param != 'auto':
-        pytest.importorskip(request.param)
-    return build_rasterizer(request.param)
+    return installed_rasterizer(request.param)
 
 
-@pytest.fixture(params=['torch', 'numba', 'auto'])
+@pytest.fixture(params=['torch', 'numba', 'triton', 'auto'])
 def exact_rasterizer(request):
     """Those that promise equal bits (pytorch3d decides edges its way)."""
-    pytest.importorskip('numba' if request.param == 'numba' else 'torch')
-    return build_rasterizer(request.param)
+    return installed_rasterizer(request.param)
 
 
 def soup(seed=0, batch=2, faces=40, dtype=torch.float32, scale=0.5):
@@ -100,13 +98,16 @@ def test_matches_naive_loop(exact_rasterizer, dtype):
 
 
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
-def test_back_ends_agree_bit_by_bit(dtype):
-    numba = pytest.importorskip('numba') and build_rasterizer('numba')
-    reference = TorchRasterizer(chunk_size=5000)
+@pytest.mark.parametrize('name', ['numba', 'triton'])
+def test_back_ends_agree_bit_by_bit(name, dtype):
+    rasterizer = installed_rasterizer(name)
+    reference = TorchRasterizer(chunk_size=50000)
+    # An interpreted kernel takes its time.
+    batch, number, zoom = (2, 60, 3) if name == 'triton' else (3, 400, 1)
     for seed, scale in enumerate([0.02, 0.1, 1.0]):
-        vertices, faces = soup(seed, 3, 400, dtype, scale)
-        for size in [(64, 64), (30, 61)]:
-            ours = numba(vertices, faces, size)
+        vertices, faces = soup(seed, batch, number, dtype, scale)
+        for size in [(64 // zoom, 64 // zoom), (30 // zoom, 61 // zoom)]:
+            ours = rasterizer(vertices, faces, size)
             for a, b in zip(ours, reference(vertices, faces, size),
                             strict=True):
                 assert torch.equal(a, b)
@@ -136,6 +137,16 @@ def test_ties_go_to_the_lowest_index(exact_rasterizer):
     once = exact_rasterizer(vertices, faces, (24, 24))
     twice = exact_rasterizer(vertices, faces.repeat(3, 1), (24, 24))
     assert torch.equal(once.face_index, twice.face_index)
+
+
+def test_zero_and_minus_zero_are_the_same_depth(exact_rasterizer):
+    square = torch.tensor([[-2., -2, 0.], [2, -2, 0.], [0, 3, 0.]])
+    vertices = torch.cat([square, -square])[None]
+    vertices[0, 3:, :2] *= -1
+    for dtype in (torch.float32, torch.float64):
+        fragments = exact_rasterizer(
+            vertices.to(dtype), torch.arange(6).view(2, 3), (4, 4))
+        assert (fragments.face_index == 0).all()
 
 
 def test_bad_faces_are_skipped_and_off_screen_faces_clipped(rasterizer):
