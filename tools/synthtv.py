@@ -4,6 +4,11 @@ r"""The SynthTV benchmark: what video buys when pictures are bad.
 Examples::
 
     python tools/synthtv.py generate --out data/synthtv --size 64
+    python tools/synthtv.py train lite-deca_r18w32_1xb8-1k_synthtv-64
+    python tools/synthtv.py evaluate CONFIG CHECKPOINT --smooth one-euro \
+        --tune --out results/synthtv/smooth.json
+    python tools/synthtv.py table results/synthtv/*.json --baseline deca
+    python tools/synthtv.py picture docs/synthtv_grades.jpg
 """
 # ruff: noqa: E402
 
@@ -14,7 +19,8 @@ from pathlib import Path
 
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+REPO = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(REPO))
 
 SPLITS = ('train', 'val', 'test')
 
@@ -98,13 +104,195 @@ def run_generate(args: argparse.Namespace) -> None:
         sys.stdout.write(f'{folder}: {what}\n')
 
 
+def add_measuring(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the commands that measure a model."""
+    parser.add_argument('--data', default='data/synthtv', help='folder of '
+                        'the scenes, or "none": render them on the fly '
+                        '(default: %(default)s)')
+    parser.add_argument('--clips', type=positive, help='measure only so many '
+                        'clips of each grade')
+    parser.add_argument('--split', choices=('val', 'test'), default='test')
+    parser.add_argument('--name', help='of the method in tables')
+    parser.add_argument('--batch-size', type=positive, default=4,
+                        help='clips at a time (default: %(default)s)')
+    parser.add_argument('--device', default='auto')
+
+
+def add_evaluate(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``evaluate``."""
+    parser = commands.add_parser(
+        'evaluate', help='measure a model at all grades',
+        description='Measure a model on whole clips of the test split.')
+    parser.add_argument('config')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--out', required=True, metavar='JSON')
+    parser.add_argument('--smooth', choices=('one-euro', ),
+                        help='filter the codes, causally')
+    parser.add_argument('--tune', nargs='?', type=positive, const=40,
+                        default=0, metavar='CLIPS', help='tune the filter on '
+                        "so many hard clips of 'val' (default: 40)")
+    parser.add_argument('--min-cutoff', type=float, default=2.,
+                        help='Hz, without --tune (default: %(default)s)')
+    parser.add_argument('--beta', type=float, default=.2,
+                        help='without --tune (default: %(default)s)')
+    parser.add_argument('--identity-cutoff', type=float, default=.2,
+                        help='Hz, without --tune (default: %(default)s)')
+    parser.add_argument('--wrinkles', type=positive, metavar='CLIPS',
+                        help='also measure the normals of a model with a '
+                        'detail branch on so many wrinkled clips')
+    add_measuring(parser)
+    parser.set_defaults(run=run_evaluate)
+
+
+def measure(args: argparse.Namespace, config: str, checkpoint: str,
+            out: str, **options: object) -> None:
+    """Measure a model and write the result."""
+    import json
+
+    import torch
+    from rich.progress import Progress
+
+    from mmtvface.apis.model_setup import load_config
+    from mmtvface.apis.synth_tv.evaluate import evaluate_model, plain
+    from mmtvface.apis.synth_tv.table import compare
+    from mmtvface.utils.atomic import atomic_path, writable_dir
+    from mmtvface.utils.setup_env import register_all_modules
+    if not out.endswith('.json'):
+        raise ValueError(f'--out must end with .json, but it is {out}.')
+    register_all_modules()
+    writable_dir(Path(out).parent)
+    device = args.device
+    if device == 'auto':
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    with Progress() as bars:
+        tasks: dict[str, int] = {}
+
+        def tell(name: str, done: int, total: int) -> None:
+            if name not in tasks:
+                tasks[name] = bars.add_task(name, total=total)
+            bars.update(tasks[name], completed=done, total=total)
+
+        result = plain(evaluate_model(
+            load_config(config), checkpoint,
+            None if args.data == 'none' else args.data, name=args.name,
+            num_clips=args.clips, split=args.split, device=device,
+            batch_size=args.batch_size, tell=tell, **options))
+    with atomic_path(out) as part:
+        part.write_text(json.dumps(result) + '\n', encoding='utf-8')
+    sys.stdout.write(compare([result]) + f'Written to {out}.\n')
+
+
+def run_evaluate(args: argparse.Namespace) -> None:
+    """Measure a model."""
+    from mmtvface.apis.synth_tv.smoothing import SmoothSettings
+    smooth = SmoothSettings(args.min_cutoff, args.beta, args.identity_cutoff)
+    if args.tune and not args.smooth:
+        raise ValueError('--tune has nothing to tune without --smooth.')
+    measure(args, args.config, args.checkpoint, args.out,
+            smooth=smooth if args.smooth else None, tune_clips=args.tune,
+            wrinkled_clips=args.wrinkles or 0)
+
+
+def add_train(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``train``."""
+    parser = commands.add_parser(
+        'train', help='train a config of configs/synthtv, then measure it')
+    parser.add_argument('config', help='name in configs/synthtv, or a file')
+    parser.add_argument('--iters', type=positive, help='budget; schedules '
+                        'that last the whole training are stretched to it')
+    parser.add_argument('--work-dir')
+    parser.add_argument('--resume', action='store_true')
+    parser.add_argument('--seed', type=int)
+    parser.add_argument('--out', metavar='JSON', help='default: '
+                        'results/synthtv/<name>.json')
+    parser.add_argument('--cfg-options', nargs='+', default=[],
+                        metavar='KEY=VALUE')
+    add_measuring(parser)
+    parser.set_defaults(run=run_train)
+
+
+def run_train(args: argparse.Namespace) -> None:
+    """Train and measure a model."""
+    import train
+
+    from mmtvface.apis.synth_tv.budget import (
+        budget_options,
+        find_config,
+        last_checkpoint,
+    )
+    path = find_config(args.config, REPO / 'configs/synthtv')
+    work_dir = args.work_dir or f'work_dirs/{path.stem}'
+    options = [*budget_options(path, args.iters), *args.cfg_options]
+    if args.data != 'data/synthtv':
+        root = 'None' if args.data == 'none' else args.data
+        options += [f'{part}_dataloader.dataset.data_root={root}'
+                    for part in ('train', 'val', 'test')]
+    arguments = [str(path), '--work-dir', work_dir]
+    arguments += ['--resume'] * args.resume
+    arguments += ['--seed', str(args.seed)] if args.seed is not None else []
+    arguments += ['--cfg-options', *options] if options else []
+    train.main(arguments)
+    measure(args, str(path), str(last_checkpoint(work_dir)),
+            args.out or f'results/synthtv/{path.stem}.json')
+
+
+def add_table(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``table``."""
+    parser = commands.add_parser('table', help='compare results')
+    parser.add_argument('results', nargs='+', metavar='JSON')
+    parser.add_argument('--baseline', metavar='NAME', help='name of a '
+                        'result, or an unmistakable part of it; default: the '
+                        'first')
+    parser.add_argument('--markdown', metavar='FILE',
+                        help='also write the tables here')
+    parser.set_defaults(run=run_table)
+
+
+def run_table(args: argparse.Namespace) -> None:
+    """Show and write the tables."""
+    from mmtvface.apis.synth_tv.table import compare, read_result
+    from mmtvface.utils.atomic import atomic_path
+    text = compare([read_result(path) for path in args.results],
+                   args.baseline)
+    if args.markdown:
+        Path(args.markdown).parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(args.markdown) as part:
+            part.write_text(text, encoding='utf-8')
+    sys.stdout.write(text)
+
+
+def add_picture(commands: argparse._SubParsersAction) -> None:
+    """Arguments of ``picture``."""
+    parser = commands.add_parser('picture', help='show the grades')
+    parser.add_argument('out', metavar='FILE', help='a .jpg or .png')
+    parser.add_argument('--size', type=positive, default=112)
+    parser.add_argument('--clips', nargs='+', type=int, default=[0, 1])
+    parser.set_defaults(run=run_picture)
+
+
+def run_picture(args: argparse.Namespace) -> None:
+    """Draw the picture."""
+    import cv2
+
+    from mmtvface.apis.synth_tv.picture import draw_grades
+    from mmtvface.utils.atomic import atomic_path
+    sheet = draw_grades(args.size, args.clips)
+    Path(args.out).parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(args.out) as part:
+        if not cv2.imwrite(str(part), sheet[..., ::-1],
+                           [cv2.IMWRITE_JPEG_QUALITY, 88]):
+            raise ValueError(f'Cannot write {args.out}.')
+
+
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True, metavar='COMMAND')
-    add_generate(commands)
+    for add in (add_generate, add_evaluate, add_table, add_train,
+                add_picture):
+        add(commands)
     return parser.parse_args(arguments)
 
 

@@ -44,15 +44,18 @@ def mean_of_finite(values: torch.Tensor | np.ndarray) -> float:
 
 @torch.no_grad()
 def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
-               landmarks: torch.Tensor) -> dict[str, float]:
+               landmarks: torch.Tensor,
+               true_flame: nn.Module | None = None) -> dict[str, float]:
     """Errors of the predicted codes of a clip.
 
     Args:
-        flame: Head model of both, on the CPU.
+        flame: Head model of the predictions, on the CPU.
         pred: ``shape``, ``exp``, ``pose`` and ``cam``, (t, C) each.
         truth: ``shape``, ``exp`` and ``pose``, (t, C) each.
         landmarks: (t, 68, 3) true x, y in [-1, 1] of square images, and
             visibility.
+        true_flame: Head model of the truth: the same head, perhaps with
+            other numbers of coefficients; default: ``flame``.
 
     Returns:
         Means over the frames. Of vertices those of :func:`face_region`
@@ -78,14 +81,15 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
         * ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in
           frames is the quotient of their sums.
     """
-    region = face_region(flame, truth['shape'][0])
+    true_flame = true_flame or flame
+    region = face_region(true_flame, truth['shape'][0])
     own = flame(pred['shape'], pred['exp'], pred['pose'])
     vertices = own.vertices[:, region].double()
-    target = flame(truth['shape'], truth['exp'],
-                   truth['pose']).vertices[:, region].double()
+    target = true_flame(truth['shape'], truth['exp'],
+                        truth['pose']).vertices[:, region].double()
     neutral, true_neutral = (
-        neutral_heads(flame, codes['shape'])[0][:, region]
-        for codes in (pred, truth))
+        neutral_heads(model, codes['shape'])[0][:, region]
+        for model, codes in ((flame, pred), (true_flame, truth)))
     centred, true_centred = (
         points - points.mean(1, keepdim=True)
         for points in (vertices, target))

@@ -1,0 +1,158 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Compare results of the SynthTV benchmark."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mmtvface.evaluation.functional import paired_difference
+from mmtvface.evaluation.tables import markdown_table
+from mmtvface.utils.assets import require_file
+
+COLUMNS = dict(
+    neutral_mm='neutral mm', posed_mm='posed mm',
+    posed_rigid_mm='posed, rigid mm', nme='landmarks %',
+    jitter_mm='jitter mm/frame²', drift_mm='drift mm')
+"""Scores with a difference to the baseline, and their headings."""
+_PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames')
+Result = Mapping[str, Any]
+
+
+def read_result(path: str | os.PathLike) -> dict[str, Any]:
+    """A result of ``tools/synthtv.py evaluate``.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If it is something else.
+    """
+    path = require_file(path, 'Result', 'Make it with tools/synthtv.py '
+                        'evaluate.')
+    try:
+        result = json.loads(Path(path).read_text(encoding='utf-8'))
+        for grade in result['grades'].values():
+            for name in COLUMNS:
+                if len(grade['clips'][name]) != result['data']['num_clips']:
+                    raise ValueError(f'some clips have no {name}')
+                grade['means'][name]
+        result['name']
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ValueError(f'{path} is no result of tools/synthtv.py evaluate '
+                         f'({error!r}).') from error
+    return result
+
+
+def check_comparable(results: Sequence[Result]) -> None:
+    """Raise unless results are of the same clips and have different names.
+
+    Raises:
+        ValueError: Naming what differs.
+    """
+    first = results[0]
+    for other in results[1:]:
+        if other['data'] != first['data'] or (
+                set(other['grades']) != set(first['grades'])):
+            raise ValueError(
+                f"'{first['name']}' and '{other['name']}' were not measured "
+                f"on the same clips: {first['data']} and {other['data']}, "
+                f"{list(first['grades'])} and {list(other['grades'])}.")
+    names = [result['name'] for result in results]
+    if len(set(names)) < len(names):
+        raise ValueError(f'Two results have the same name: {names}. Give '
+                         'them names with evaluate --name.')
+
+
+def choose_baseline(results: Sequence[Result], name: str | None) -> Result:
+    """The result with a name, a part of it, or the first.
+
+    Raises:
+        ValueError: If no result, or several, have the name.
+    """
+    if name is None:
+        return results[0]
+    names = [result['name'] for result in results]
+    fitting = [result for result in results if result['name'] == name] or [
+        result for result in results if name in result['name']]
+    if len(fitting) != 1:
+        raise ValueError(f"The baseline '{name}' must be one of {names}.")
+    return fitting[0]
+
+
+def _numbers(values: Sequence[float | None]) -> np.ndarray:
+    return np.array([math.nan if value is None else value
+                     for value in values], float)
+
+
+def _cell(result: Result, baseline: Result, grade: str, name: str) -> str:
+    """Mean, and its difference to the baseline with the interval."""
+    mean = result['grades'][grade]['means'].get(name)
+    if mean is None:
+        return '-'
+    text = f'{mean:.3g}'
+    if result is baseline:
+        return text
+    change = paired_difference(*(
+        _numbers(part['grades'][grade]['clips'][name])
+        for part in (baseline, result)))
+    if not math.isfinite(change.value):
+        return text
+    return (f'{text} ({100 * change.value:+.1f} % '
+            f'[{100 * change.low:+.1f}, {100 * change.high:+.1f}])')
+
+
+def grade_table(results: Sequence[Result], baseline: Result,
+                grade: str) -> str:
+    """Table of a grade in Markdown; differences to the baseline in %."""
+    rows = []
+    for result in results:
+        means = result['grades'][grade]['means']
+        rows.append([result['name'], *(
+            _cell(result, baseline, grade, name) for name in COLUMNS), *(
+            '-' if means.get(name) is None else f'{means[name]:.2g}'
+            for name in _PLAIN)])
+    return markdown_table(
+        ('model', *COLUMNS.values(), *_PLAIN.values()), rows)
+
+
+def model_table(results: Sequence[Result]) -> str:
+    """Size, cost and training of the models, in Markdown."""
+    def million(value: float | None) -> str:
+        return '-' if value is None else f'{value / 1e6:.3g}'
+
+    return markdown_table(
+        ('model', 'parameters, M', 'MFLOPs a frame', 'iterations'),
+        [(result['name'], million(result.get('parameters')),
+          million(result.get('flops_per_frame')),
+          str(result.get('iterations') or '-')) for result in results])
+
+
+def compare(results: Sequence[Result], baseline: str | None = None) -> str:
+    """All tables in Markdown.
+
+    Args:
+        results: Of the same clips.
+        baseline: Name of the model that others are compared with; None: the
+            first.
+
+    Raises:
+        ValueError: If results cannot be compared.
+    """
+    check_comparable(results)
+    base = choose_baseline(results, baseline)
+    data = base['data']
+    ordered = [base, *(result for result in results if result is not base)]
+    parts = [
+        f"{data['num_clips']} clips of {data['clip_length']} frames, "
+        f"{data['image_size']} pixels, split '{data['split']}'. In brackets: "
+        f"difference to {base['name']} and its 95 % interval (paired "
+        'bootstrap over clips).\n', model_table(ordered)]
+    for grade in base['grades']:
+        truth = base['grades'][grade]['means'].get('jitter_true_mm')
+        moves = '' if truth is None else (
+            f' (the truth accelerates by {truth:.2g} mm/frame²)')
+        parts += [f'### {grade}{moves}\n', grade_table(ordered, base, grade)]
+    return '\n'.join(parts)
