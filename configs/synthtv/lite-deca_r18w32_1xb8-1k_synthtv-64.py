@@ -1,6 +1,5 @@
 """The lite temporal encoder: a gated adapter on maps of stride 8."""
 _base_ = [
-    '../_base_/default_runtime.py',
     '../_base_/models/synthtv_single.py',
     '../_base_/datasets/synthtv.py',
     '../_base_/schedules/synthtv_1k.py',

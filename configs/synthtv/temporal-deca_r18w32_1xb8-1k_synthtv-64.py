@@ -3,7 +3,6 @@
 SPyNet's weights come from ``python tools/synthtv_flow.py``.
 """
 _base_ = [
-    '../_base_/default_runtime.py',
     '../_base_/models/synthtv_single.py',
     '../_base_/datasets/synthtv.py',
     '../_base_/schedules/synthtv_1k.py',

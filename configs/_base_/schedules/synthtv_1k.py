@@ -4,6 +4,7 @@ A single-frame model sees the same clips in the same order as the others. The
 running statistics of batch norm settle in the last tenth, where the learning
 rate is close to zero.
 """
+_base_ = ['../default_runtime.py']
 max_iters = 1000
 optim_wrapper = dict(
     type='OptimWrapper', optimizer=dict(type='Adam', lr=1e-3),
