@@ -63,34 +63,41 @@ class FlowPairSource:
         self.faces = dataset.settings.build_flame().faces
         self.rasterizer = build_rasterizer()
 
-    def pairs(self, index: int, gap: int = 1) -> FlowPairs:
-        """Pairs of a clip, both ways: first all that go back in time.
+    def pairs(self, index: int,
+              shifts: torch.Tensor | None = None) -> FlowPairs:
+        """Neighbours of a clip, both ways: first all that go back in time.
 
         Args:
             index: Of the clip.
-            gap: Frames from one picture of a pair to the other. Only every
-                ``gap``-th frame is used.
+            shifts: (t, 2) whole pixels (x, y) of the dataset by which the
+                frames are moved, with what they show.
 
         Returns:
-            Twice as many pairs as there are steps of ``gap`` in the clip.
+            2 (t - 1) pairs.
         """
         item = self.dataset[index]
         sample = item['data_samples']
-        images = item['inputs'][::gap].float() / 255
+        images = item['inputs'].float() / 255
+        vertices = project(sample.gt_vertices, sample.gt_codes['cam'])
+        clear = self._clear(index, item)
+        if shifts is not None:
+            images, clear = (shift_frames(frames, shifts)
+                             for frames in (images, clear))
+            ndc = F.pad(2 * shifts / images.shape[-1], (0, 1))
+            vertices = vertices + ndc[:, None].to(vertices)
         images = F.interpolate(images, scale_factor=1 / self.stride,
                                mode='bicubic', align_corners=False)
-        flow = true_flow(
-            project(sample.gt_vertices, sample.gt_codes['cam'])[::gap],
-            self.faces, self.rasterizer, images.shape[-2:])
-        clear = self._clear(index, item)[::gap]
-        valid = torch.cat([flow.forward_valid, flow.backward_valid])
+        clear = -F.max_pool2d(-clear.float(), self.stride)[:, 0] > 0
+        flow = true_flow(vertices, self.faces, self.rasterizer,
+                         images.shape[-2:])
+        valid = torch.cat([flow.forward_valid & clear[1:],
+                           flow.backward_valid & clear[:-1]])
         early, late = images[:-1], images[1:]
-        valid &= torch.cat([clear[1:] & clear[:-1]] * 2)
         return FlowPairs(torch.cat([late, early]), torch.cat([early, late]),
                          torch.cat([flow.forward, flow.backward]), valid)
 
     def _clear(self, index: int, item: dict) -> torch.Tensor:
-        """Where no skin is covered or lost: (t, h, w) bool.
+        """Where no skin is covered or lost: (t, 1, H, W) bool.
 
         What passes in front of the head moves otherwise, and on skin the
         masks tell where that is.
@@ -98,8 +105,18 @@ class FlowPairSource:
         sample = item['data_samples']
         scene = self.dataset.scenes[self.dataset.get_data_info(index)['scene']]
         clean = torch.from_numpy(scene.masks[list(sample.frame_indices)])
-        lost = clean.float() / 255 - sample.gt_masks[:, 0]
-        return F.max_pool2d(lost[:, None], self.stride)[:, 0] < _LOST
+        return clean[:, None].float() / 255 - sample.gt_masks < _LOST
+
+
+def shift_frames(frames: torch.Tensor, shifts: torch.Tensor) -> torch.Tensor:
+    """Move (t, C, H, W) by (t, 2) whole pixels (x, y); edges are repeated."""
+    height, width = frames.shape[-2:]
+    moved = []
+    for frame, (x, y) in zip(frames, shifts.tolist(), strict=True):
+        rows = (torch.arange(height) - y).clamp(0, height - 1)
+        columns = (torch.arange(width) - x).clamp(0, width - 1)
+        moved.append(frame[:, rows[:, None], columns])
+    return torch.stack(moved)
 
 
 def join_pairs(parts: Iterable[FlowPairs]) -> FlowPairs:

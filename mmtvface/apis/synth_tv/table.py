@@ -19,6 +19,8 @@ COLUMNS = dict(
     posed_rigid_mm='posed, rigid mm', nme='landmarks %',
     jitter_mm='jitter mm/frame²', drift_mm='drift mm')
 """Scores with a difference to the baseline, and their headings."""
+_NORMALS = dict(
+    normal_detail_deg='normals °', normal_wrinkled_detail_deg='in wrinkles °')
 _PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames')
 Result = Mapping[str, Any]
 
@@ -87,17 +89,25 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
                      for value in values], float)
 
 
+def _scores(result: Result, grade: str, name: str) -> Result | None:
+    """Means and clips that hold a score, if there are any."""
+    part = result['grades'][grade]
+    if name in _NORMALS:
+        part = part.get('normals')
+    return part if part and part['means'].get(name) is not None else None
+
+
 def _cell(result: Result, baseline: Result, grade: str, name: str) -> str:
     """Mean, and its difference to the baseline with the interval."""
-    mean = result['grades'][grade]['means'].get(name)
-    if mean is None:
+    own, base = (_scores(part, grade, name) for part in (result, baseline))
+    if own is None:
         return '-'
-    text = f'{mean:.3g}'
-    if result is baseline:
+    text = f"{own['means'][name]:.3g}"
+    if result is baseline or base is None or (
+            len(own['clips'][name]) != len(base['clips'][name])):
         return text
     change = paired_difference(*(
-        _numbers(part['grades'][grade]['clips'][name])
-        for part in (baseline, result)))
+        _numbers(part['clips'][name]) for part in (base, own)))
     if not math.isfinite(change.value):
         return text
     return (f'{text} ({100 * change.value:+.1f} % '
@@ -107,15 +117,18 @@ def _cell(result: Result, baseline: Result, grade: str, name: str) -> str:
 def grade_table(results: Sequence[Result], baseline: Result,
                 grade: str) -> str:
     """Table of a grade in Markdown; differences to the baseline in %."""
+    columns = dict(COLUMNS)
+    if any(result['grades'][grade].get('normals') for result in results):
+        columns |= _NORMALS
     rows = []
     for result in results:
         means = result['grades'][grade]['means']
         rows.append([result['name'], *(
-            _cell(result, baseline, grade, name) for name in COLUMNS), *(
+            _cell(result, baseline, grade, name) for name in columns), *(
             '-' if means.get(name) is None else f'{means[name]:.2g}'
             for name in _PLAIN)])
     return markdown_table(
-        ('model', *COLUMNS.values(), *_PLAIN.values()), rows)
+        ('model', *columns.values(), *_PLAIN.values()), rows)
 
 
 def model_table(results: Sequence[Result]) -> str:
