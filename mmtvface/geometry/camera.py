@@ -17,6 +17,8 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from mmtvface.utils.host_sync import constant
+
 Array = TypeVar('Array', torch.Tensor, np.ndarray)
 
 
@@ -35,7 +37,7 @@ def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
     """
     scale = cam[:, None, :1]
     shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
-    flip = points.new_tensor([1., -1., -1.])
+    flip = constant((1., -1., -1.), points)
     return scale * (points + shift) * flip
 
 
@@ -51,7 +53,7 @@ def unproject(ndc: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
     """
     scale = cam[:, None, :1]
     shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
-    return ndc * ndc.new_tensor([1., -1., -1.]) / scale - shift
+    return ndc * constant((1., -1., -1.), ndc) / scale - shift
 
 
 def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.utils.checks import check_shape
+from mmtvface.utils.host_sync import constant
 
 NUM_SH_BANDS = 9
 SH_FACTORS = (
@@ -80,7 +81,7 @@ def sh_shading(normals: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
     """
     check_shape('normals', normals, ('B', 'N', 3))
     check_shape('light', light, (len(normals), NUM_SH_BANDS, 3))
-    factors = light.new_tensor(SH_FACTORS)[:, None]
+    factors = constant(SH_FACTORS, light)[:, None]
     return ((light * factors).mT @ sh_basis(normals)).mT
 
 

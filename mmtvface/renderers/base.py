@@ -19,8 +19,10 @@ so that they agree bit by bit.
 from abc import ABC, abstractmethod
 
 import torch
+from torch.utils.weak import WeakIdKeyDictionary
 
 from mmtvface.utils.checks import check_shape
+from mmtvface.utils.host_sync import may_synchronize
 
 from .fragments import Fragments
 
@@ -30,6 +32,27 @@ MIN_DOUBLE_AREA = 1e-12
 A pixel of an image of 4096 x 4096 has 2.4e-7. Gradients grow with the
 inverse of the area, so the floor also bounds them.
 """
+
+
+_index_ranges = WeakIdKeyDictionary()
+"""(version, smallest, largest index) of faces on devices, by tensor."""
+
+
+def index_range(faces: torch.Tensor) -> tuple[int, int]:
+    """Smallest and largest index of (F, 3) faces, F > 0.
+
+    Reading them makes the host wait for a GPU, so there the answer is kept
+    with the tensor until it is changed in place.
+    """
+    remember = not may_synchronize(faces.device)
+    version, *known = _index_ranges.get(faces, (None, )) if remember else (
+        None, )
+    if version is None or version != faces._version:
+        low, high = faces.aminmax()
+        known = [int(low), int(high)]
+        if remember:
+            _index_ranges[faces] = (faces._version, *known)
+    return tuple(known)
 
 
 def cross_2d(u: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
@@ -158,7 +181,7 @@ class Rasterizer(ABC):
             # Half precision has coarser steps than pixels.
             vertices_ndc = vertices_ndc.float()
         if faces.numel():
-            low, high = (int(x) for x in faces.aminmax())
+            low, high = index_range(faces)
             if low < 0 or high >= vertices_ndc.shape[1]:
                 raise ValueError(
                     f'faces must index {vertices_ndc.shape[1]} vertices, but '

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 
 from mmtvface.utils.checks import check_shape
+from mmtvface.utils.host_sync import may_synchronize
 
 
 class Fragments(NamedTuple):
@@ -34,7 +35,8 @@ def interpolate(fragments: Fragments, faces: torch.Tensor,
     """Interpolate vertex attributes over the image.
 
     Works on the covered pixels only (of a face crop, less than half), one
-    plane per channel. Several attributes of the same vertices are best
+    plane per channel. On a GPU it works on all of them, as their number would
+    have to be waited for. Several attributes of the same vertices are best
     concatenated: one call gathers once. Differentiable in the
     barycentrics and the attributes.
 
@@ -57,21 +59,31 @@ def interpolate(fragments: Fragments, faces: torch.Tensor,
         check_shape('attributes', attributes, ('V', 'C'))
     else:
         check_shape('attributes', attributes, (len(face_index), 'V', 'C'))
-    pixels = fragments.covered.flatten().nonzero()[:, 0]
-    rows = faces.mT.index_select(
-        1, face_index.flatten().index_select(0, pixels))
+    flat, weights = face_index.flatten(), fragments.barycentrics
+    if sparse := may_synchronize(face_index.device):
+        pixels = fragments.covered.flatten().nonzero()[:, 0]
+        chosen = flat.index_select(0, pixels)
+        weights = weights.reshape(-1, 3).index_select(0, pixels)
+    else:
+        pixels = torch.arange(len(flat), device=flat.device)
+        chosen = flat.clamp(min=0)
+        weights = weights.reshape(-1, 3)
+    rows = faces.mT.index_select(1, chosen)
     if attributes.ndim == 3:
         item = torch.div(
             pixels, face_index[0].numel(), rounding_mode='floor')
         rows = rows + item * attributes.shape[1]
-    weights = fragments.barycentrics.reshape(-1, 3).index_select(
-        0, pixels).mT.contiguous()
+    weights = weights.mT.contiguous()
     # Planes: products of long rows instead of one (N, 3, C) block.
     table = attributes.movedim(-1, 0).flatten(1)
     values = weights[0] * table.index_select(1, rows[0])
     for corner in (1, 2):
         values = torch.addcmul(values, weights[corner],
                                table.index_select(1, rows[corner]))
-    planes = values.new_zeros(len(table), face_index.numel())
-    planes = planes.index_copy(1, pixels, values)
+    if sparse:
+        planes = values.new_zeros(len(table), face_index.numel())
+        planes = planes.index_copy(1, pixels, values)
+    else:
+        # Selected, not multiplied: attributes may be infinite.
+        planes = torch.where(flat >= 0, values, 0)
     return planes.unflatten(1, face_index.shape).transpose(0, 1)

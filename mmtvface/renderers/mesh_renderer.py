@@ -22,6 +22,7 @@ from mmtvface.geometry.mesh import (
 from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
+from mmtvface.utils.host_sync import constant
 
 from .auto_rasterizer import build_rasterizer
 from .fragments import Fragments, interpolate
@@ -81,12 +82,12 @@ def resolve_topology(
 
 def uv_to_grid(uv: torch.Tensor) -> torch.Tensor:
     """UV coordinates (v upwards) to ``grid_sample`` coordinates, (..., 2)."""
-    return uv * uv.new_tensor([2., -2.]) + uv.new_tensor([-1., 1.])
+    return uv * constant((2., -2.), uv) + constant((-1., 1.), uv)
 
 
 def overlay_lights(like: torch.Tensor) -> DirectionalLights:
     """Five white lights from the front for grey overlays of (B, ...)."""
-    directions = like.new_tensor(OVERLAY_DIRECTIONS)
+    directions = constant(OVERLAY_DIRECTIONS, like)
     directions = directions.expand(len(like), -1, -1)
     return DirectionalLights(
         directions, torch.full_like(directions, OVERLAY_INTENSITY))

@@ -19,6 +19,7 @@ from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import DATASETS, MODELS
 from mmtvface.structures import FaceClipSample
+from mmtvface.utils.host_sync import constant
 
 GRID = 12
 LAYOUT = dict(shape=4, tex=3, exp=3)
@@ -72,7 +73,7 @@ class ToyFlame(nn.Module):
         offsets = torch.cat([shape, expression], 1) @ self.basis
         vertices = self.template + offsets.view(len(shape), -1, 3)
         bend = vertices[..., 1:2].clamp(max=0) * pose[:, None, 3:4]
-        vertices = vertices + bend * vertices.new_tensor([0., 1., 0.])
+        vertices = vertices + bend * constant((0., 1., 0.), vertices)
         vertices = vertices @ axis_angle_to_matrix(pose[:, :3]).mT
         return FlameOutput(
             vertices, *self.vertices_to_landmarks(vertices, pose))

@@ -1,10 +1,13 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
 
 from mmtvface.renderers import Fragments, build_rasterizer, interpolate
 from mmtvface.testing.toy_meshes import toy_ellipsoid
+from mmtvface.utils.host_sync import asynchronous
 
 
 def scene(batch=2, size=(9, 12)):
@@ -27,6 +30,29 @@ def test_matches_naive_loop():
             weights = fragments.barycentrics[item, row, column]
             expected = weights @ attributes[item, faces[face]]
         torch.testing.assert_close(image[item, :, row, column], expected)
+
+
+def test_the_same_without_looking_at_the_device():
+    fragments, vertices, faces = scene()
+    results = []
+    for context in (nullcontext(), asynchronous()):
+        weights = fragments.barycentrics.clone().requires_grad_()
+        values = torch.linspace(-1, 2, vertices.numel()).view_as(vertices)
+        # Empty pixels are given a face, which must not be seen.
+        values[:, faces[0]] = torch.inf
+        values = values.double().requires_grad_()
+        with context:
+            image = interpolate(fragments._replace(barycentrics=weights),
+                                faces, values)
+        finite = torch.where(image.isfinite(), image, 0).square().sum()
+        results.append([image, *torch.autograd.grad(finite,
+                                                    [weights, values])])
+    assert results[0][0].isfinite().any() and results[0][2].any()
+    covered = fragments.covered
+    torch.testing.assert_close(results[1][0], results[0][0], equal_nan=True)
+    torch.testing.assert_close(results[1][1][covered],
+                               results[0][1][covered], equal_nan=True)
+    torch.testing.assert_close(results[1][2], results[0][2])
 
 
 def test_shared_attributes_and_other_corners():

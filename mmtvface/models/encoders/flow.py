@@ -4,6 +4,8 @@
 import torch
 from torch import nn
 
+from mmtvface.utils.host_sync import may_synchronize
+
 Flows = tuple[torch.Tensor, torch.Tensor]
 # Image pairs per call of a frozen network: bounds the memory of long clips.
 FLOW_BATCH = 64
@@ -20,7 +22,8 @@ def estimate_flows(spynet: nn.Module, frames: torch.Tensor) -> Flows:
     """Flows between neighbouring frames, both ways, in one batch.
 
     Mirror-extended clips need half the work, as their forward flows are
-    their backward flows reversed; that is looked at in every call.
+    their backward flows reversed; that is looked at in every call (not on a
+    GPU, where the answer would have to be waited for).
 
     Args:
         spynet: (B, 3, h, w), (B, 3, h, w) -> (B, 2, h, w) pixels (x, y) from
@@ -35,7 +38,8 @@ def estimate_flows(spynet: nn.Module, frames: torch.Tensor) -> Flows:
     earlier = frames[:, :-1].flatten(0, 1)
     later = frames[:, 1:].flatten(0, 1)
     frozen = not any(p.requires_grad for p in spynet.parameters())
-    mirrored = is_mirror_extended(frames)
+    mirrored = (may_synchronize(frames.device)
+                and is_mirror_extended(frames))
     if not mirrored:
         earlier, later = (torch.cat([earlier, later]),
                           torch.cat([later, earlier]))

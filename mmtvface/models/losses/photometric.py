@@ -44,7 +44,7 @@ def photometric_error(rendered: torch.Tensor,
     if divide_by == 'mask':
         area = mask.sum((1, 2, 3)).clamp(min=_MIN_COVERAGE * pixels)
     else:
-        area = mask.new_tensor(float(pixels))
+        area = float(pixels)
     return (difference / (3 * area)).mean()
 
 

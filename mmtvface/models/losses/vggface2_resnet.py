@@ -19,6 +19,7 @@ from torch.nn import functional as F
 from torchvision.models.resnet import Bottleneck, ResNet
 
 from mmtvface.utils.assets import require_file
+from mmtvface.utils.host_sync import constant
 from mmtvface.utils.safe_pickle import load_pickle
 from mmtvface.utils.safe_torch import load_torch
 
@@ -128,7 +129,7 @@ def vggface2_input(images: torch.Tensor) -> torch.Tensor:
         (B, 3, 224, 224).
     """
     height, width = images.shape[-2:]
-    mean = images.new_tensor(MEAN_BGR)[:, None, None]
+    mean = constant(MEAN_BGR, images)[:, None, None]
     pixels = images.flip(1) * 255 - mean
     dy = round(_MARGIN * height / INPUT_SIZE)
     dx = round(_MARGIN * width / INPUT_SIZE)

@@ -9,6 +9,7 @@ from mmengine.model import BaseDataPreprocessor
 
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample
+from mmtvface.utils.host_sync import may_synchronize
 
 
 def stack_clips(clips: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
@@ -59,12 +60,13 @@ def to_unit_range(images: torch.Tensor) -> torch.Tensor:
         float32, same shape.
 
     Raises:
-        ValueError: If floating point values reach far beyond 1.
+        ValueError: If floating point values on a CPU reach far beyond 1.
     """
     if images.dtype == torch.uint8:
         return images.float() / 255
     # Filters overshoot by a little; 0..255 overshoots by a lot.
-    if (top := images.amax().item()) > 2:
+    if (may_synchronize(images.device)
+            and (top := images.amax().item()) > 2):
         raise ValueError('Floating point images must lie in [0, 1], but their '
                          f'maximum is {top:.4g}; divide them by 255.')
     return images.float()
@@ -118,9 +120,12 @@ class FaceClipDataPreprocessor(BaseDataPreprocessor):
         if samples is not None and len(samples) != len(clips):
             raise ValueError(f'There are {len(clips)} clips but '
                              f'{len(samples)} data samples in the batch.')
-        return dict(
-            inputs=to_unit_range(self.cast_data(clips)),
-            data_samples=self.cast_data(samples))
+        if clips.dtype == torch.uint8:
+            inputs = to_unit_range(self.cast_data(clips))
+        else:
+            # Checked where they are: a GPU would have to be waited for.
+            inputs = self.cast_data(to_unit_range(clips))
+        return dict(inputs=inputs, data_samples=self.cast_data(samples))
 
 
 def _describe(data: Any) -> str:

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 
 import torch
 
+from mmtvface.utils.host_sync import upload
+
 
 def random_exchange(num_clips: int, num_frames: int) -> torch.Tensor:
     """A random permutation of the frames of every clip.
@@ -42,7 +44,7 @@ def append_exchanged(codes: Mapping[str, torch.Tensor], exchange: torch.Tensor,
     Returns:
         Name -> (2 * B, ...); all but ``name`` are the same twice.
     """
-    exchange = exchange.to(codes[name].device)
+    exchange = upload(exchange, codes[name].device)
     return {
         key: torch.cat([code, code[exchange] if key == name else code])
         for key, code in codes.items()

@@ -13,8 +13,8 @@ from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
-from .loss_guard import guard_losses
-from .loss_needs import check_parts, check_stage
+from .loss_guard import LossGuard
+from .loss_needs import check_parts, check_stage, check_uncertainty
 from .predictions import code_spread, predicted_samples
 from .stages import compare_coarse, compare_detail
 
@@ -117,6 +117,7 @@ class TemporalDECA(BaseModel):
             if config and config.get('loss_weight') != 0
         })
         self.detail = self._build_detail(detail) if detail else None
+        self._guard = LossGuard()
         self._check_parts()
         for part in self._frozen_parts():
             part.requires_grad_(False).eval()
@@ -148,6 +149,7 @@ class TemporalDECA(BaseModel):
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
         check_stage(self.losses, self.stage)
+        check_uncertainty(self.losses, self.head)
         check_parts(self.losses,
                     dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
@@ -208,6 +210,15 @@ class TemporalDECA(BaseModel):
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 
+    def _landmark_log_sigma(self, features: torch.Tensor
+                            ) -> torch.Tensor | None:
+        """(n, t, 68) of a head that has them."""
+        regress = getattr(self.head, 'landmark_log_sigma', None)
+        if regress is None:
+            return None
+        with torch.autocast(features.device.type, enabled=False):
+            return regress(features.float())
+
     def encode_with_detail(
             self, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -220,17 +231,30 @@ class TemporalDECA(BaseModel):
             (n, t, total) and (n, t, num_detail), float32; None without a
             detail branch.
         """
-        if self.detail is None:
-            return self.encode(inputs), None
-        encoder = self.encoder
-        with torch.set_grad_enabled(torch.is_grad_enabled()
-                                    and self.stage == 'coarse'):
-            clips = encoder.prepare(inputs)
-            flows = encoder.compute_flows(clips)
-            maps = encoder.trunk(clips, flows)
-            features = encoder.stages(maps).unflatten(0, inputs.shape[:2])
+        flat, detail, _ = self._encode(inputs)
+        return flat, detail
+
+    def _encode(self, inputs: torch.Tensor, with_detail: bool = True
+                ) -> tuple[torch.Tensor, torch.Tensor | None,
+                           torch.Tensor | None]:
+        """Flat codes, detail codes, logarithms of landmark errors."""
+        with_detail = with_detail and self.detail is not None
+        trained = self.stage == 'coarse'
+        with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
+            if not with_detail:
+                features = self.encoder(inputs)
+            else:
+                encoder = self.encoder
+                clips = encoder.prepare(inputs)
+                flows = encoder.compute_flows(clips)
+                maps = encoder.trunk(clips, flows)
+                features = encoder.stages(maps).unflatten(
+                    0, inputs.shape[:2])
             flat = self._regress(features)
-        return flat, self.detail.encode(clips, flows, maps)
+            log_sigma = self._landmark_log_sigma(features)
+        detail = self.detail.encode(clips, flows, maps) if (
+            with_detail) else None
+        return flat, detail, log_sigma
 
     def decode(self, codes: Mapping[str, torch.Tensor]
                ) -> dict[str, torch.Tensor]:
@@ -300,13 +324,17 @@ class TemporalDECA(BaseModel):
             n samples with ``pred_codes`` (light (t, 9, 3)),
             ``pred_vertices``, ``pred_landmarks2d``, ``pred_landmarks3d`` and
             ``pred_cam``, float32; with a detail branch also
-            ``pred_codes['detail']`` and ``pred_displacement``.
+            ``pred_codes['detail']`` and ``pred_displacement``; with a head
+            that knows it ``pred_landmark_sigma`` (t, 68), the expected error
+            of each landmark in NDC.
         """
-        flat, detail = self.encode_with_detail(inputs)
+        flat, detail, log_sigma = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             codes = self.layout.split(flat.flatten(0, 1))
             fields = self.decode(codes)
             del fields['vertices_ndc']
+            if log_sigma is not None:
+                fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
             if detail is not None:
                 codes['detail'] = detail.flatten(0, 1)
                 fields['displacement'] = self.detail.decode(codes)
@@ -336,19 +364,18 @@ class TemporalDECA(BaseModel):
         if not self.losses or data_samples is None:
             raise ValueError('TemporalDECA: training needs losses=dict(...) '
                              'in the configuration and data samples.')
-        flat, detail = (
-            self.encode_with_detail(inputs) if self.stage == 'detail' else
-            (self.encode(inputs), None))
+        flat, detail, log_sigma = self._encode(
+            inputs, with_detail=self.stage == 'detail')
         with torch.autocast(inputs.device.type, enabled=False):
             outputs, targets = (
-                compare_coarse(self, inputs, flat, data_samples)
+                compare_coarse(self, inputs, flat, data_samples, log_sigma)
                 if detail is None else compare_detail(
                     self, inputs, flat, detail, data_samples))
             losses = {
                 f'loss_{name}': loss(outputs, targets)
                 for name, loss in self.losses.items()
             }
-        losses = guard_losses(
+        losses = self._guard(
             losses, [flat] if detail is None else [flat, detail],
             data_samples, self.parameters(), self.skip_nonfinite)
         if detail is None:
