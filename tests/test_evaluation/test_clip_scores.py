@@ -7,6 +7,7 @@ import torch
 from mmtvface.evaluation.functional import (
     box_size,
     face_region,
+    identity_drift,
     neutral_heads,
     score_clip,
 )
@@ -102,7 +103,9 @@ def test_jitter_drift_and_shape(flame, truth):
     wavering = dict(codes, shape=codes['shape'].clone())
     wavering['shape'][::2, 0] += .5
     scores = score_clip(flame, wavering, codes, points)
-    assert scores['neutral_mm'] > .05 and scores['drift_mm'] > .05
+    assert scores['neutral_mm'] > .05
+    assert scores['drift_mm'] == pytest.approx(
+        identity_drift(flame, wavering['shape']).mean().item(), rel=1e-4)
     assert scores['jitter_mm'] > scores['posed_mm']
     short = {name: value[:2] for name, value in codes.items()}
     scores = score_clip(flame, short, short, points[:2])

@@ -9,7 +9,6 @@ from torch import nn
 
 from mmtvface.geometry.camera import project
 
-from .identity_drift import identity_drift
 from .lag import lag_terms
 from .landmark_error import box_size, normalized_mean_error
 from .motion import acceleration_error, jitter
@@ -51,7 +50,7 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     Args:
         flame: Head model of the predictions, on the CPU.
         pred: ``shape``, ``exp``, ``pose`` and ``cam``, (t, C) each.
-        truth: ``shape``, ``exp`` and ``pose``, (t, C) each.
+        truth: ``shape``, ``exp`` and ``pose``, (t, C) each; one person.
         landmarks: (t, 68, 3) true x, y in [-1, 1] of square images, and
             visibility.
         true_flame: Head model of the truth: the same head, perhaps with
@@ -77,7 +76,7 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
         * ``jitter_landmarks``: as ``jitter_mm`` of the projected landmarks,
           percent of their box: with the camera.
         * ``drift_mm``: distance of the neutral head of a frame from the
-          clip's mean one, see :func:`identity_drift`.
+          clip's mean one, see :func:`identity_drift`; over the whole head.
         * ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in
           frames is the quotient of their sums.
     """
@@ -87,9 +86,11 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     vertices = own.vertices[:, region].double()
     target = true_flame(truth['shape'], truth['exp'],
                         truth['pose']).vertices[:, region].double()
-    neutral, true_neutral = (
-        neutral_heads(model, codes['shape'])[0][:, region]
-        for model, codes in ((flame, pred), (true_flame, truth)))
+    neutral = neutral_heads(flame, pred['shape'])[0]
+    true_neutral = neutral_heads(true_flame, truth['shape'][:1])[0]
+    # Heads are linear in the code: this is identity_drift without posing
+    # all of them again.
+    drift = (neutral.double() - neutral.double().mean(0)).norm(dim=-1)
     centred, true_centred = (
         points - points.mean(1, keepdim=True)
         for points in (vertices, target))
@@ -98,7 +99,9 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     percent = 100 / mean_of_finite(box_size(true_points, visible))
     lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
     means = dict(
-        neutral_mm=vertex_error(neutral, true_neutral),
+        neutral_mm=vertex_error(
+            neutral[:, region],
+            true_neutral[:, region].expand(len(neutral), -1, -1)),
         posed_mm=vertex_error(centred, true_centred, 'none'),
         posed_rigid_mm=vertex_error(centred, true_centred),
         nme=100 * normalized_mean_error(points, true_points, visible),
@@ -107,6 +110,6 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
         jitter_true_mm=MM_PER_M * jitter(target),
         jitter_landmarks=percent * acceleration_error(
             points, true_points, visible),
-        drift_mm=identity_drift(flame, pred['shape']))
+        drift_mm=MM_PER_M * drift.mean(1))
     scores = {name: mean_of_finite(value) for name, value in means.items()}
     return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion)
