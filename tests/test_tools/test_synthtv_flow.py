@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mmtvface.datasets.synth_tv import scenes
+
 TOOL = Path(__file__).resolve().parents[2] / 'tools/synthtv_flow.py'
 
 
@@ -18,7 +20,10 @@ def tool():
     return module
 
 
-def test_command_trains_saves_and_compares(tool, tmp_path, capsys):
+def test_command_trains_saves_and_compares(tool, tmp_path, capsys,
+                                           monkeypatch):
+    for split, length in (('train', 3), ('val', 5)):
+        monkeypatch.setitem(scenes.SCENE_LENGTH, split, length)
     out = tmp_path / 'new' / 'spynet.pth'
     code = tool.main(['--out', str(out), '--iters', '1', '--shared-iters',
                       '1', '--clips', '1', '--val-clips', '1'])
