@@ -144,6 +144,21 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_evaluate)
 
 
+def flops_per_frame(config: str, frames: int, size: int) -> float:
+    """FLOPs of encoder and regressor for a frame of a clip.
+
+    Args:
+        config: File of the model.
+        frames: Of the clip.
+        size: Side of its images in pixels.
+    """
+    sys.path.insert(0, str(REPO / 'tools/analysis_tools'))
+    from get_flops import build, count
+    parts = count(build(config), (frames, size, size))['parts']
+    return sum(part['flops'] for part in parts if part['name'].split('.')[0]
+               in ('encoder', 'head')) / frames
+
+
 def measure(args: argparse.Namespace, config: str, checkpoint: str,
             out: str, **options: object) -> None:
     """Measure a model and write the result."""
@@ -177,6 +192,8 @@ def measure(args: argparse.Namespace, config: str, checkpoint: str,
             None if args.data == 'none' else args.data, name=args.name,
             num_clips=args.clips, split=args.split, device=device,
             batch_size=args.batch_size, tell=tell, **options))
+    result['flops_per_frame'] = flops_per_frame(
+        config, result['data']['clip_length'], result['data']['image_size'])
     with atomic_path(out) as part:
         part.write_text(json.dumps(result) + '\n', encoding='utf-8')
     sys.stdout.write(compare([result]) + f'Written to {out}.\n')

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
-from synthtv import main, parse_args
+from synthtv import flops_per_frame, main, parse_args
 
 from mmtvface.apis.synth_tv.table import COLUMNS
 from mmtvface.registry import DATASETS
@@ -83,3 +83,18 @@ def test_picture_in_the_documentation_is_there():
     name = text.split('](')[1].split(')')[0]
     image = cv2.imread(str(REPO / 'configs/synthtv' / name))
     assert image.shape[0] > 6 * 64  # two clips at three grades
+
+
+def test_flops_of_a_frame_by_hand():
+    register_all_modules()
+    # Multiply-adds of the residual network of 32 channels at 64 pixels: the
+    # first layer, four of 32 channels at 16 x 16, and three stages of a
+    # strided, a shortcut and three plain layers, all of the same cost.
+    stem = 7 * 7 * 3 * 32 * 32 * 32
+    first = 4 * 9 * 32 * 32 * 16 * 16
+    stage = (9 * 32 * 64 + 32 * 64 + 3 * 9 * 64 * 64) * 8 * 8
+    # 2 x 2 places of 256 channels to 512 features to 236 codes
+    head = 4 * 256 * 512 + 512 * 236
+    config = REPO / 'configs/synthtv/deca_r18w32_1xb8-1k_synthtv-64.py'
+    assert flops_per_frame(str(config), 3, 64) == (
+        2 * (stem + first + 3 * stage + head))
