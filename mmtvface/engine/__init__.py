@@ -1,7 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Training machinery: hooks, optimizers, safe and exact resuming."""
 
+from .bfloat16_wrapper import BFloat16OptimWrapper
 from .hooks import (
+    ChannelsLastHook,
+    DeferredRuntimeInfoHook,
     FaceVisualizationHook,
     RNGStateHook,
     SafeCheckpointHook,
@@ -12,6 +15,7 @@ from .safe_resume import allow_safe_globals
 from .trainable_parameters import TrainableParametersConstructor
 
 __all__ = [
+    'BFloat16OptimWrapper', 'ChannelsLastHook', 'DeferredRuntimeInfoHook',
     'FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
     'SamplerPositionHook', 'TimeLimitHook', 'TrainableParametersConstructor',
     'allow_safe_globals'

@@ -1,6 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Data sample of one clip: ground truth and predictions."""
 
+from typing import Any
+
+import torch
 from mmengine.structures import BaseDataElement
 
 
@@ -27,3 +30,19 @@ class FaceClipSample(BaseDataElement):
         ori_shape: (H, W) of the original frames, crop_matrices: (t, 3, 3)
         original pixel indices -> crop pixel indices.
     """
+
+    def pin_memory(self) -> 'FaceClipSample':
+        """Copy to page-locked memory, from which a GPU copies by itself.
+
+        PyTorch's data loaders call this with ``pin_memory=True``.
+        """
+        pinned = self.new()
+        for name, value in self.items():
+            pinned.set_data({name: _pinned(value)})
+        return pinned
+
+
+def _pinned(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _pinned(item) for key, item in value.items()}
+    return value.pin_memory() if isinstance(value, torch.Tensor) else value

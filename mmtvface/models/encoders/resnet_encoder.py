@@ -11,6 +11,7 @@ from torchvision.models.resnet import BasicBlock, Bottleneck
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
+from .checkpointing import run_blocks
 from .clip_encoder import ClipEncoder
 from .flow import Flows
 from .pretrained import load_part, read_state_dict
@@ -150,6 +151,8 @@ class ResNetEncoder(ClipEncoder):
         pool_size: Side of the grid of averages that becomes the feature
             vector; 1 (DECA) is the global average. See
             :class:`TemporalResNet`.
+        with_cp: Compute the activations of the residual blocks again in the
+            backward pass: less memory for long clips, more time.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -166,8 +169,10 @@ class ResNetEncoder(ClipEncoder):
                  input_norm: str | Mapping | None = None,
                  pretrained: str | None = None,
                  pool_size: int = 1,
+                 with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
+        self.with_cp = with_cp
         if pool_size < 1:
             raise ValueError('pool_size must be at least 1, but it is '
                              f'{pool_size}.')
@@ -225,5 +230,6 @@ class ResNetEncoder(ClipEncoder):
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
-        x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return self.pool(x).flatten(1)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            maps = run_blocks(stage, maps, self.with_cp)
+        return self.pool(maps).flatten(1)
