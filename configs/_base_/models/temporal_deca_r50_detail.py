@@ -14,7 +14,8 @@ temporal = dict(
     propagation_stride=2,
     norm_cfg=dict(type='BN'),
     deform_groups=16,
-    max_residue_magnitude=10)
+    max_residue_magnitude=10,
+    with_cp=True)
 model = dict(
     encoder=dict(_delete_=True, **temporal),
     detail=dict(

@@ -6,16 +6,14 @@ sec. 3.2). Importing this module imports mmagic, which takes many seconds;
 hence only the constructor of a temporal model imports it.
 """
 
-import contextlib
 import warnings
 from collections.abc import Sequence
 
 import torch
 from mmengine.dist import is_distributed
 from torch import nn
-from torch.utils.checkpoint import checkpoint
 
-from .batch_statistics import UnchangedStatistics
+from .checkpointing import checkpointed, run_blocks
 from .deform_conv import DEFORM_OPS, deform_conv
 from .flow import Flows
 
@@ -65,7 +63,11 @@ class NormedResidualBlock(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map (n, C, h, w) to the same shape."""
-        return x + self.conv2(self.relu(self.bn(self.conv1(x))))
+        residue = self.conv2(self.relu(self.bn(self.conv1(x))))
+        # A convolution does not keep its result: no need for a third map.
+        if residue.dtype == x.dtype:
+            return residue.add_(x)
+        return x + residue
 
 
 def residual_blocks(channels: int, num_blocks: int,
@@ -267,7 +269,9 @@ class SecondOrderPropagation(nn.Module):
             known.append(self._propagate(name, known, order, steps))
         # frame by frame, in each all features side by side
         stacked = torch.stack([x[i] for i in range(t) for x in known], 1)
-        fused = self.fusion(stacked.view(n * t, -1, *stacked.shape[-2:]))
+        fused = run_blocks(
+            self.fusion.main,
+            stacked.view(n * t, -1, *stacked.shape[-2:]), self.with_cp)
         if t == 1 and self.deform_align is not None and is_distributed():
             # A single frame is aligned to nothing, but distributed training
             # waits for a gradient of every parameter.
@@ -286,11 +290,9 @@ class SecondOrderPropagation(nn.Module):
                     [outputs[i]
                      for i in order[max(k - self.order, 0):k][::-1]],
                     steps[max(k + 1 - self.order, 1):k + 1][::-1])
-            if self.with_cp and torch.is_grad_enabled():
-                outputs[index] = checkpoint(
-                    self._step, name, *args, use_reentrant=False,
-                    context_fn=lambda: (contextlib.nullcontext(),
-                                        UnchangedStatistics(self)))
+            if self.with_cp:
+                outputs[index] = checkpointed(self.backbone[name],
+                                              self._step, name, *args)
             else:
                 outputs[index] = self._step(name, *args)
         return [outputs[i] for i in range(len(order))]

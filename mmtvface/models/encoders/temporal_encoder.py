@@ -11,6 +11,7 @@ from torch import nn
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
+from .checkpointing import run_blocks
 from .clip_encoder import ClipEncoder
 from .flow import Flows, estimate_flows
 from .pretrained import (
@@ -100,8 +101,9 @@ class TemporalResNet(ClipEncoder):
         resnet_pretrained: torchvision-style ResNet weights whose ``layer1``
             to ``layer4`` are taken: a local path or URL, read by
             :meth:`init_weights` only.
-        with_cp: Recompute the propagation's activations in the backward
-            pass to save memory.
+        with_cp: Compute the activations of the propagation and of all
+            residual blocks again in the backward pass: half the memory, a
+            fifth more time.
         branches: Branches of the propagation in their order; None: the
             published four. See :class:`SecondOrderPropagation`.
         order: 2 (published), or 1: a frame is aligned to the one before
@@ -173,6 +175,7 @@ class TemporalResNet(ClipEncoder):
         self.spynet_pretrained = spynet_pretrained
         self.resnet_pretrained = resnet_pretrained
         self.freeze_spynet = freeze_spynet
+        self.with_cp = with_cp
 
         self.spynet = propagation.SPyNet(None) if own_flow else None
         if own_flow and freeze_spynet:
@@ -300,11 +303,13 @@ class TemporalResNet(ClipEncoder):
         """
         check_clip_size(clips)
         flows = self._choose_flows(clips, flows)
-        x = self.down1(self.head(self.input_norm(clips.flatten(0, 1))))
+        x = self.head(self.input_norm(clips.flatten(0, 1)))
+        x = run_blocks(self.down1, x, self.with_cp)
         x = self.rnn(x.unflatten(0, clips.shape[:2]), flows).flatten(0, 1)
-        return self.relu(self.bn1(self.down2(x)))
+        return self.relu(self.bn1(run_blocks(self.down2, x, self.with_cp)))
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
-        x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
-        return self.pool(x).flatten(1)
+        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+            maps = run_blocks(stage, maps, self.with_cp)
+        return self.pool(maps).flatten(1)
