@@ -42,7 +42,8 @@ def truth(flame):
 def test_perfect_codes_have_no_error(flame, truth):
     codes, points = truth
     scores = score_clip(flame, codes, codes, points)
-    moving = {'jitter_pred_mm', 'jitter_true_mm', 'lag_motion'}
+    moving = {'jitter_pred_mm', 'jitter_true_mm', 'lag_motion',
+              'neutral_mean_mm'}
     for name, value in scores.items():
         assert value == pytest.approx(0, abs=1e-4) or name in moving
     assert scores['jitter_pred_mm'] == scores['jitter_true_mm'] > 1
@@ -100,6 +101,10 @@ def test_shaking_camera_is_an_error_of_landmarks_only(flame, truth):
 
 def test_jitter_drift_and_shape(flame, truth):
     codes, points = truth
+    mean_head = dict(codes, shape=0 * codes['shape'])
+    scores = score_clip(flame, mean_head, codes, points)
+    assert scores['neutral_mm'] == pytest.approx(
+        scores['neutral_mean_mm']) and scores['neutral_mm'] > 1
     wavering = dict(codes, shape=codes['shape'].clone())
     wavering['shape'][::2, 0] += .5
     scores = score_clip(flame, wavering, codes, points)

@@ -22,6 +22,9 @@ COLUMNS = dict(
 _NORMALS = dict(
     normal_detail_deg='normals °', normal_wrinkled_detail_deg='in wrinkles °')
 _PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames')
+_TRUTH = dict(
+    jitter_true_mm='the truth accelerates by {:.2g} mm/frame²',
+    neutral_mean_mm='the mean head is {:.2f} mm from the people at rest')
 Result = Mapping[str, Any]
 
 
@@ -164,8 +167,9 @@ def compare(results: Sequence[Result], baseline: str | None = None) -> str:
         f"difference to {base['name']} and its 95 % interval (paired "
         'bootstrap over clips).\n', model_table(ordered)]
     for grade in base['grades']:
-        truth = base['grades'][grade]['means'].get('jitter_true_mm')
-        moves = '' if truth is None else (
-            f' (the truth accelerates by {truth:.2g} mm/frame²)')
-        parts += [f'### {grade}{moves}\n', grade_table(ordered, base, grade)]
+        means = base['grades'][grade]['means']
+        known = [text.format(means[name]) for name, text in _TRUTH.items()
+                 if means.get(name) is not None]
+        note = f" ({'; '.join(known)})" if known else ''
+        parts += [f'### {grade}{note}\n', grade_table(ordered, base, grade)]
     return '\n'.join(parts)

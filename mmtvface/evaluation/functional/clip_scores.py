@@ -62,6 +62,8 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
 
         * ``neutral_mm``: heads at rest, from the shape codes alone, after
           rigid alignment (not scaled: size counts).
+        * ``neutral_mean_mm``: the same of the mean head (shape code zero): who
+          cannot tell people apart can still reach it.
         * ``posed_mm``: heads in pose and expression, with the mean of the
           face's vertices at the same place: what a weak-perspective camera
           leaves open is the place, so that shape, expression, jaw and
@@ -87,7 +89,9 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     target = true_flame(truth['shape'], truth['exp'],
                         truth['pose']).vertices[:, region].double()
     neutral = neutral_heads(flame, pred['shape'])[0]
-    true_neutral = neutral_heads(true_flame, truth['shape'][:1])[0]
+    shapes = truth['shape'][:1]
+    true_neutral, mean_head = neutral_heads(
+        true_flame, torch.cat([shapes, 0 * shapes]))[0][:, region].split(1)
     # Heads are linear in the code: this is identity_drift without posing
     # all of them again.
     drift = (neutral.double() - neutral.double().mean(0)).norm(dim=-1)
@@ -100,8 +104,8 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
     means = dict(
         neutral_mm=vertex_error(
-            neutral[:, region],
-            true_neutral[:, region].expand(len(neutral), -1, -1)),
+            neutral[:, region], true_neutral.expand(len(neutral), -1, -1)),
+        neutral_mean_mm=vertex_error(mean_head, true_neutral),
         posed_mm=vertex_error(centred, true_centred, 'none'),
         posed_rigid_mm=vertex_error(centred, true_centred),
         nme=100 * normalized_mean_error(points, true_points, visible),
