@@ -50,6 +50,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--shared-iters', type=int, default=500,
                         help='steps before, of one level in the place of all '
                         '(default: %(default)s)')
+    parser.add_argument('--settle-iters', type=int, default=250,
+                        help='steps after, on clips without artificial '
+                        'shifts (default: %(default)s)')
     parser.add_argument('--clips', type=positive, default=4,
                         help='clips of a step (default: %(default)s)')
     parser.add_argument('--lr', type=float, default=1e-3,
@@ -81,8 +84,8 @@ def train(args: argparse.Namespace) -> None:
     from mmtvface.datasets.synth_tv.grades import GRADES
     from mmtvface.utils.atomic import writable_dir
     writable_dir(Path(args.out).expanduser().parent)
-    how = FlowTraining(args.iters, args.shared_iters, args.clips, args.lr,
-                       args.max_shift, seed=args.seed)
+    how = FlowTraining(args.iters, args.shared_iters, args.settle_iters,
+                       args.clips, args.lr, args.max_shift, seed=args.seed)
 
     def source(split: str, difficulty: str, num_clips: int,
                clip_length: int) -> FlowPairSource:
@@ -93,7 +96,7 @@ def train(args: argparse.Namespace) -> None:
     # Made first: a missing folder is told before the training.
     checks = {name: source('val', name, args.val_clips, EVALUATION_LENGTH)
               for name in GRADES}
-    steps = how.shared_iters + how.iters
+    steps = how.shared_iters + how.iters + how.settle_iters
     pairs = source('train', 'mixed', 100 * steps * how.clips, TRAINING_LENGTH)
     spynet = new_spynet(args.seed)
     with Progress() as bars:

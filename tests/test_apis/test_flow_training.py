@@ -112,8 +112,9 @@ def test_mirrored_pairs_move_the_other_way():
     assert out.flow[1, 0, 0, 4] == -1
 
 
-@pytest.mark.parametrize('shared', [0, 40])
+@pytest.mark.parametrize('shared', [0, 20])
 def test_training_lowers_the_error(shared):
+    torch.manual_seed(0)
     source, net = Shifts(), TinyPyramid()
     before = flow_errors(net, source)
     assert before.trained == pytest.approx(before.zero, abs=1e-5)
@@ -121,19 +122,20 @@ def test_training_lowers_the_error(shared):
     assert before.pixels == 4 * 2 * 32 * 32
     told = []
     train_flow(net, source,
-               FlowTraining(iters=40, shared_iters=shared, clips=2, lr=.01),
+               FlowTraining(iters=40, shared_iters=shared, settle_iters=20,
+                            clips=2, lr=.003),
                lambda *numbers: told.append(numbers))
     after = flow_errors(net, source)
     assert after.trained < .6 * after.zero
-    assert [step for step, *_ in told] == list(range(1, shared + 41))
+    assert [step for step, *_ in told] == list(range(1, shared + 61))
     # half as many pixels at half the size
     assert told[0][2] == pytest.approx(.5 if shared else 1, abs=1e-5)
 
 
 def test_shared_training_gives_all_levels_the_same_start():
     net = TinyPyramid()
-    train_flow(net, Shifts(), FlowTraining(iters=1, shared_iters=2, clips=1,
-                                           lr=1e-9))
+    train_flow(net, Shifts(), FlowTraining(iters=1, shared_iters=2,
+                                           settle_iters=0, clips=1, lr=1e-9))
     for level in net.basic_module[1:]:
         torch.testing.assert_close(level[0].weight,
                                    net.basic_module[0][0].weight,

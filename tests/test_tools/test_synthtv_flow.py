@@ -26,7 +26,8 @@ def test_command_trains_saves_and_compares(tool, tmp_path, capsys,
         monkeypatch.setitem(scenes.SCENE_LENGTH, split, length)
     out = tmp_path / 'new' / 'spynet.pth'
     code = tool.main(['--out', str(out), '--iters', '1', '--shared-iters',
-                      '1', '--clips', '1', '--val-clips', '1'])
+                      '1', '--settle-iters', '1', '--clips', '1',
+                      '--val-clips', '1'])
     told = capsys.readouterr().out
     assert code == 0
     state = torch.load(out, weights_only=True)['state_dict']

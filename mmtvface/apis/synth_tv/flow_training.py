@@ -10,6 +10,7 @@ rendered scenes.
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,9 +34,12 @@ class FlowTraining:
     Attributes:
         iters: Steps of the whole network.
         shared_iters: Steps before, of one level in the place of all.
+        settle_iters: Steps after, on clips as they are and at half the
+            learning rate: the network learns how small motion is, and how
+            much to believe bad pictures.
         clips: Clips of a step; each gives all its pairs of neighbours.
         lr: Largest learning rate of Adam; one cycle of a cosine for each of
-            the two parts.
+            the three parts.
         max_shift: Frames of the first part, and of half of the clips of the
             second, are moved by up to so many whole pixels of the dataset.
             Heads hardly move from frame to frame: a network learns sooner
@@ -50,6 +54,7 @@ class FlowTraining:
 
     iters: int = 500
     shared_iters: int = 500
+    settle_iters: int = 250
     clips: int = 4
     lr: float = 1e-3
     max_shift: int = 4
@@ -57,7 +62,8 @@ class FlowTraining:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name, least in (('iters', 1), ('shared_iters', 0), ('clips', 1),
+        for name, least in (('iters', 1), ('shared_iters', 0),
+                            ('settle_iters', 0), ('clips', 1),
                             ('max_shift', 0)):
             if getattr(self, name) < least:
                 raise ValueError(f'{name} must be at least {least}, but it '
@@ -180,7 +186,7 @@ def train_flow(spynet: nn.Module, source: FlowPairSource, how: FlowTraining,
         spynet: Of :func:`new_spynet`.
         source: Of the training pairs, of 32 x 32 pixels.
         how: Settings.
-        tell: Called after each step of both parts with its number, counted
+        tell: Called after each step of all parts with its number, counted
             from 1, its end-point error in pixels and that of zero flow.
     """
     rng = np.random.default_rng([_TAG, how.seed])
@@ -193,15 +199,24 @@ def train_flow(spynet: nn.Module, source: FlowPairSource, how: FlowTraining,
         return _loss(pyramid_flow(shared, pairs.first, pairs.second, spynet),
                      pairs, how)
 
-    def full_loss() -> Losses:
-        pairs = _draw_batch(source, how, rng, .5)
+    def full_loss(shifted: float) -> Losses:
+        pairs = _draw_batch(source, how, rng, shifted)
         return _loss(spynet(pairs.first, pairs.second), pairs, how)
 
     _optimize(levels[0], small_loss, how.shared_iters, how.lr, tell)
     for level in levels[1:]:
         level.load_state_dict(levels[0].state_dict())
-    _optimize(spynet, full_loss, how.iters, how.lr,
-              lambda step, *errors: tell(how.shared_iters + step, *errors))
+    done = how.shared_iters
+    for iters, lr, shifted in ((how.iters, how.lr, .5),
+                               (how.settle_iters, how.lr / 2, 0.)):
+        _optimize(spynet, partial(full_loss, shifted), iters, lr,
+                  partial(_tell_from, tell, done))
+        done += iters
+
+
+def _tell_from(tell: Callable[[int, float, float], None], done: int,
+               step: int, *errors: float) -> None:
+    tell(done + step, *errors)
 
 
 def _optimize(module: nn.Module, compute: Callable[[], Losses], iters: int,
