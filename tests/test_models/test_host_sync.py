@@ -157,6 +157,23 @@ def test_no_tensor_of_a_gpu_is_read_and_none_comes_from_the_host(
     assert {x.device.type for x in losses.values()} == {'cuda'}
 
 
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('stage', ['coarse', 'detail'])
+def test_a_step_on_a_gpu_waits_for_nothing(stage):
+    model = toy_model(stage, 'auto').cuda()
+    batch = toy_batch(0, 1)
+    pinned = dict(inputs=[x.pin_memory() for x in batch['inputs']],
+                  data_samples=[x.pin_memory()
+                                for x in batch['data_samples']])
+    step(model, pinned)
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        found = step(model, pinned)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    assert all(value.isfinite() for value in found[0].values())
+
+
 def test_questions_are_found():
     x = torch.ones(3)
     for ask in (lambda: x[0].item(), lambda: x[x > 0], lambda: bool(x[0]),

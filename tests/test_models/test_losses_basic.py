@@ -76,6 +76,27 @@ def test_landmark_loss_ignores_invisible_nan_and_empty_frames():
     assert value == 0 and (pred.grad == 0).all()
 
 
+def test_uncertain_landmarks_hand_computed():
+    """Two seen landmarks: d = 0.2 and 0.4 at sigma = 0.1 and 0.5."""
+    loss = MODELS.build(dict(type='UncertainLandmarkLoss', loss_weight=2.))
+    target = torch.zeros(1, 68, 3)
+    target[:, :2, 2] = 1
+    target[:, 5] = torch.tensor([float('nan'), 0., 0.])
+    pred = torch.zeros(1, 68, 2)
+    pred[0, 0, 0], pred[0, 1, 1] = .2, -.4
+    log_sigma = torch.full((1, 68), -7.)
+    log_sigma[0, :2] = torch.tensor([.1, .5]).log()
+    log_sigma.requires_grad_()
+    value = loss(dict(landmarks2d=pred, landmark_log_sigma=log_sigma),
+                 dict(landmarks=target))
+    expected = (1. + math.log(.1) + .4 + math.log(.5)) / 2
+    assert value.item() == pytest.approx(2 * expected, rel=1e-5)
+    value.backward()
+    # at sigma = |d| / 2 there is nothing to gain
+    assert log_sigma.grad[0, 0].item() == pytest.approx(0, abs=1e-6)
+    assert log_sigma.grad[0, 1] > 0 and not log_sigma.grad[0, 2:].any()
+
+
 def test_landmark_loss_rejects_wrong_options():
     with pytest.raises(ValueError, match=r'weights.*\(68\).*\(3,\)'):
         LandmarkLoss(weights=[1, 2, 3])

@@ -226,24 +226,6 @@ def test_skipping_a_bad_batch_leaves_the_weights():
                            before['head.layers.2.bias'])
 
 
-def test_true_vertices_may_come_from_the_codes():
-    model = build(losses=dict(vertex=dict(type='VertexLoss')))
-    batch = toy_batch(0, 1)
-    codes = [s.gt_codes for s in batch['data_samples']]
-    truth = [model.flame(*(c[k] for k in ('shape', 'exp', 'pose'))).vertices
-             for c in codes]
-    for sample, vertices in zip(batch['data_samples'], truth, strict=True):
-        sample.gt_vertices = vertices
-    given = run(model, batch, 'loss')['loss_vertex']
-    for sample in batch['data_samples']:
-        del sample.gt_vertices
-    assert run(model, batch, 'loss')['loss_vertex'] == given
-    for code in codes:
-        del code['exp']
-    with pytest.raises(ValueError, match=r"'gt_vertices'.*\['exp'\]"):
-        run(model, batch, 'loss')
-
-
 def test_targets():
     batch = toy_batch(0, 1)
     first, second = batch['data_samples']

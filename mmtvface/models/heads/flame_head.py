@@ -16,6 +16,8 @@ SHAPE_MODES = ('frame', 'clip', 'confidence')
 IDENTITY_CODES = ('shape', 'tex')
 # The constant SH band contributes L0 / sqrt(4 pi) to the shading.
 AMBIENT_SH = math.sqrt(4 * math.pi)
+# A landmark error of 0.05 NDC, 6 pixels of 224, of a net that knows little.
+INITIAL_LOG_SIGMA = math.log(.05)
 
 
 def share_over_clip(codes: torch.Tensor, layout: FlameCodeLayout,
@@ -108,6 +110,9 @@ class FLAMEHead(BaseModule):
             from scratch. Given units are part of the weights: a checkpoint
             brings its own, and does not load into a head without units (nor
             one without them into a head with units).
+        landmark_uncertainty: Also regress how far each landmark may be off,
+            see :meth:`landmark_log_sigma`; learnt by
+            :class:`UncertainLandmarkLoss`.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -125,6 +130,7 @@ class FLAMEHead(BaseModule):
                  init_std: float | None = 1e-3,
                  code_scale: Mapping[str, float | Sequence[float]]
                  | None = None,
+                 landmark_uncertainty: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if shape_mode not in SHAPE_MODES:
@@ -148,6 +154,9 @@ class FLAMEHead(BaseModule):
         self.confidence = None
         if shape_mode == 'confidence':
             self.confidence = nn.Linear(hidden_channels, 1)
+        self.uncertainty = None
+        if landmark_uncertainty:
+            self.uncertainty = nn.Linear(hidden_channels, 68)
         self.register_buffer(
             'code_scale', build_code_scale(layout, code_scale or {}),
             persistent=code_scale is not None)
@@ -158,6 +167,9 @@ class FLAMEHead(BaseModule):
         if self.confidence is not None:
             nn.init.zeros_(self.confidence.weight)
             nn.init.zeros_(self.confidence.bias)
+        if self.uncertainty is not None:
+            nn.init.zeros_(self.uncertainty.weight)
+            nn.init.constant_(self.uncertainty.bias, INITIAL_LOG_SIGMA)
         with torch.no_grad():
             if self.init_std is not None:
                 nn.init.normal_(last.weight, std=self.init_std)
@@ -215,6 +227,20 @@ class FLAMEHead(BaseModule):
         weights = None if self.confidence is None else self.confidence(
             hidden).softmax(1)
         return share_over_clip(codes, self.layout, IDENTITY_CODES, weights)
+
+    def landmark_log_sigma(self, features: torch.Tensor
+                           ) -> torch.Tensor | None:
+        """Logarithm of the expected landmark errors, None without them.
+
+        Args:
+            features: (n, t, in_channels).
+
+        Returns:
+            (n, t, 68), of sigma in NDC.
+        """
+        if self.uncertainty is None:
+            return None
+        return self.uncertainty(self.layers[:2](features))
 
     def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""

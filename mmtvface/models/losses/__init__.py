@@ -11,7 +11,7 @@ from .displacement import (
     ShadingSmoothnessLoss,
 )
 from .identity import IdentityLoss
-from .landmark import LandmarkLoss
+from .landmark import LandmarkLoss, UncertainLandmarkLoss
 from .mrf import IDMRFLoss
 from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
@@ -25,5 +25,5 @@ __all__ = [
     'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss',
     'LipClosureLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
     'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
-    'VertexLoss'
+    'UncertainLandmarkLoss', 'VertexLoss'
 ]

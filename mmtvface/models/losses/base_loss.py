@@ -10,9 +10,10 @@ outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
 (B, V, 3) metres, ``landmarks2d`` (B, 68, 2) and ``landmarks3d`` (B, 68, 3)
 NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
 ``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
-(B, 1, H, W), ``num_frames`` t and ``num_copies`` c (integers). Of the detail
-stage, in the atlas: ``displacement`` (B, 1, S, S) metres as decoded, without
-any mask, ``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S),
+(B, 1, H, W), ``landmark_log_sigma`` (B, 68) logarithm of the expected errors
+in NDC, ``num_frames`` t and ``num_copies`` c (integers). Of the detail stage,
+in the atlas: ``displacement`` (B, 1, S, S) metres as decoded, without any
+mask, ``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S),
 ``uv_images`` (B, 3, S, S) albedo (a constant) times ``uv_shading``, and
 ``face_mask_uv`` (1, 1, S, S) where the face and the eyes are.
 

@@ -58,6 +58,18 @@ def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
     return (distance * weight).sum() / (2 * weight.sum()).clamp(min=1e-8)
 
 
+def check_source(loss: FaceLoss, source: str) -> None:
+    """Raise unless a source of landmarks is one.
+
+    Raises:
+        ValueError: Naming the loss and the source.
+    """
+    if source not in ('landmarks2d', 'landmarks3d'):
+        raise ValueError(f"{type(loss).__name__}: source must be "
+                         "'landmarks2d' or 'landmarks3d', but it is "
+                         f'{source!r}.')
+
+
 @MODELS.register_module()
 class LandmarkLoss(FaceLoss):
     """Weighted L1 loss of the 68 projected landmarks.
@@ -81,9 +93,7 @@ class LandmarkLoss(FaceLoss):
                  weights: Sequence[float] | None = None,
                  source: str = 'landmarks2d') -> None:
         super().__init__(loss_weight)
-        if source not in ('landmarks2d', 'landmarks3d'):
-            raise ValueError("LandmarkLoss: source must be 'landmarks2d' or "
-                             f"'landmarks3d', but it is {source!r}.")
+        check_source(self, source)
         values = landmark_weights() if weights is None else torch.tensor(
             weights, dtype=torch.float32)
         check_shape('LandmarkLoss: weights', values, (68, ))
@@ -97,3 +107,43 @@ class LandmarkLoss(FaceLoss):
         pred = outputs[self.source]
         return weighted_landmark_error(pred, targets['landmarks'],
                                        self.weights.to(pred.dtype))
+
+
+@MODELS.register_module()
+class UncertainLandmarkLoss(FaceLoss):
+    """Landmark loss that learns how far each landmark may be off.
+
+    Negative logarithm of a Laplace density (Kendall & Gal, NeurIPS 2017,
+    sec. 3): the mean over the visible landmarks of |d|_1 / (2 sigma) +
+    log(sigma), without constants. Landmarks that cannot be seen well pull
+    less at the face, and the network says which they are. The value may be
+    negative.
+
+    Args:
+        loss_weight: Factor of the loss.
+        source: As of :class:`LandmarkLoss`.
+
+    Raises:
+        ValueError: If ``source`` is unknown.
+    """
+
+    requires_targets = ('landmarks', )
+
+    def __init__(self, loss_weight: float = 1.0,
+                 source: str = 'landmarks2d') -> None:
+        super().__init__(loss_weight)
+        check_source(self, source)
+        self.source = source
+        self.requires = (source, 'landmark_log_sigma')
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss; 0 if nothing is visible."""
+        pred, target = outputs[self.source], targets['landmarks']
+        log_sigma = outputs['landmark_log_sigma']
+        visible = target[..., 2]
+        points = torch.where(visible[..., None] > 0, target[..., :2],
+                             pred[..., :2].detach())
+        distance = (pred[..., :2] - points).abs().sum(-1)
+        terms = distance / 2 * (-log_sigma).exp() + log_sigma
+        return (terms * visible).sum() / visible.sum().clamp(min=1e-8)

@@ -63,6 +63,20 @@ def check_parts(losses: Losses, parts: Mapping[str, nn.Module | None]) -> None:
                 'out.')
 
 
+def check_uncertainty(losses: Losses, head: nn.Module) -> None:
+    """Raise where a loss reads uncertainties that the head does not give.
+
+    Raises:
+        ValueError: Naming the losses.
+    """
+    readers = _readers(losses, ['landmark_log_sigma'])
+    if readers and getattr(head, 'uncertainty', None) is None:
+        raise ValueError(
+            f'TemporalDECA: the losses {readers} learn uncertainties of the '
+            'landmarks, which the head does not give; configure '
+            'head=dict(landmark_uncertainty=True) or leave them out.')
+
+
 def check_stage(losses: Losses, stage: str) -> None:
     """Raise where a loss cannot work in a stage.
 

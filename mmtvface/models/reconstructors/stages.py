@@ -26,7 +26,8 @@ Compared = tuple[dict[str, Any], dict[str, Any]]
 
 
 def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
-                   samples: Sequence[FaceClipSample]) -> Compared:
+                   samples: Sequence[FaceClipSample],
+                   log_sigma: torch.Tensor | None = None) -> Compared:
     """Outputs and targets of the coarse stage, doubled if asked for.
 
     Args:
@@ -34,6 +35,7 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
         inputs: (n, t, 3, H, W) RGB [0, 1].
         flat: (n, t, total) codes.
         samples: n samples with ground truth.
+        log_sigma: (n, t, 68) uncertainty of the landmarks, if there is one.
 
     Returns:
         What the losses read, see :mod:`mmtvface.models.losses.base_loss`.
@@ -60,6 +62,9 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
         num_frames=num_frames,
         num_copies=copies,
         **model.decode(codes))
+    if log_sigma is not None:
+        outputs['landmark_log_sigma'] = log_sigma.flatten(0, 1).repeat(
+            copies, 1)
     if albedo is not None:
         albedo = torch.cat([albedo] * copies) if copies > 1 else albedo
         outputs['albedo'] = albedo

@@ -1,0 +1,46 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import pytest
+import torch
+
+from mmtvface.registry import MODELS
+from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
+
+
+def build(**changes):
+    torch.manual_seed(0)
+    return MODELS.build(toy_config(**changes))
+
+
+def run(model, batch, mode):
+    return model(**model.data_preprocessor(batch), mode=mode)
+
+
+def test_true_vertices_may_come_from_the_codes():
+    model = build(losses=dict(vertex=dict(type='VertexLoss')))
+    batch = toy_batch(0, 1)
+    codes = [s.gt_codes for s in batch['data_samples']]
+    truth = [model.flame(*(c[k] for k in ('shape', 'exp', 'pose'))).vertices
+             for c in codes]
+    for sample, vertices in zip(batch['data_samples'], truth, strict=True):
+        sample.gt_vertices = vertices
+    given = run(model, batch, 'loss')['loss_vertex']
+    for sample in batch['data_samples']:
+        del sample.gt_vertices
+    assert run(model, batch, 'loss')['loss_vertex'] == given
+    for code in codes:
+        del code['exp']
+    with pytest.raises(ValueError, match=r"'gt_vertices'.*\['exp'\]"):
+        run(model, batch, 'loss')
+
+
+def test_uncertainty_of_landmarks():
+    losses = dict(landmark=dict(type='UncertainLandmarkLoss'))
+    with pytest.raises(ValueError, match='landmark_uncertainty=True'):
+        build(losses=losses)
+    head = {**toy_config()['head'], 'landmark_uncertainty': True}
+    model = build(losses=losses, head=head)
+    run(model, toy_batch(0, 1), 'loss')['loss_landmark'].backward()
+    assert model.head.uncertainty.bias.grad.any()
+    sample = run(model.eval(), toy_batch(0), 'predict')[0]
+    assert sample.pred_landmark_sigma.shape == (3, 68)
+    assert torch.allclose(sample.pred_landmark_sigma, torch.tensor(.05))
