@@ -4,6 +4,7 @@
 from .bfloat16_wrapper import BFloat16OptimWrapper
 from .hooks import (
     ChannelsLastHook,
+    CompileHook,
     DeferredRuntimeInfoHook,
     FaceVisualizationHook,
     RNGStateHook,
@@ -15,8 +16,8 @@ from .safe_resume import allow_safe_globals
 from .trainable_parameters import TrainableParametersConstructor
 
 __all__ = [
-    'BFloat16OptimWrapper', 'ChannelsLastHook', 'DeferredRuntimeInfoHook',
-    'FaceVisualizationHook', 'RNGStateHook', 'SafeCheckpointHook',
-    'SamplerPositionHook', 'TimeLimitHook', 'TrainableParametersConstructor',
-    'allow_safe_globals'
+    'BFloat16OptimWrapper', 'ChannelsLastHook', 'CompileHook',
+    'DeferredRuntimeInfoHook', 'FaceVisualizationHook', 'RNGStateHook',
+    'SafeCheckpointHook', 'SamplerPositionHook', 'TimeLimitHook',
+    'TrainableParametersConstructor', 'allow_safe_globals'
 ]

@@ -11,6 +11,7 @@ from mmengine.logging import MessageHub
 from mmtvface.engine import (
     BFloat16OptimWrapper,
     ChannelsLastHook,
+    CompileHook,
     DeferredRuntimeInfoHook,
 )
 from mmtvface.models.encoders import ResNetEncoder
@@ -105,6 +106,22 @@ def test_channels_last_changes_the_layout_only():
     torch.testing.assert_close(encoder(clips), expected)
     with pytest.raises(ValueError, match=r"no part 'head'; .*\['encoder'\]"):
         ChannelsLastHook(['head']).before_run(SimpleNamespace(model=model))
+
+
+def test_compiled_parts_give_the_same_under_the_same_names():
+    torch.manual_seed(0)
+    model = MODELS.build(toy_config()).eval()
+    names, clips = model.state_dict().keys(), torch.rand(1, 2, 3, 32, 32)
+    expected, graphs = model(clips), []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    hook = CompileHook(['encoder'], backend=backend, fullgraph=True)
+    hook.before_train(SimpleNamespace(model=model))
+    torch.testing.assert_close(model(clips), expected)
+    assert len(graphs) == 1 and model.state_dict().keys() == names
 
 
 def test_samples_are_pinned_with_all_they_hold(monkeypatch):

@@ -110,3 +110,31 @@ def test_errors():
     vertices, faces = soup(faces=2)
     with pytest.raises(ValueError, match="are on cpu; use 'auto'"):
         rasterizer(vertices, faces, (4, 4))
+
+
+def draw(rasterizer, vertices, faces):
+    """Fragments and a gradient."""
+    vertices = vertices.detach().requires_grad_()
+    fragments = rasterizer(vertices, faces, (40, 50))
+    mix = torch.linspace(-1, 1, fragments.barycentrics.numel(),
+                         dtype=vertices.dtype, device=vertices.device)
+    loss = fragments.barycentrics.flatten() @ mix
+    return *fragments, torch.autograd.grad(loss, vertices)[0]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
+@pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
+def test_cuda_equals_the_cpu_and_waits_for_nothing(dtype):
+    mesh = soup(faces=300, dtype=dtype)
+    expected = draw(build_rasterizer('numba'), *mesh)
+    rasterizer, mesh = build_rasterizer('triton'), [x.cuda() for x in mesh]
+    draw(rasterizer, *mesh)
+    torch.cuda.set_sync_debug_mode('error')
+    try:
+        found = draw(rasterizer, *mesh)
+    finally:
+        torch.cuda.set_sync_debug_mode('default')
+    for ours, reference in zip(found[:3], expected[:3], strict=True):
+        assert torch.equal(ours.cpu(), reference)
+    torch.testing.assert_close(found[3].cpu(), expected[3], rtol=1e-4,
+                               atol=1e-4)

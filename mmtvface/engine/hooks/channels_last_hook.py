@@ -7,8 +7,30 @@ import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from mmtvface.registry import HOOKS
+
+
+def model_part(model: nn.Module, name: str, hook: Hook) -> nn.Module:
+    """A submodule of a model, which may be wrapped for several GPUs.
+
+    Args:
+        model: The model of a runner.
+        name: Dotted name of the submodule.
+        hook: Who asks, for the message.
+
+    Raises:
+        ValueError: If there is no such part.
+    """
+    if is_model_wrapper(model):
+        model = model.module
+    try:
+        return model.get_submodule(name)
+    except AttributeError as error:
+        raise ValueError(
+            f"{type(hook).__name__}: the model has no part '{name}'; its "
+            f'parts are {[n for n, _ in model.named_children()]}.') from error
 
 
 @HOOKS.register_module()
@@ -31,15 +53,6 @@ class ChannelsLastHook(Hook):
 
     def before_run(self, runner: Runner) -> None:
         """Change the weights' layout."""
-        model = runner.model
-        if is_model_wrapper(model):
-            model = model.module
         for name in self.parts:
-            try:
-                part = model.get_submodule(name)
-            except AttributeError as error:
-                raise ValueError(
-                    f"ChannelsLastHook: the model has no part '{name}'; its "
-                    f'parts are {[n for n, _ in model.named_children()]}.'
-                ) from error
-            part.to(memory_format=torch.channels_last)
+            model_part(runner.model, name, self).to(
+                memory_format=torch.channels_last)
