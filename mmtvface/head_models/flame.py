@@ -27,7 +27,7 @@ from .landmark_embedding import (
     landmark_tables,
     load_landmark_embedding,
 )
-from .lbs import linear_blend_skinning
+from .lbs import blend, linear_blend_skinning
 
 
 class FlameOutput(NamedTuple):
@@ -192,6 +192,26 @@ class FLAME(nn.Module):
             vertices,
             *self.vertices_to_landmarks(vertices,
                                         rotations[:, 0] @ rotations[:, 1]))
+
+    def neutral(self, shape: torch.Tensor) -> torch.Tensor:
+        """Heads at rest: without expression, in the zero pose.
+
+        Equal to :meth:`forward` with zeros, for the price of one matrix
+        product: in the zero pose skinning and pose correctives do nothing.
+
+        Args:
+            shape: (B, num_shape).
+
+        Returns:
+            (B, V, 3) metres, model space.
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
+        check_shape('shape', shape, ('B', self.num_shape))
+        flat = blend(self.v_template, shape,
+                     self.directions[:self.num_shape])
+        return flat.unflatten(1, (3, -1)).transpose(1, 2)
 
     def vertices_to_landmarks(
             self, vertices: torch.Tensor,

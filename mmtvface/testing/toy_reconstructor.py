@@ -78,6 +78,12 @@ class ToyFlame(nn.Module):
         return FlameOutput(
             vertices, *self.vertices_to_landmarks(vertices, pose))
 
+    def neutral(self, shape: torch.Tensor) -> torch.Tensor:
+        """As the real head model."""
+        zeros = shape.new_zeros(len(shape), max(6, self.num_expression))
+        return self(shape, zeros[:, :self.num_expression],
+                    zeros[:, :6]).vertices
+
     def vertices_to_landmarks(
             self, vertices: torch.Tensor,
             head_rotation: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

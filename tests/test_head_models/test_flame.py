@@ -109,6 +109,15 @@ def test_zero_codes_give_the_mean_head():
                                atol=1e-15)
 
 
+def test_heads_at_rest():
+    layer, codes = _layer(), _codes(3)
+    shape = codes['shape']
+    full = layer(shape, 0 * codes['expression'], 0 * codes['pose']).vertices
+    torch.testing.assert_close(layer.neutral(shape), full)
+    with pytest.raises(ValueError, match='shape'):
+        layer.neutral(shape[:, 1:])
+
+
 def test_batch_of_none_and_heads_do_not_mix():
     layer, codes = _layer(), _codes(4)
     together = layer(**codes).vertices

@@ -44,3 +44,17 @@ def test_uncertainty_of_landmarks():
     sample = run(model.eval(), toy_batch(0), 'predict')[0]
     assert sample.pred_landmark_sigma.shape == (3, 68)
     assert torch.allclose(sample.pred_landmark_sigma, torch.tensor(.05))
+
+
+def test_heads_at_rest_are_compared_by_the_shape_alone():
+    model = build(losses=dict(neutral=dict(type='NeutralVertexLoss')))
+    batch = toy_batch(0, 1)
+    value = run(model, batch, 'loss')['loss_neutral']
+    inputs = model.data_preprocessor(batch)['inputs']
+    pred = model.layout.split(model(inputs))['shape'].flatten(0, 1)
+    true = torch.cat([s.gt_codes['shape'] for s in batch['data_samples']])
+    zeros = torch.zeros(len(true), 6)
+    heads = [model.flame(x, zeros[:, :model.layout.exp], zeros).vertices
+             for x in (pred, true)]
+    expected = 1000 * (heads[0] - heads[1]).norm(dim=-1).mean()
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4)

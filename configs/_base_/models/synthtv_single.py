@@ -20,4 +20,5 @@ model = dict(
     losses=dict(
         landmark=dict(type='LandmarkLoss', loss_weight=10.0),
         vertex=dict(type='VertexLoss', loss_weight=0.2),
+        neutral=dict(type='NeutralVertexLoss', loss_weight=0.5),
         code=dict(type='CodeLoss', loss_weight=1.0)))

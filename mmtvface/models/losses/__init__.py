@@ -16,14 +16,15 @@ from .mrf import IDMRFLoss
 from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
 from .prior import CodePriorLoss, JawPriorLoss, LightPriorLoss
-from .supervised import CodeLoss, VertexLoss
+from .supervised import CodeLoss, NeutralVertexLoss, VertexLoss
 from .temporal import ShapeVarianceLoss, TemporalSmoothnessLoss
 
 __all__ = [
     'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
     'DisplacementPriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IDMRFLoss',
     'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss',
-    'LipClosureLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
+    'LipClosureLoss', 'NeutralVertexLoss', 'NormalLoss', 'PhotoDetailLoss',
+    'PhotometricLoss',
     'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
     'UncertainLandmarkLoss', 'VertexLoss'
 ]

@@ -11,18 +11,19 @@ outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
 NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
 ``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
 (B, 1, H, W), ``landmark_log_sigma`` (B, 68) logarithm of the expected errors
-in NDC, ``num_frames`` t and ``num_copies`` c (integers). Of the detail stage,
-in the atlas: ``displacement`` (B, 1, S, S) metres as decoded, without any
-mask, ``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S),
-``uv_images`` (B, 3, S, S) albedo (a constant) times ``uv_shading``, and
-``face_mask_uv`` (1, 1, S, S) where the face and the eyes are.
+in NDC, ``neutral_vertices`` (B, V, 3) metres of the heads at rest,
+``num_frames`` t and ``num_copies`` c (integers). Of the detail stage, in the
+atlas: ``displacement`` (B, 1, S, S) metres as decoded, without any mask,
+``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S), ``uv_images`` (B, 3,
+S, S) albedo (a constant) times ``uv_shading``, and ``face_mask_uv`` (1, 1, S,
+S) where the face and the eyes are.
 
 targets: ``images`` (B, 3, H, W) RGB [0, 1], ``landmarks`` (B, 68, 3) NDC and
 visibility, and where the data has them ``masks`` (B, 1, H, W), ``codes``,
-``vertices`` and ``displacement`` (B, 1, S, S) metres. Of the detail stage:
-``uv_images`` (B, 3, S, S) the input sampled at the coarse surface and
-``uv_visibility`` (B, 1, S, S) where that shows skin. Copies exchange detail
-only, so both are the same for all copies.
+``vertices``, ``neutral_vertices`` and ``displacement`` (B, 1, S, S) metres.
+Of the detail stage: ``uv_images`` (B, 3, S, S) the input sampled at the
+coarse surface and ``uv_visibility`` (B, 1, S, S) where that shows skin.
+Copies exchange detail only, so both are the same for all copies.
 """
 
 from abc import ABCMeta, abstractmethod

@@ -128,3 +128,27 @@ class CodeLoss(FaceLoss):
             terms.append(weight *
                          F.smooth_l1_loss(pred, target, beta=self.beta))
         return torch.stack(terms).sum()
+
+
+@MODELS.register_module()
+class NeutralVertexLoss(FaceLoss):
+    """Distance of the heads at rest, which are made of the shape codes alone.
+
+    mean over the vertices of |v(shape) - v(true shape)|, Euclidean, in mm.
+    :class:`CodeLoss` counts all components of the shape alike, however little
+    they move, and :class:`VertexLoss` blames the shape for errors of the
+    pose, which are larger: with these two alone a small network learns the
+    pose first and a constant shape that makes up for its mistakes.
+
+    Args:
+        loss_weight: Factor of the loss (which is in millimetres).
+    """
+
+    requires = ('neutral_vertices', )
+    requires_targets = ('neutral_vertices', )
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss in millimetres."""
+        return vertex_error_mm(outputs['neutral_vertices'],
+                               targets['neutral_vertices'], 'l2')

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What the losses of the two stages of training compare."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -43,13 +43,13 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     num_clips, num_frames = inputs.shape[:2]
     needed = needed_outputs(model.losses)
     goals = needed_targets(model.losses)
-    from_codes = 'vertices' in goals and all(
-        sample.get('gt_vertices') is None for sample in samples)
+    made = goals & {'neutral_vertices'}
+    if 'vertices' in goals and all(
+            sample.get('gt_vertices') is None for sample in samples):
+        made = made | {'vertices'}
     targets = gather_targets(
-        inputs, samples,
-        goals - {'vertices'} | {'codes'} if from_codes else goals)
-    if from_codes:
-        targets['vertices'] = true_vertices(model.flame, targets['codes'])
+        inputs, samples, goals - made | ({'codes'} if made else set()))
+    targets.update(true_vertices(model.flame, targets, made))
     codes = model.layout.split(flat.flatten(0, 1))
     # The albedo does not depend on the shape: once for all copies.
     albedo = model.texture(codes['tex']) if needed & TEXTURED else None
@@ -62,6 +62,8 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
         num_frames=num_frames,
         num_copies=copies,
         **model.decode(codes))
+    if 'neutral_vertices' in needed:
+        outputs['neutral_vertices'] = model.flame.neutral(codes['shape'])
     if log_sigma is not None:
         outputs['landmark_log_sigma'] = log_sigma.flatten(0, 1).repeat(
             copies, 1)
@@ -77,26 +79,35 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
 
 
 @torch.no_grad()
-def true_vertices(flame: nn.Module, codes: Mapping[str, torch.Tensor]
-                  ) -> torch.Tensor:
+def true_vertices(flame: nn.Module, targets: Mapping[str, Any],
+                  names: Collection[str]) -> dict[str, torch.Tensor]:
     """Vertices of the true codes, for data that keeps codes only.
 
     Args:
         flame: The model's head, which must be that of the data.
-        codes: ``shape``, ``exp`` and ``pose``, (B, C) each.
+        targets: Holds ``codes`` if there are names.
+        names: Of ``vertices`` (which need the codes shape, exp and pose) and
+            ``neutral_vertices`` (shape).
 
     Returns:
-        (B, V, 3) metres, model space.
+        (B, V, 3) metres, model space, by name.
 
     Raises:
         ValueError: If a code is missing.
     """
-    names = ('shape', 'exp', 'pose')
-    if lacking := [name for name in names if name not in codes]:
-        raise ValueError(
-            "The losses need 'gt_vertices'. The data has none, and no codes "
-            f'{lacking} either to make them of.')
-    return flame(*(codes[name] for name in names)).vertices
+    found = {}
+    for name in sorted(names):
+        needed = ('shape', 'exp', 'pose') if name == 'vertices' else (
+            'shape', )
+        codes = targets['codes']
+        if lacking := [code for code in needed if code not in codes]:
+            raise ValueError(
+                f"The losses need 'gt_{name}'. The data has none, and no "
+                f'codes {lacking} either to make them of.')
+        values = [codes[code] for code in needed]
+        found[name] = (flame(*values).vertices if name == 'vertices' else
+                       flame.neutral(*values))
+    return found
 
 
 def compare_detail(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
