@@ -57,6 +57,7 @@ class UVMapper(nn.Module):
     texels: torch.Tensor
     texel_vertices: torch.Tensor
     texel_weights: torch.Tensor
+    texel_ends: torch.Tensor
 
     def __init__(self,
                  topology: HeadTopology | str
@@ -79,6 +80,10 @@ class UVMapper(nn.Module):
                             ('texel_vertices', vertices),
                             ('texel_weights', weights.float())):
             self.register_buffer(name, value, persistent=False)
+        # Texels are in order: where the vertices of each end in the list.
+        corners = 3 * torch.bincount(texels, minlength=size**2)
+        self.register_buffer('texel_ends', F.pad(corners.cumsum(0), (1, 0)),
+                             persistent=False)
 
     @property
     def covered(self) -> torch.Tensor:
@@ -105,6 +110,15 @@ class UVMapper(nn.Module):
         weights = self.texel_weights.to(attributes.dtype)
         # The batch inside of the vertices: each gather moves long rows.
         table = attributes.transpose(0, 1).reshape(count, batch * channels)
+        if table.device.type == 'cpu':
+            # One pass over the atlas: each texel is the weighted sum of its
+            # bag of vertices, empty outside of the charts.
+            flat = F.embedding_bag(
+                self.texel_vertices.flatten(), table, self.texel_ends,
+                mode='sum', per_sample_weights=weights.flatten(),
+                include_last_offset=True)
+            return flat.mT.reshape(batch, channels, self.size, self.size)
+        # Its backward pass waits for a GPU; gathers do not.
         values = 0
         for corner in range(3):
             values = values + weights[:, corner, None] * table.index_select(

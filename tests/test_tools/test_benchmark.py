@@ -12,6 +12,8 @@ import torch
 sys.path.insert(
     0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
 benchmark = importlib.import_module('benchmark')
+cases = importlib.import_module('benchmark_cases')
+report = importlib.import_module('benchmark_report')
 baselines = importlib.import_module('benchmark_baselines')
 
 
@@ -44,12 +46,12 @@ def test_report_and_skipped_sections(tmp_path, monkeypatch, capsys):
                         dict(naps=naps, lacking=lacking))
     path = tmp_path / 'new' / 'report.json'
     benchmark.main(['--repeats', '1', '--out', str(path)])
-    report = json.loads(path.read_text())
-    assert [row['name'] for row in report['sections']['naps']['rows']] == [
+    written = json.loads(path.read_text())
+    assert [row['name'] for row in written['sections']['naps']['rows']] == [
         'short', 'long']
-    assert report['sections']['lacking']['skipped'] == (
+    assert written['sections']['lacking']['skipped'] == (
         'the package snow is missing')
-    assert report['environment']['torch'] == torch.__version__
+    assert written['environment']['torch'] == torch.__version__
     printed = capsys.readouterr().out
     assert 'snow is missing' in printed and 'short' in printed
 
@@ -64,15 +66,63 @@ def test_table_of_the_readme():
     table = benchmark.markdown(dict(sections=dict(
         a=dict(rows=rows), b=dict(skipped='no reason')))).splitlines()
     assert table[2:] == [
-        '| ours | 1.2 | naive: 5 | 4.2 |  |',
-        '| step | 7.0 |  |  | 2.3 GiB |']
+        '| ours | 1.2 | naive: 5 | 4.2 |  |  |  |',
+        '| step | 7.0 |  |  | 2.3 GiB |  |  |']
+
+
+@pytest.mark.parametrize(('name', 'ms', 'gib', 'expected'), [
+    ('FLAME, 40 heads', 4.9, None, ('≤ 5 ms', 'yes')),
+    ('FLAME, 40 heads', 5.1, None, ('≤ 5 ms', 'no')),
+    ('FLAME, 40 heads of cats', 5.1, None, ('', '')),
+    ('deformable op, 128 channels of 112', 60, None, ('≤ 70 ms', 'yes')),
+    ('deformable op + backward', 60, None, ('', '')),
+    # 3.4 GiB are 3.65 GB; 3.5 are 3.76
+    ('temporal coarse step, 1 clip', 31e3, 3.4,
+     ('≤ 30000 ms, ≤ 3.66667 GB', 'no, yes')),
+    ('temporal coarse step, 1 clip', 29e3, 3.5,
+     ('≤ 30000 ms, ≤ 3.66667 GB', 'yes, no')),
+    ('clips from folders, two workers', 2.4, None,
+     ('≥ 400 frames/s', 'yes')),
+    ('clips from folders, two workers', 2.6, None,
+     ('≥ 400 frames/s', 'no')),
+])
+def test_goals(name, ms, gib, expected):
+    row = dict(name=name, median_ms=ms)
+    if gib:
+        row['peak_gib'] = gib
+    assert report.goal_cells(row) == expected
+
+
+def test_readme_shows_the_results(tmp_path):
+    copy = tmp_path / 'README.md'
+    original = benchmark.README.read_text()
+    copy.write_text(original)
+    report.rewrite_readme(copy, benchmark.RESULTS)
+    assert copy.read_text() == original, (
+        'run benchmark.py --only-readme')
+    start, end = report.MARKERS
+    copy.write_text(f'a\n{start}\nold\n{end}\nb\n')
+    report.rewrite_readme(copy, benchmark.RESULTS)
+    table = benchmark.markdown(json.loads(benchmark.RESULTS.read_text()))
+    assert copy.read_text() == f'a\n{start}\n{table}{end}\nb\n'
+
+
+def test_readme_without_a_place_or_results(tmp_path):
+    readme = tmp_path / 'README.md'
+    start, end = report.MARKERS
+    for text in ('', f'{end}{start}', f'{start}{start}{end}'):
+        readme.write_text(text)
+        with pytest.raises(ValueError, match='README.md must hold'):
+            report.rewrite_readme(readme, benchmark.RESULTS)
+    with pytest.raises(FileNotFoundError, match=r'--readme'):
+        report.rewrite_readme(readme, tmp_path / 'none.json')
 
 
 def test_wrong_numbers_are_not_timed():
-    benchmark.check_same('x', torch.ones(2), torch.ones(2) + 1e-7, 1e-6)
+    cases.check_same('x', torch.ones(2), torch.ones(2) + 1e-7, 1e-6)
     for wrong in (2., torch.nan):
         with pytest.raises(RuntimeError, match='x: the baseline differs'):
-            benchmark.check_same('x', torch.ones(2),
+            cases.check_same('x', torch.ones(2),
                                  torch.tensor([1., wrong]), 1e-6)
 
 

@@ -15,8 +15,8 @@ from benchmark_cases import Case, check_same, with_gradient
 
 ROOT = Path(__file__).resolve().parents[2]
 STEPS = {
-    'coarse step': 'deca/deca_r50_1xb2-coarse_face-clips.py',
-    'detail step': 'deca/deca_r50_1xb2-detail_face-clips.py',
+    'single-frame coarse step': 'deca/deca_r50_1xb2-coarse_face-clips.py',
+    'single-frame detail step': 'deca/deca_r50_1xb2-detail_face-clips.py',
     'temporal coarse step':
     'temporal_deca/temporal-deca_r50_1xb2-coarse_face-clips.py',
     'temporal detail step':
