@@ -1,10 +1,10 @@
 """The small model that is part of the package, for crops of 112 pixels.
 
-Its start are the weights of the same network at 64 pixels. To the losses of
+Second phase: its start are the weights of the first, at 64 pixels. To the losses of
 the benchmark come those on the movement (the error may not jump from frame to
 frame), on lids and lips, and the uncertainty of the landmarks.
 """
-_base_ = '../synthtv/lite-deca_r18w32_1xb8-1k_synthtv-64.py'
+_base_ = './lite-deca_r18w32_1xb8-1k_synthtv-64.py'
 image_size = 112
 max_iters = 3000
 model = dict(
@@ -26,4 +26,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=50, end=max_iters, eta_min=1e-5,
          by_epoch=False)]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-load_from = 'work_dirs/synthtv/lite-deca_r18w32/iter_1000.pth'
+load_from = 'work_dirs/lite-deca_r18w32_1xb8-1k_synthtv-64/iter_1000.pth'

@@ -121,8 +121,8 @@ def test_gradients():
 
 
 def test_options_that_are_not_possible():
-    with pytest.raises(ValueError, match='propagation_stage must be 1, 2'):
-        lite(propagation_stage=4)
+    with pytest.raises(ValueError, match='propagation_stage must be 1 to 4'):
+        lite(propagation_stage=5)
     with pytest.raises(ValueError, match='branches must be a list'):
         lite(branches=('sideways', ))
     with pytest.raises(ValueError, match='order must be 1 or 2'):
@@ -132,7 +132,7 @@ def test_options_that_are_not_possible():
 
 
 @pytest.mark.parametrize('depth, stage, channels, side', [
-    (18, 1, 8, 8), (18, 3, 32, 2), (50, 2, 64, 4)])
+    (18, 1, 8, 8), (18, 4, 64, 1), (50, 2, 64, 4)])
 def test_maps_for_a_detail_branch(depth, stage, channels, side):
     encoder = lite(depth=depth, propagation_stage=stage)
     with torch.no_grad():

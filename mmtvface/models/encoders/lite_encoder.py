@@ -29,8 +29,10 @@ class LiteTemporalEncoder(ResNetEncoder):
     Args:
         depth: 18, 34, 50 or 101.
         base_channels: Width of the first stage, 64 in the published nets.
-        propagation_stage: 1 to 3: the stage whose maps (stride 4, 8, 16) the
-            adapter works on.
+        propagation_stage: 1 to 4: the stage whose maps (stride 4, 8, 16, 32)
+            the adapter works on. The later, the less work, and the sooner it
+            learns to average over frames; a detail branch that shares the
+            maps wants 2 or 3.
         propagation_channels: Channels of its branches.
         branches: See :class:`GatedPropagation`.
         order: See :class:`GatedPropagation`.
@@ -64,8 +66,8 @@ class LiteTemporalEncoder(ResNetEncoder):
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(depth, base_channels, input_norm, pretrained,
                          pool_size, init_cfg=init_cfg)
-        if propagation_stage not in (1, 2, 3):
-            raise ValueError('propagation_stage must be 1, 2 or 3, but it is '
+        if propagation_stage not in (1, 2, 3, 4):
+            raise ValueError('propagation_stage must be 1 to 4, but it is '
                              f'{propagation_stage}.')
         self.propagation_stage = propagation_stage
         last = self._stages[propagation_stage - 1][-1]

@@ -1,4 +1,4 @@
-"""The lite temporal encoder: a gated adapter on maps of stride 8."""
+"""First phase of the packaged model: crops of 64 pixels, from nothing."""
 _base_ = [
     '../_base_/models/synthtv_single.py',
     '../_base_/datasets/synthtv.py',

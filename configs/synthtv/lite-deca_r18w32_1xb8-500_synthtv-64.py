@@ -1,0 +1,14 @@
+"""The lite temporal encoder: an adapter on the trained single-frame encoder.
+
+It starts as the single-frame model. The loss on the movement compares the
+accelerations of the vertices with the true ones.
+"""
+_base_ = './deca_r18w32-more_1xb8-500_synthtv-64.py'
+model = dict(
+    encoder=dict(
+        type='LiteTemporalEncoder', propagation_stage=4,
+        propagation_channels=64),
+    head=dict(shape_mode='confidence'),
+    losses=dict(
+        motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.002,
+                    relative_to_target=True)))
