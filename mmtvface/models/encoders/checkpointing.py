@@ -9,6 +9,8 @@ import torch
 from torch import nn
 from torch.utils.checkpoint import checkpoint
 
+from mmtvface.utils.host_memory import return_large_blocks
+
 from .batch_statistics import UnchangedStatistics
 
 
@@ -31,6 +33,9 @@ def checkpointed(module: nn.Module, function: Callable[..., torch.Tensor],
     """
     if not torch.is_grad_enabled():
         return function(*args)
+    weight = next(module.parameters(), None)
+    if weight is not None and weight.device.type == 'cpu':
+        return_large_blocks()
     return checkpoint(
         function, *args, use_reentrant=False, preserve_rng_state=False,
         context_fn=lambda: (contextlib.nullcontext(),
