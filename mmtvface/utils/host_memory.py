@@ -18,8 +18,8 @@ def return_large_blocks() -> bool:
 
     glibc keeps freed blocks of up to 32 MB for later. Training steps on the
     CPU ask for blocks of a few and of many megabytes in turn, which cut
-    these reserves into pieces too small for the next one: a third of the
-    memory of a step is never used. What is asked for new costs time (pages
+    these reserves into pieces too small for the next one: a fifth of the
+    memory of a full-size step. What is asked for new costs time (pages
     are cleared), so only those who save memory call this. It does nothing
     where the C library is another one, or where ``MALLOC_MMAP_THRESHOLD_``
     is set.

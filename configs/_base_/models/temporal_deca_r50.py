@@ -17,5 +17,5 @@ model = dict(
         deform_groups=16,
         max_residue_magnitude=10,
         spynet_pretrained='data/checkpoints/spynet.pth',
-        # a third of the published memory for a fifth more time
+        # less than a third of the published memory; a quarter more work
         with_cp=True))

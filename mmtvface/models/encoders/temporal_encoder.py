@@ -103,7 +103,7 @@ class TemporalResNet(ClipEncoder):
             :meth:`init_weights` only.
         with_cp: Compute the activations of the propagation and of all
             residual blocks again in the backward pass: half the memory, a
-            fifth more time.
+            quarter more work.
         branches: Branches of the propagation in their order; None: the
             published four. See :class:`SecondOrderPropagation`.
         order: 2 (published), or 1: a frame is aligned to the one before
