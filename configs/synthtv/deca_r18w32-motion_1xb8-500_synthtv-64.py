@@ -2,5 +2,5 @@
 _base_ = './deca_r18w32-more_1xb8-500_synthtv-64.py'
 model = dict(
     losses=dict(
-        motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.002,
+        motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.02,
                     relative_to_target=True)))

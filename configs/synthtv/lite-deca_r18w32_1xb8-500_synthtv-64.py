@@ -6,9 +6,9 @@ accelerations of the vertices with the true ones.
 _base_ = './deca_r18w32-more_1xb8-500_synthtv-64.py'
 model = dict(
     encoder=dict(
-        type='LiteTemporalEncoder', propagation_stage=4,
+        type='LiteTemporalEncoder', propagation_stage=2,
         propagation_channels=64),
     head=dict(shape_mode='confidence'),
     losses=dict(
-        motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.002,
+        motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.02,
                     relative_to_target=True)))
