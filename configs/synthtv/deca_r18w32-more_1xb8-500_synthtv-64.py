@@ -1,4 +1,4 @@
-"""Single-frame DECA, trained for 500 batches more: the baseline of the adapters.
+"""Single-frame DECA, trained on: the baseline of the adapters.
 
 They start from the same weights and get the same 500 batches.
 """

@@ -1,4 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import math
+
 import pytest
 import torch
 
@@ -70,12 +72,13 @@ def test_branch_by_hand():
     assert memory.last.item() == pytest.approx(first)
     memory = branch.step(one(.1), one(.3), memory)
     keep = sigmoid(.1 + .5 * first)
-    second = keep * first + (1 - keep) * silu(.3 + 2 * first)
+    second = keep * first + (1 - keep) * silu(
+        .3 + math.tanh(2 * first))
     assert memory.last.item() == pytest.approx(second)
     memory = branch.step(one(.2), one(-.5), memory)
     keep = sigmoid(.2 + .5 * second - first)
     third = keep * second + (1 - keep) * silu(
-        -.5 + 2 * second + .25 * first)
+        -.5 + math.tanh(2 * second + .25 * first))
     assert memory.last.item() == pytest.approx(third)
 
 
@@ -103,6 +106,17 @@ def test_directions(branches, seen):
     with torch.no_grad():
         same = (encoder(clip()) - encoder(changed)).abs().amax((0, 2)) < 1e-6
     assert [not s for s in same.tolist()] == seen
+
+
+def test_memory_stays_bounded_on_long_clips():
+    torch.manual_seed(0)
+    branch = GatedBranch(4)
+    torch.nn.init.normal_(branch.mix.weight, std=20.)
+    memory, inputs = Memory(), torch.randn(2, 1, 4, 3, 3)
+    for _ in range(100):
+        memory = branch.step(inputs[0], inputs[1], memory)
+    limit = torch.nn.functional.silu(inputs[1] + 1).abs().max()
+    assert memory.last.abs().max() <= max(limit, .279)
 
 
 def test_first_order_reads_one_frame():

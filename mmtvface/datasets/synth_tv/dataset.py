@@ -15,6 +15,7 @@ from mmtvface.structures import FaceClipSample
 
 from ..synthetic.performance import SPLITS
 from ..synthetic.trajectories import FPS
+from .appearance import change_look
 from .effects import degrade_clip
 from .folder import StoredScenes
 from .grades import DIFFICULTIES, GRADES
@@ -56,6 +57,9 @@ class SynthTVDataset(BaseDataset):
         head: See :class:`SyntheticFaceClipDataset`.
         wrinkles: See :class:`SyntheticFaceClipDataset`; they add
             ``gt_displacement``. Only without ``data_root``.
+        vary_looks: Probability that a clip gets a random look (hair, brows,
+            beard, glasses, colours), see :func:`change_look`: for models
+            that are to see photographs. The benchmark itself does without.
         with_vertices: Add ``gt_vertices``, by the head model from the codes.
         test_mode: Kept for mmengine; the clips are the same.
         lazy_init: Kept for mmengine.
@@ -81,6 +85,7 @@ class SynthTVDataset(BaseDataset):
                  seed: int = 0,
                  head: Mapping[str, Any] | None = None,
                  wrinkles: Mapping[str, Any] | bool = False,
+                 vary_looks: float = 0.,
                  with_vertices: bool = False,
                  test_mode: bool = False,
                  lazy_init: bool = False,
@@ -109,6 +114,7 @@ class SynthTVDataset(BaseDataset):
                     f'but num_scenes is {num_scenes}. Generate more, into '
                     'another folder, or ask for fewer.')
         self.num_clips = num_clips or self.num_scenes
+        self.vary_looks = vary_looks
         self.with_vertices = with_vertices
         self._flame: FLAME | None = None
         super().__init__(
@@ -161,7 +167,14 @@ class SynthTVDataset(BaseDataset):
         scene = Scene(*(None if part is None else part[start:stop]
                         for part in self.scenes[info['scene']]))
         plan = draw_plan(rng, GRADES[grade], scene.landmarks[..., :2])
-        images, masks = degrade_clip(scene.images, scene.masks, plan, noise)
+        images = scene.images
+        if self.vary_looks:
+            dice = np.random.default_rng([
+                _TAG, 2, settings.seed, SPLITS.index(settings.split),
+                info['sample_idx']])
+            if dice.random() < self.vary_looks:
+                images = change_look(images, scene.landmarks, dice)
+        images, masks = degrade_clip(images, scene.masks, plan, noise)
         info = dict(info, difficulty=grade, frames=range(start, stop))
         return self._pack(info, images, masks, scene)
 

@@ -29,12 +29,14 @@ class GatedBranch(nn.Module):
     once) and the last two outputs of the branch,
 
         r = W [D_1 * h_{i-1}, D_2 * h_{i-2}],
-        g = sigmoid(x_g + r_g),  c = silu(x_c + r_c),
+        g = sigmoid(x_g + r_g),  c = silu(x_c + tanh(r_c)),
         h_i = g h_{i-1} + (1 - g) c,
 
     D are depthwise 3x3 filters and W mixes channels. The gate makes the
     branch a running average whose length is learnt and depends on what is
-    seen: a covered or blurred frame can be passed over. Two frames back are
+    seen: a covered or blurred frame can be passed over. The hyperbolic
+    tangent bounds what the past adds: without it a branch that was trained
+    on clips of five frames may grow without end on longer ones. Two frames back are
     read as in second-order grid propagation (BasicVSR++, Chan et al.,
     CVPR 2022, eq. 1); on maps of a face crop of stride 8 or 16, motion
     between frames is a fraction of a cell, which the 3x3 filters follow
@@ -74,7 +76,7 @@ class GatedBranch(nn.Module):
         seen = [torch.zeros_like(candidate) if h is None else conv(h)
                 for conv, h in zip(self.filters, earlier, strict=True)]
         of_gate, of_candidate = self.mix(torch.cat(seen, 1)).chunk(2, 1)
-        new = nn.functional.silu(candidate + of_candidate)
+        new = nn.functional.silu(candidate + of_candidate.tanh())
         keep = torch.sigmoid(gate + of_gate)
         return Memory(torch.lerp(new, memory.last, keep), memory.last)
 
