@@ -5,7 +5,7 @@ without which the model does not believe what photographs show of the pose.
 Longer clips teach the adapter to remember.
 """
 _base_ = './lite-deca_r18w32_1xb8-1500_synthtv-112.py'
-max_iters = 1600
+max_iters = 1200
 train_dataloader = dict(
     batch_size=4, dataset=dict(clip_length=10, vary_looks=0.8))
 optim_wrapper = dict(optimizer=dict(lr=4e-4))
