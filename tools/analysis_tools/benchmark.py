@@ -29,7 +29,12 @@ from benchmark_data import (
     video_section,
 )
 from benchmark_detail import detail_section, mrf_section, steps_section
-from benchmark_encoder import ROOT, encoder_section, temporal_section
+from benchmark_encoder import (
+    ROOT,
+    encoder_section,
+    stream_section,
+    temporal_section,
+)
 from benchmark_geometry import (
     flame_section,
     rasterizers_section,
@@ -48,6 +53,7 @@ SECTIONS = {
     'rasterizers': rasterizers_section,
     'encoder': encoder_section,
     'temporal': temporal_section,
+    'stream': stream_section,
     'dataset': dataset_section,
     'loading': loading_section,
     'video': video_section,

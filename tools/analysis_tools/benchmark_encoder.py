@@ -13,6 +13,8 @@ from mmtvface.registry import MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 TINY = 'configs/temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
+LITE = 'configs/lite_deca/lite-deca_r50_1xb2-coarse_face-clips.py'
+SMALL = 'configs/lite_deca/lite-deca_r18w32_1xb4-1200_synthtv-looks-112.py'
 FULL = 'configs/temporal_deca/temporal-deca_r50_1xb2-coarse_face-clips.py'
 
 
@@ -70,8 +72,54 @@ def temporal_section() -> list[Case]:
 
     check_same('TemporalResNet', forward('auto'), forward('compiled'), 1e-3)
     name = 'TemporalResNet-50 forward, 5 frames of 224'
+    lite = MODELS.build(Config.fromfile(ROOT / LITE).model.encoder).eval()
+
+    @torch.no_grad()
+    def forward_lite() -> torch.Tensor:
+        return lite(clip)
+
     return [
+        Case('LiteTemporalEncoder-50 forward, 5 frames of 224', forward_lite,
+             name),
         Case(name, lambda: forward('auto'),
              f'{name}, compiled deformable op'),
         Case(f'{name}, compiled deformable op', lambda: forward('compiled')),
+    ]
+
+
+def stream_section() -> list[Case]:
+    """The packaged network on a live stream: codes and head of each frame."""
+    config = Config.fromfile(ROOT / SMALL).model
+    config.update(losses=None, renderer=None, texture=None)
+    config.encoder.branches = ('forward', 'forward')
+    torch.manual_seed(0)
+    model = MODELS.build(config).eval()
+    frames = torch.rand(8, 1, 3, 112, 112)
+    streams: dict[str, Any] = dict(state=None, index=0)
+
+    @torch.no_grad()
+    def codes_to_head(features: torch.Tensor) -> torch.Tensor:
+        codes = model.layout.split(model.head(features[:, None])[:, 0])
+        return model.decode(codes)['vertices']
+
+    @torch.no_grad()
+    def step() -> torch.Tensor:
+        index = streams['index'] = (streams['index'] + 1) % len(frames)
+        features, streams['state'] = model.encoder.step(
+            frames[index], streams['state'])
+        return codes_to_head(features)
+
+    @torch.no_grad()
+    def window() -> torch.Tensor:
+        return codes_to_head(model.encoder(frames[:5].transpose(0, 1))[:, -1])
+
+    state = None
+    with torch.no_grad():
+        for frame in frames[:5]:
+            features, state = model.encoder.step(frame, state)
+    check_same('stream', codes_to_head(features), window(), 1e-4)
+    name = 'stream of 112 pixels: lite encoder, codes, head of a frame'
+    return [
+        Case(name, step, 'the same by a window of 5 for each frame'),
+        Case('the same by a window of 5 for each frame', window),
     ]

@@ -53,6 +53,8 @@ GOALS = (
     Goal('temporal detail step', 45_000),
     Goal('temporal detail step', 17 / 3, 'GB'),
     Goal('TemporalResNet-50 forward', 7500),
+    Goal('stream of 112 pixels: lite encoder, codes, head of a frame', 25,
+         'frames/s'),
     Goal('deformable op', 70),
     Goal('FLAME, 40 heads', 5),
     Goal('FLAMETexture + backward, 10 maps', 20),
