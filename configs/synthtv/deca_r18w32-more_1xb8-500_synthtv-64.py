@@ -10,4 +10,4 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=20, end=max_iters, eta_min=1e-5,
          by_epoch=False)]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-load_from = 'work_dirs/synthtv/deca_r18w32_1xb8-1k_synthtv-64/iter_1000.pth'
+load_from = 'work_dirs/deca_r18w32_1xb8-1k_synthtv-64/iter_1000.pth'
