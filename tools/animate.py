@@ -3,7 +3,7 @@
 
 Examples::
 
-    python tools/animate.py transfer CONFIG CHECKPOINT me.jpg actor.mp4
+    python tools/animate.py transfer me.jpg actor.mp4
     python tools/animate.py teaser CONFIG CHECKPOINT me.jpg
 """
 
@@ -75,8 +75,10 @@ def _add_command(commands: argparse._SubParsersAction, name: str, help: str,
     parser = commands.add_parser(
         name, help=help, description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='weights (.pth)')
+    parser.add_argument('config', nargs='?', help='config file of a model '
+                        '(default, without config and checkpoint: the model '
+                        'that is part of the package)')
+    parser.add_argument('checkpoint', nargs='?', help='its weights (.pth)')
     parser.add_argument('source', help='who is animated')
     return parser
 
@@ -138,7 +140,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     teaser.add_argument('--pitch', type=float, default=8.,
                         help='largest nod, degrees (default: %(default)s)')
     _add_common(teaser, 512)
-    return parser.parse_args(arguments)
+    args = parser.parse_args(arguments)
+    if args.config is not None and args.checkpoint is None:
+        parser.error(f'there is a config ({args.config}) without a '
+                     'checkpoint: give both before the source, or neither '
+                     'for the model of the package')
+    return args
 
 
 def animate(args: argparse.Namespace) -> dict:

@@ -1,5 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The whole path once: built-in head, training, test, reconstruction.
+"""The whole path once: built-in head, model, test, reconstruction.
+
+The model is that of the package, or a small one that is trained here.
 
 A second run goes on where the first one stopped and repeats nothing that is
 finished: the training belongs to a fingerprint of its config.
@@ -16,32 +18,34 @@ import sys
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 
 from setup_steps.progress import run_logged, say
+from setup_steps.quick_input import (
+    QuickstartError,
+    check_input,
+    check_path,
+    shown,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIP_SIZE, CLIP_FRAMES = 224, 24
 CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 MINUTES = 5.0  # for the training and the start of its process together
 START = 0.4
+TEST_CLIPS = 16  # for the model of the package, rendered on the fly
 STATE = 'quickstart.json'  # in a folder that this tool made
 TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')
 LOSS = re.compile(r'\bloss: ([\d.naif]+)')
 TESTED = re.compile(r'Iter\((?:test|val)\)\s*\[\s*(\d+)/(\d+)\]')
-LOOK_AT = 30  # frames in which a face is looked for before the training
-
-
-class QuickstartError(Exception):
-    """A reason to stop, phrased for the user."""
 
 
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog='tools/quickstart.sh', description='Train a small model on '
-        'generated clips and reconstruct the faces of an input with it.')
+        prog='tools/quickstart.sh', description='Test the model of the '
+        'package on generated clips and reconstruct the faces of an input '
+        'with it; or, by --train, with a small model that is trained first.')
     parser.add_argument(
         'path', nargs='?', type=Path, help='an image, a folder of frames, a '
         'clip folder (jpg/, kpt/) or a video; default: a held-out generated '
@@ -50,76 +54,19 @@ def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
         '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'quickstart',
         help='folder of the results, default: %(default)s')
     parser.add_argument(
-        '--config', type=Path, default=ROOT / 'configs' / CONFIG,
-        help='config that is trained, default: %(default)s')
+        '--train', action='store_true', help='train a small model on '
+        'generated clips, from nothing')
     parser.add_argument(
-        '--minutes', type=float, default=MINUTES,
-        help='limit of the training, default: %(default)s')
-    return parser.parse_args(argv)
-
-
-def shown(path: str | Path) -> str:
-    """A path as the user would type it from here."""
-    relative = os.path.relpath(path)
-    return str(path) if relative.startswith('..') else relative
-
-
-def check_path(path: Path) -> None:
-    """Refuse at once what cannot be an input, before anything is imported.
-
-    Raises:
-        QuickstartError: If there is nothing at the path.
-    """
-    if not path.exists():
-        raise QuickstartError(
-            f'There is no file or folder named {path}: check the path (an '
-            'image, a folder of frames, a clip folder or a video).')
-    if path.is_dir() and not any(p.is_file() for p in path.rglob('*')):
-        raise QuickstartError(
-            f'The folder {path} is empty: give a folder with images, or one '
-            'with a folder jpg/ of images in it.')
-    if path.is_file() and path.stat().st_size == 0:
-        raise QuickstartError(f'The file {path} is empty: copy it again.')
-
-
-def check_input(path: Path) -> None:
-    """Look at the input before minutes go into a training.
-
-    Raises:
-        QuickstartError: If it cannot be read or shows no face.
-    """
-    from mmtvface.apis.inputs import open_frames
-    from mmtvface.preprocessing import landmark_detector
-    readable = 0
-    try:
-        with ExitStack() as stack:
-            frames, detector = open_frames(path), None
-            for number, frame in enumerate(frames):
-                if frame.image is None:
-                    continue
-                if frame.landmarks is not None or number >= LOOK_AT:
-                    return
-                readable += 1
-                if detector is None:
-                    say(f'looking for a face in {shown(path)} (the first '
-                        f'{LOOK_AT} frames at most)')
-                    # As the reconstruction will look: the slow search for
-                    # small faces, part by part, is for single images.
-                    detector = stack.enter_context(
-                        landmark_detector.MediaPipeLandmarkDetector(
-                            video=frames.consecutive and len(frames) != 1))
-                if len(detector(frame.image)):
-                    return
-    except (OSError, ValueError, ImportError) as error:
-        raise QuickstartError(str(error)) from None
-    if not readable:
-        raise QuickstartError(
-            f'No frame of {path} can be read: give an image, a folder of '
-            'frames, a clip folder or a video.')
-    raise QuickstartError(
-        f'No face was found in {path} ({readable} frame(s)): give a picture '
-        'with an upright face of at least about 40 pixels, or a clip folder '
-        'with landmarks (kpt/).')
+        '--config', type=Path, help='config that is trained, default: '
+        f'configs/{CONFIG}; implies --train')
+    parser.add_argument(
+        '--minutes', type=float, help='limit of the training, default: '
+        f'{MINUTES:g}; implies --train')
+    args = parser.parse_args(argv)
+    args.train |= args.config is not None or args.minutes is not None
+    args.config = args.config or ROOT / 'configs' / CONFIG
+    args.minutes = MINUTES if args.minutes is None else args.minutes
+    return args
 
 
 def fingerprint(config: Path) -> str:
@@ -261,16 +208,34 @@ def train(config: Path, folder: Path, minutes: float) -> Path:
     return checkpoint
 
 
-def test(config: Path, checkpoint: Path, out: Path) -> dict:
-    """Metrics of a checkpoint, measured once."""
+def packaged() -> tuple[Path, Path]:
+    """Config and checkpoint of the model of the package, made sure of."""
+    from mmtvface.utils.packaged_model import packaged_model
+    config, checkpoint, info = packaged_model()
+    say(f'      {info["name"]}: {info["parameters"] / 1e6:.1f} million '
+        f'parameters, trained by {info["config"]} ({info["date"]})')
+    return config, checkpoint
+
+
+def test(config: Path, checkpoint: Path, out: Path, clips: int = 0) -> dict:
+    """Metrics of a checkpoint, measured once.
+
+    Args:
+        config: Has the test set.
+        checkpoint: Is tested.
+        out: JSON file.
+        clips: Test on so many; 0: as many as the config says.
+    """
+    options = ['--cfg-options', f'test_dataloader.dataset.num_clips={clips}',
+               'test_dataloader.batch_size=4'] if clips else []
     stamp = {'checkpoint': checkpoint.name,
              'time': checkpoint.stat().st_mtime_ns,
-             'config': fingerprint(config)}
+             'config': fingerprint(config), 'clips': clips}
     mark = out.with_suffix('.stamp')
     if not (out.is_file() and mark.is_file()
             and json.loads(mark.read_text()) == stamp):
         run_tool([ROOT / 'tools' / 'test.py', config, checkpoint,
-                  '--work-dir', out.parent, '--out', out],
+                  '--work-dir', out.parent, '--out', out, *options],
                  out.parent / 'test.log', 'testing')
         mark.write_text(json.dumps(stamp))
     return json.loads(out.read_text())
@@ -285,6 +250,8 @@ def held_out_clip(config: Path, folder: Path) -> Path:
     # The people of the test set, sharper and longer than the model sees them.
     dataset = Config.fromfile(config).test_dataloader.dataset
     dataset.update(image_size=CLIP_SIZE, clip_length=CLIP_FRAMES)
+    if dataset.get('type') == 'SynthTVDataset':
+        dataset.update(scene_length=CLIP_FRAMES, difficulty='easy')
     key = hashed(Config(dict(dataset)).pretty_text)
     if not (claim_folder(folder, key) and (folder / 'serial.npy').is_file()):
         write_clip_folder(DATASETS.build(dataset)[0], folder)
@@ -356,17 +323,24 @@ def run(args: argparse.Namespace) -> None:
     register_all_modules()
     work_dir.mkdir(parents=True, exist_ok=True)
     step(1, 'writing the built-in head', write_head, work_dir / 'head')
-    checkpoint = step(
-        2, f'training {args.config.stem} (at most {args.minutes:g} minutes)',
-        train, args.config, work_dir / 'train', args.minutes)
-    tested = step(3, 'testing on held-out generated clips', test,
-                  args.config, checkpoint, work_dir / 'test' / 'metrics.json')
+    if args.train:
+        config, clips = args.config, 0
+        checkpoint = step(
+            2, f'training {config.stem} (at most {args.minutes:g} minutes)',
+            train, config, work_dir / 'train', args.minutes)
+    else:
+        clips = TEST_CLIPS
+        config, checkpoint = step(
+            2, 'taking the model of the package (--train trains one)',
+            packaged)
+    tested = step(3, 'testing on held-out generated clips', test, config,
+                  checkpoint, work_dir / 'test' / 'metrics.json', clips)
     if source is None:
         source = step(4, 'writing a held-out generated clip', held_out_clip,
-                      args.config, work_dir / 'clip')
+                      config, work_dir / 'clip')
     else:
         say(f'[4/5] input: {source}')
-    made = step(5, 'reconstructing', reconstruct, args.config, checkpoint,
+    made = step(5, 'reconstructing', reconstruct, config, checkpoint,
                 source, work_dir)
     files = made.pop('files')
     metrics = {'test': tested, 'reconstruction': made}

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Sets up .venv and runs the whole path once: head, training, test,
-# reconstruction. Usage: bash tools/quickstart.sh [PATH]
+# Sets up .venv and runs the whole path once: head, model, test,
+# reconstruction. Usage: bash tools/quickstart.sh [PATH] [--train]
 # PATH: an image, a folder of frames, a clip folder (jpg/, kpt/) or a video;
-# without it a held-out synthetic clip is used.
+# without it a held-out synthetic clip is used. --train trains a small model
+# (minutes) instead of taking the one of the package.
 set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
 if [ $# -ge 1 ] && [ "${1:0:1}" != "-" ] && [ ! -e "$1" ]; then

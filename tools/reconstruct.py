@@ -1,9 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Reconstruct the face in an image, a folder, a clip folder or a video.
 
-Example::
+Examples::
 
-    python tools/reconstruct.py CONFIG CHECKPOINT film.mp4 --out work_dirs/film
+    python tools/reconstruct.py film.mp4 --out work_dirs/film
+    python tools/reconstruct.py CONFIG CHECKPOINT film.mp4
 """
 
 import argparse
@@ -61,8 +62,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Reconstruct animatable 3D faces.', epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', help='config file of the model')
-    parser.add_argument('checkpoint', help='weights (.pth)')
+    parser.add_argument('config', nargs='?', help='config file of a model '
+                        '(default, without config and checkpoint: the model '
+                        'that is part of the package)')
+    parser.add_argument('checkpoint', nargs='?', help='its weights (.pth)')
     parser.add_argument('input', help='image, folder, clip folder or video')
     parser.add_argument('--out', default='work_dirs/reconstruct',
                         help='output folder (default: %(default)s)')
@@ -90,7 +93,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         '(default: as the input, or 25)')
     parser.add_argument('--independent', action='store_true',
                         help='the frames do not follow one another')
-    return parser.parse_args(arguments)
+    # The model may stand before the options and the input behind them.
+    args = parser.parse_intermixed_args(arguments)
+    if args.config is not None and args.checkpoint is None:
+        parser.error(f'there is a config ({args.config}) without a '
+                     'checkpoint: give CONFIG CHECKPOINT INPUT, or INPUT '
+                     'alone for the model of the package')
+    return args
 
 
 def reconstruct(args: argparse.Namespace) -> dict:

@@ -30,7 +30,12 @@ from .detection import (
 )
 from .inputs import FrameSource, open_frames
 from .landmark_visibility import landmark_visibility
-from .model_setup import build_model, crop_settings, load_config
+from .model_setup import (
+    build_model,
+    choose_model,
+    crop_settings,
+    load_config,
+)
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
 Clip = tuple[list[FramePlan], set[int]]
@@ -79,7 +84,7 @@ class FaceReconstructor:
 
     ::
 
-        reconstructor = FaceReconstructor('config.py', 'weights.pth')
+        reconstructor = FaceReconstructor()  # the model of the package
         for result in reconstructor('film.mp4'):
             if result.valid:
                 result.vertices, result.codes, result.landmarks2d, ...
@@ -93,8 +98,10 @@ class FaceReconstructor:
     from some kilobytes of landmarks per frame.
 
     Args:
-        config: Config file, or a config that is loaded already.
+        config: Config file, or a config that is loaded already. Default:
+            the model that is part of the package.
         checkpoint: Weights for it; read without running code from the file.
+            Given if and only if ``config`` is.
         device: Default: 'cuda' if there is one, else 'cpu'.
         clip_length: Frames per clip of the temporal model; default: as in
             the config (test, else training dataset).
@@ -110,16 +117,17 @@ class FaceReconstructor:
     Raises:
         FileNotFoundError: If config or checkpoint do not exist.
         ImportError: If the package of the detector is not installed.
-        ValueError: If they do not fit together.
+        ValueError: If they do not fit together, or only one is given.
     """
 
-    def __init__(self, config: str | os.PathLike | Config,
-                 checkpoint: str | os.PathLike,
+    def __init__(self, config: str | os.PathLike | Config | None = None,
+                 checkpoint: str | os.PathLike | None = None,
                  device: str | torch.device | None = None,
                  clip_length: int | None = None,
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
                  detector: LandmarkDetector | str | None = None) -> None:
+        config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
                                       scale=crop_scale)

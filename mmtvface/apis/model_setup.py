@@ -15,6 +15,7 @@ from torch import nn
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
+from mmtvface.utils.packaged_model import packaged_model
 
 DEFAULT_SCALE = 1.6
 DEFAULT_CLIP_LENGTH = 5
@@ -49,6 +50,27 @@ def load_config(config: str | os.PathLike | Config) -> Config:
     if 'model' not in config:
         raise ValueError(f"{name} has no 'model'; it has {sorted(config)}.")
     return config
+
+
+def choose_model(config: str | os.PathLike | Config | None,
+                 checkpoint: str | os.PathLike | None
+                 ) -> tuple[str | os.PathLike | Config, str | os.PathLike]:
+    """A config with its checkpoint: those given, or the packaged model's.
+
+    Raises:
+        FileNotFoundError: If the package lacks its model.
+        ValueError: If only one of them is given, or the packaged weights are
+            damaged.
+    """
+    if (config is None) != (checkpoint is None):
+        given = 'checkpoint' if config is None else 'config'
+        raise ValueError(
+            f'Only the {given} is given. Give config and checkpoint, which '
+            'belong together, or neither for the model of the package.')
+    if config is not None:
+        return config, checkpoint
+    model = packaged_model()
+    return model.config, model.checkpoint
 
 
 def crop_settings(config: Config, clip_length: int | None = None,

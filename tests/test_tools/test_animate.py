@@ -59,6 +59,18 @@ def test_a_transfer_and_one_from_its_codes(tool, model, clips, tmp_path,
     assert 'without wrinkles' not in capsys.readouterr().out
 
 
+def test_the_model_is_given_whole_or_not_at_all(tool, capsys):
+    args = tool.parse_args(['transfer', 'me.jpg', 'actor.mp4'])
+    assert (args.config, args.checkpoint, args.source, args.driver) == (
+        None, None, 'me.jpg', 'actor.mp4')
+    args = tool.parse_args(['teaser', 'c.py', 'w.pth', 'me.jpg'])
+    assert (args.config, args.checkpoint, args.source) == (
+        'c.py', 'w.pth', 'me.jpg')
+    with pytest.raises(SystemExit):
+        tool.parse_args(['teaser', 'c.py', 'me.jpg'])
+    assert 'a config (c.py) without a checkpoint' in capsys.readouterr().err
+
+
 def test_a_teaser_without_wrinkles_and_colour(tool, clips, tmp_path, capsys):
     model = write_toy_model(tmp_path / 'model', ('renderer', ))
     out = tmp_path / 'out'

@@ -279,6 +279,49 @@ model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
     assert (work / 'test' / 'test.log').read_text() == tested
 
 
+def test_the_model_of_the_package_is_tested_and_used(
+        tmp_path, monkeypatch, capsys):
+    # The test itself and the network's work are those of other tests.
+    calls = []
+
+    def measure(arguments, log, label):
+        calls.append([str(a) for a in arguments])
+        log.parent.mkdir(exist_ok=True)
+        (log.parent / 'metrics.json').write_text('{"nme": 0.5}')
+
+    def clip(config, folder):
+        dataset = Config.fromfile(config).test_dataloader.dataset
+        assert dataset.split == 'test' and dataset.data_root is None
+        return folder
+
+    def made(config, checkpoint, source, out):
+        return dict(files={}, used=str(checkpoint), frames=str(source))
+
+    monkeypatch.setattr(quickstart, 'run_tool', measure)
+    monkeypatch.setattr(quickstart, 'held_out_clip', clip)
+    monkeypatch.setattr(quickstart, 'reconstruct', made)
+    work = tmp_path / 'work'
+    for _ in range(2):
+        assert quickstart.main(['--work-dir', str(work)]) == 0
+    (tool, config, checkpoint, *rest), = calls  # measured once
+    assert tool.endswith('test.py') and checkpoint.endswith('.pth')
+    assert 'test_dataloader.dataset.num_clips=16' in rest
+    metrics = json.loads((work / 'metrics.json').read_text())
+    assert metrics['test'] == {'nme': 0.5}
+    assert metrics['reconstruction'] == dict(
+        used=checkpoint, frames=str(work / 'clip'))
+    assert not (work / 'train').exists()
+    assert 'million parameters' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(('arguments', 'train', 'minutes'), [
+    ([], False, 5.), (['film.mp4'], False, 5.), (['--train'], True, 5.),
+    (['--minutes', '2'], True, 2.), (['--config', 'a.py'], True, 5.)])
+def test_training_is_asked_for(arguments, train, minutes):
+    args = quickstart.parse_args(arguments)
+    assert (args.train, args.minutes) == (train, minutes)
+
+
 def test_default_input_is_held_out():
     cfg = Config.fromfile(CONFIG)
     assert cfg.test_dataloader.dataset.split == 'test'

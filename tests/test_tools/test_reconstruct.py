@@ -104,6 +104,18 @@ def test_a_missing_part_is_one_sentence(tool, files, tmp_path, capsys):
     assert not list(out.iterdir())
 
 
+def test_the_model_is_given_whole_or_not_at_all(tool, capsys):
+    args = tool.parse_args(['film.mp4'])
+    assert (args.config, args.checkpoint, args.input) == (
+        None, None, 'film.mp4')
+    args = tool.parse_args(['c.py', 'w.pth', '--device', 'cpu', 'film.mp4'])
+    assert (args.config, args.checkpoint, args.input) == (
+        'c.py', 'w.pth', 'film.mp4')
+    with pytest.raises(SystemExit):
+        tool.parse_args(['c.py', 'film.mp4'])
+    assert 'a config (c.py) without a checkpoint' in capsys.readouterr().err
+
+
 def test_another_detector(tool, files, tmp_path, monkeypatch):
     assert DETECTORS == tool.DETECTORS
     made = install(monkeypatch)

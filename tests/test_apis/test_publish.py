@@ -1,0 +1,103 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from mmtvface.apis import FaceReconstructor, publish
+from mmtvface.apis.publish import inference_config, inference_weights
+from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+
+
+@pytest.fixture
+def trained(model_files, tmp_path):
+    """A config file and a checkpoint as a training leaves it."""
+    config, weights = model_files
+    config.model['losses'] = dict(vertex=dict(type='VertexLoss'))
+    config.load_from = '/home/me/start.pth'
+    path = tmp_path / 'toy.py'
+    config.dump(path)
+    content = torch.load(weights, weights_only=True)
+    content['state_dict']['losses.vertex.weight'] = torch.ones(3)
+    content |= dict(
+        meta=dict(iter=7, seed=3, time='20260102_030405'),
+        optimizer=dict(state=torch.zeros(10**5)), message_hub=dict(a=1))
+    torch.save(content, weights)
+    return path, weights
+
+
+def test_published_files_give_the_same_results(trained, tmp_path):
+    made = publish.publish(
+        *trained, tmp_path / 'out', 'toy-model', metrics=dict(nme=.5),
+        commands=['train it'], origin='configs/toy.py')
+    assert made.checkpoint.stat().st_size < trained[1].stat().st_size - 4e5
+    content = torch.load(made.checkpoint, weights_only=True)
+    assert set(content) == {'state_dict', 'meta'}
+    info = json.loads(made.config.with_suffix('.json').read_text())
+    assert info == made.info
+    assert info | dict(seed=3, iterations=7, date='2026-01-02',
+                       config='configs/toy.py', commands=['train it'],
+                       metrics=dict(nme=.5)) == info
+    found, expected = (
+        next(FaceReconstructor(config, weights, 'cpu',
+                               detector=find_bright_boxes)(picture()))
+        for config, weights in (made[:2], trained))
+    assert (found.vertices == expected.vertices).all()
+    first = [path.read_bytes() for path in (made.config, made.checkpoint)]
+    again = publish.publish(*trained, tmp_path / 'again', 'other',
+                            origin='configs/toy.py')
+    assert [again.config.read_bytes(), again.checkpoint.read_bytes()] == first
+
+
+def test_configs_keep_what_inference_needs(trained):
+    config = Config.fromfile(trained[0])
+    small = inference_config(config)
+    assert 'losses' not in small.model and 'load_from' not in small
+    assert small.test_dataloader == config.test_dataloader
+    config.model['flame']['model_path'] = '/home/me/flame.pkl'
+    with pytest.raises(ValueError, match='model.flame.model_path is the abs'):
+        inference_config(config)
+
+
+def test_weights_are_float32_and_own_their_memory():
+    large = torch.zeros(1000, dtype=torch.float64)
+    found = inference_weights(dict(state_dict={
+        'module.a': large[:2], 'n': torch.tensor(3), 'losses.b': large}))
+    assert set(found) == {'a', 'n'} and found['n'].dtype == torch.int64
+    assert found['a'].dtype == torch.float32
+    assert found['a'].untyped_storage().nbytes() == 8
+
+
+def test_large_weights_are_refused(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(publish, 'MAX_BYTES', 1000)
+    with pytest.raises(ValueError, match='MB are packaged'):
+        publish.publish(*trained, tmp_path / 'out')
+    assert not (tmp_path / 'out').exists()
+
+
+@pytest.mark.parametrize('given', [dict(config='a.py'),
+                                   dict(checkpoint='a.pth')])
+def test_config_and_checkpoint_belong_together(given):
+    with pytest.raises(ValueError, match=f'Only the {next(iter(given))} is'):
+        FaceReconstructor(**given)
+
+
+def test_the_packaged_model_runs_without_mmagic():
+    code = '''
+import sys
+import numpy as np
+from mmtvface.apis import FaceReconstructor
+from mmtvface.testing.toy_pictures import POINTS, picture
+found = [POINTS * 39 + [40, 30]]
+result, = FaceReconstructor(device='cpu', detector=lambda image: found)(
+    picture())
+assert result.valid and np.isfinite(result.vertices).all()
+print(result.vertices.shape,
+      [m for m in ('mmagic', 'diffusers', 'mediapipe') if m in sys.modules])
+'''
+    done = subprocess.run([sys.executable, '-W', 'ignore', '-c', code],
+                          text=True, capture_output=True, check=True)
+    assert done.stdout.splitlines()[-1] == '(5003, 3) []'

@@ -1,0 +1,78 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What the quickstart is given, looked at before minutes go into it."""
+
+import os
+from contextlib import ExitStack
+from pathlib import Path
+
+from .progress import say
+
+LOOK_AT = 30  # frames in which a face is looked for at first
+
+
+class QuickstartError(Exception):
+    """A reason to stop, phrased for the user."""
+
+
+def shown(path: str | Path) -> str:
+    """A path as the user would type it from here."""
+    relative = os.path.relpath(path)
+    return str(path) if relative.startswith('..') else relative
+
+
+def check_path(path: Path) -> None:
+    """Refuse at once what cannot be an input, before anything is imported.
+
+    Raises:
+        QuickstartError: If there is nothing at the path.
+    """
+    if not path.exists():
+        raise QuickstartError(
+            f'There is no file or folder named {path}: check the path (an '
+            'image, a folder of frames, a clip folder or a video).')
+    if path.is_dir() and not any(p.is_file() for p in path.rglob('*')):
+        raise QuickstartError(
+            f'The folder {path} is empty: give a folder with images, or one '
+            'with a folder jpg/ of images in it.')
+    if path.is_file() and path.stat().st_size == 0:
+        raise QuickstartError(f'The file {path} is empty: copy it again.')
+
+
+def check_input(path: Path) -> None:
+    """Look at the input before minutes go into a training.
+
+    Raises:
+        QuickstartError: If it cannot be read or shows no face.
+    """
+    from mmtvface.apis.inputs import open_frames
+    from mmtvface.preprocessing import landmark_detector
+    readable = 0
+    try:
+        with ExitStack() as stack:
+            frames, detector = open_frames(path), None
+            for number, frame in enumerate(frames):
+                if frame.image is None:
+                    continue
+                if frame.landmarks is not None or number >= LOOK_AT:
+                    return
+                readable += 1
+                if detector is None:
+                    say(f'looking for a face in {shown(path)} (the first '
+                        f'{LOOK_AT} frames at most)')
+                    # As the reconstruction will look: the slow search for
+                    # small faces, part by part, is for single images.
+                    detector = stack.enter_context(
+                        landmark_detector.MediaPipeLandmarkDetector(
+                            video=frames.consecutive and len(frames) != 1))
+                if len(detector(frame.image)):
+                    return
+    except (OSError, ValueError, ImportError) as error:
+        raise QuickstartError(str(error)) from None
+    if not readable:
+        raise QuickstartError(
+            f'No frame of {path} can be read: give an image, a folder of '
+            'frames, a clip folder or a video.')
+    raise QuickstartError(
+        f'No face was found in {path} ({readable} frame(s)): give a picture '
+        'with an upright face of at least about 40 pixels, or a clip folder '
+        'with landmarks (kpt/).')
