@@ -132,6 +132,15 @@ def test_training_lowers_the_error(shared):
     assert told[0][2] == pytest.approx(.5 if shared else 1, abs=1e-5)
 
 
+@pytest.mark.parametrize('iters', [1, 10])
+def test_few_steps(iters):
+    told = []
+    train_flow(TinyPyramid(), Shifts(), FlowTraining(
+        iters=iters, shared_iters=0, settle_iters=0, clips=1),
+        lambda *numbers: told.append(numbers))
+    assert len(told) == iters
+
+
 def test_shared_training_gives_all_levels_the_same_start():
     net = TinyPyramid()
     train_flow(net, Shifts(), FlowTraining(iters=1, shared_iters=2,

