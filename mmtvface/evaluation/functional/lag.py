@@ -12,8 +12,9 @@ class LagTerms(NamedTuple):
     """Sums whose quotient is the lag; those of several clips add up.
 
     Attributes:
-        delay: Sum of the products of delay and squared speed.
-        motion: Sum of the squared speeds; 0 without motion.
+        delay: Sum of the products of delay and that squared speed.
+        motion: Sum of the squared speeds, each point's mean velocity taken
+            away; 0 if nothing changes its speed.
     """
 
     delay: float
@@ -24,9 +25,10 @@ def lag_terms(pred: torch.Tensor, target: torch.Tensor) -> LagTerms:
     """Terms of the lag of predicted points behind the true ones.
 
     A result that is late by ``d`` frames is, to first order, wrong by ``-d``
-    times the true velocity. ``d`` is the least-squares fit of that to the
-    errors, from which each point's mean over the clip is taken away: a
-    constant error is no lag.
+    times the true velocity. ``d`` is the least-squares fit of that and a
+    constant error of each point, which is no lag: errors and velocities have
+    their means over the clip taken away. Uniform motion therefore tells
+    nothing.
 
     Args:
         pred: (t, N, D).
@@ -44,6 +46,7 @@ def lag_terms(pred: torch.Tensor, target: torch.Tensor) -> LagTerms:
     pred, target = pred.double(), target.double()
     speed = (target[2:] - target[:-2]) / 2
     error = (pred - target)[1:-1]
-    error = error - error.mean(0)
+    # Of both: a lag of steady motion goes away with the constant error.
+    speed, error = (part - part.mean(0) for part in (speed, error))
     return LagTerms(-(error * speed).sum().item(),
                     speed.square().sum().item())
