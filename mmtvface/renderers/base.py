@@ -42,9 +42,10 @@ def index_range(faces: torch.Tensor) -> tuple[int, int]:
     """Smallest and largest index of (F, 3) faces, F > 0.
 
     Reading them makes the host wait for a GPU, so there the answer is kept
-    with the tensor until it is changed in place.
+    with the tensor until it is changed in place (inference tensors do not
+    count changes, and are read each time).
     """
-    remember = not may_synchronize(faces.device)
+    remember = not (may_synchronize(faces.device) or faces.is_inference())
     version, *known = _index_ranges.get(faces, (None, )) if remember else (
         None, )
     if version is None or version != faces._version:

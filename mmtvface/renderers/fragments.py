@@ -60,7 +60,8 @@ def interpolate(fragments: Fragments, faces: torch.Tensor,
     else:
         check_shape('attributes', attributes, (len(face_index), 'V', 'C'))
     flat, weights = face_index.flatten(), fragments.barycentrics
-    if sparse := may_synchronize(face_index.device):
+    # Empty pixels of a GPU are given the first face, if there is one.
+    if sparse := not len(faces) or may_synchronize(face_index.device):
         pixels = fragments.covered.flatten().nonzero()[:, 0]
         chosen = flat.index_select(0, pixels)
         weights = weights.reshape(-1, 3).index_select(0, pixels)

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from mmtvface.renderers import Fragments, build_rasterizer, interpolate
+from mmtvface.renderers.base import index_range
 from mmtvface.testing.toy_meshes import toy_ellipsoid
 from mmtvface.utils.host_sync import asynchronous
 
@@ -53,6 +54,24 @@ def test_the_same_without_looking_at_the_device():
     torch.testing.assert_close(results[1][1][covered],
                                results[0][1][covered], equal_nan=True)
     torch.testing.assert_close(results[1][2], results[0][2])
+
+
+def test_no_faces_are_an_empty_image():
+    vertices, faces = torch.rand(2, 4, 3), torch.empty(0, 3).long()
+    fragments = build_rasterizer('torch')(vertices, faces, (5, 6))
+    for context in (nullcontext(), asynchronous()):
+        with context:
+            image = interpolate(fragments, faces, vertices)
+        assert torch.equal(image, torch.zeros(2, 3, 5, 6))
+
+
+def test_faces_made_for_inference_are_checked():
+    with torch.inference_mode():
+        faces = torch.tensor([[0, 1, 2]])
+        with asynchronous():
+            assert index_range(faces) == (0, 2)
+            faces[0, 0] = 7
+            assert index_range(faces) == (1, 7)
 
 
 def test_shared_attributes_and_other_corners():
