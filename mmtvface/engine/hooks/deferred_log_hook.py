@@ -13,7 +13,9 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     """mmengine's hook, without a wait for the GPU for each logged value.
 
     The losses of each step stay on the device and are read together. Logs
-    show the same numbers if the interval divides theirs. In the
+    show the same numbers if the interval divides theirs and the training
+    counts iterations (mmengine's logs of epochs count from each epoch on).
+    In the
     configuration: ``default_hooks=dict(runtime_info=dict(type=
     'DeferredRuntimeInfoHook', interval=100))``.
 
