@@ -154,6 +154,9 @@ def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,
     content = torch.load(checkpoint, map_location='cpu', weights_only=True)
     meta = content.get('meta') or {}
     iterations = meta.get('iter')
+    start = full.get('load_from')
+    if start and os.path.isabs(start):
+        start = os.path.basename(start)  # folders of this machine
     # The name of a file would be written into it: a buffer has none.
     buffer = io.BytesIO()
     torch.save(dict(state_dict=inference_weights(content),
@@ -173,7 +176,7 @@ def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,
     info = dict(
         name=name, config=origin, seed=meta.get('seed'),
         commands=list(commands), iterations=iterations,
-        start=full.get('load_from'), date=_date(meta), version=__version__,
+        start=start, date=_date(meta), version=__version__,
         parameters=sum(value.numel() for value in model.parameters()),
         bytes=len(data), sha256=sha256_of(out / f'{name}.pth'),
         metrics=dict(metrics or {}))

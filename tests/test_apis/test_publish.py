@@ -40,7 +40,7 @@ def test_published_files_give_the_same_results(trained, tmp_path):
     assert info == made.info
     assert info | dict(seed=3, iterations=7, date='2026-01-02',
                        config='configs/toy.py', commands=['train it'],
-                       metrics=dict(nme=.5)) == info
+                       metrics=dict(nme=.5), start='start.pth') == info
     found, expected = (
         next(FaceReconstructor(config, weights, 'cpu',
                                detector=find_bright_boxes)(picture()))
