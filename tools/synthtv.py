@@ -159,6 +159,18 @@ def flops_per_frame(config: str, frames: int, size: int) -> float:
                in ('encoder', 'head')) / frames
 
 
+def check_out(out: str) -> None:
+    """Raise unless a result can be written there.
+
+    Raises:
+        ValueError: If it is no .json, or its folder cannot be written to.
+    """
+    from mmtvface.utils.atomic import writable_dir
+    if not out.endswith('.json'):
+        raise ValueError(f'--out must end with .json, but it is {out}.')
+    writable_dir(Path(out).parent)
+
+
 def measure(args: argparse.Namespace, config: str, checkpoint: str,
             out: str, **options: object) -> None:
     """Measure a model and write the result."""
@@ -170,12 +182,10 @@ def measure(args: argparse.Namespace, config: str, checkpoint: str,
     from mmtvface.apis.model_setup import load_config
     from mmtvface.apis.synth_tv.evaluate import evaluate_model, plain
     from mmtvface.apis.synth_tv.table import compare
-    from mmtvface.utils.atomic import atomic_path, writable_dir
+    from mmtvface.utils.atomic import atomic_path
     from mmtvface.utils.setup_env import register_all_modules
-    if not out.endswith('.json'):
-        raise ValueError(f'--out must end with .json, but it is {out}.')
+    check_out(out)
     register_all_modules()
-    writable_dir(Path(out).parent)
     device = args.device
     if device == 'auto':
         device = 'cuda' if torch.cuda.is_available() else 'cpu'
@@ -239,6 +249,8 @@ def run_train(args: argparse.Namespace) -> None:
     )
     path = find_config(args.config, REPO / 'configs/synthtv')
     work_dir = args.work_dir or f'work_dirs/{path.stem}'
+    out = args.out or f'results/synthtv/{path.stem}.json'
+    check_out(out)  # not after hours of training
     options = [*budget_options(path, args.iters), *args.cfg_options]
     if args.data != 'data/synthtv':
         root = 'None' if args.data == 'none' else args.data
@@ -249,8 +261,9 @@ def run_train(args: argparse.Namespace) -> None:
     arguments += ['--seed', str(args.seed)] if args.seed is not None else []
     arguments += ['--cfg-options', *options] if options else []
     train.main(arguments)
-    measure(args, str(path), str(last_checkpoint(work_dir)),
-            args.out or f'results/synthtv/{path.stem}.json')
+    # What was trained: --cfg-options may have changed the model.
+    measure(args, str(Path(work_dir) / path.name),
+            str(last_checkpoint(work_dir)), out)
 
 
 def add_table(commands: argparse._SubParsersAction) -> None:

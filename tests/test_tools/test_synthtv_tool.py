@@ -5,6 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import synthtv
+import train
 from mmengine.config import Config
 from synthtv import flops_per_frame, main, parse_args
 
@@ -65,6 +67,31 @@ def test_generate_and_its_errors(tmp_path, capsys):
     assert 'configs/synthtv there are' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         parse_args(['generate', '--size', '0'])
+
+
+def test_train_measures_what_it_trained(tmp_path, capsys, monkeypatch):
+    trained, measured = [], []
+
+    def pretend(arguments):
+        trained.append(arguments)
+        (tmp_path / 'iter_1.pth').touch()
+        (tmp_path / 'last_checkpoint').write_text(
+            str(tmp_path / 'iter_1.pth'))
+
+    monkeypatch.setattr(train, 'main', pretend)
+    monkeypatch.setattr(synthtv, 'measure',
+                        lambda args, *rest: measured.extend(rest))
+    name = 'deca_r18w32_1xb8-1k_synthtv-64'
+    arguments = ['train', name, '--work-dir', str(tmp_path), '--cfg-options',
+                 'model.head.hidden_channels=8', '--out']
+    assert main([*arguments, 'x.txt']) == 2
+    assert 'must end with .json' in capsys.readouterr().err and not trained
+    out = str(tmp_path / 'x.json')
+    assert main([*arguments, out]) == 0
+    # mmengine writes the config with the options there
+    assert measured == [str(tmp_path / f'{name}.py'),
+                        str(tmp_path / 'iter_1.pth'), out]
+    assert trained[0][-1] == arguments[-2]
 
 
 def test_the_shipped_config_builds_its_data_sets():
