@@ -15,9 +15,8 @@ class DeferredRuntimeInfoHook(RuntimeInfoHook):
     The losses of each step stay on the device and are read together. Logs
     show the same numbers if the interval divides theirs and the training
     counts iterations (mmengine's logs of epochs count from each epoch on).
-    In the
-    configuration: ``default_hooks=dict(runtime_info=dict(type=
-    'DeferredRuntimeInfoHook', interval=100))``.
+    In the configuration: ``default_hooks=dict(runtime_info=dict(
+    type='DeferredRuntimeInfoHook', interval=100))``.
 
     Args:
         interval: Iterations between two readings; that of the logger hook or
