@@ -90,7 +90,8 @@ def crop_settings(config: Config, clip_length: int | None = None,
     ]
 
     def find(key: str, default: Any) -> Any:
-        return next((data[key] for data in datasets if key in data), default)
+        return next((data[key] for data in datasets
+                     if data.get(key) is not None), default)
 
     if scale is None:
         scale = find('scale', DEFAULT_SCALE)
