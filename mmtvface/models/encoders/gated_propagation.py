@@ -36,11 +36,12 @@ class GatedBranch(nn.Module):
     branch a running average whose length is learnt and depends on what is
     seen: a covered or blurred frame can be passed over. The hyperbolic
     tangent bounds what the past adds: without it a branch that was trained
-    on clips of five frames may grow without end on longer ones. Two frames back are
-    read as in second-order grid propagation (BasicVSR++, Chan et al.,
-    CVPR 2022, eq. 1); on maps of a face crop of stride 8 or 16, motion
-    between frames is a fraction of a cell, which the 3x3 filters follow
-    without flow.
+    on clips of five frames may grow without end on longer ones.
+
+    Two frames back are read as in second-order grid propagation (BasicVSR++,
+    Chan et al., CVPR 2022, eq. 1); on maps of a face crop of stride
+    8 or 16, motion between frames is a fraction of a cell, which the 3x3
+    filters follow without flow.
 
     Args:
         channels: C.
