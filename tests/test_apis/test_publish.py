@@ -9,23 +9,29 @@ from mmengine.config import Config
 
 from mmtvface.apis import FaceReconstructor, publish
 from mmtvface.apis.publish import inference_config, inference_weights
+from mmtvface.registry import MODELS
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from mmtvface.testing.toy_reconstructor import toy_config
 
 
 @pytest.fixture
-def trained(model_files, tmp_path):
+def trained(tmp_path):
     """A config file and a checkpoint as a training leaves it."""
-    config, weights = model_files
-    config.model['losses'] = dict(vertex=dict(type='VertexLoss'))
-    config.load_from = '/home/me/start.pth'
-    path = tmp_path / 'toy.py'
-    config.dump(path)
-    content = torch.load(weights, weights_only=True)
-    content['state_dict']['losses.vertex.weight'] = torch.ones(3)
-    content |= dict(
+    path, weights = tmp_path / 'toy.py', tmp_path / 'iter_7.pth'
+    Config(dict(
+        custom_imports=dict(imports=['mmtvface.testing.toy_reconstructor']),
+        model=toy_config(losses=dict(vertex=dict(type='VertexLoss'))),
+        test_dataloader=dict(dataset=dict(
+            type='FaceClipDataset', clip_length=3, image_size=32)),
+        load_from='/home/me/start.pth')).dump(path)
+    torch.manual_seed(0)
+    state = MODELS.build(toy_config()).state_dict()
+    state['losses.vertex.weight'] = torch.ones(3)
+    torch.save(dict(
+        state_dict=state,
         meta=dict(iter=7, seed=3, time='20260102_030405'),
-        optimizer=dict(state=torch.zeros(10**5)), message_hub=dict(a=1))
-    torch.save(content, weights)
+        optimizer=dict(state=torch.zeros(10**5)),
+        message_hub=dict(a=1)), weights)
     return path, weights
 
 
