@@ -5,7 +5,7 @@ Counted are the products of one prediction: convolutions, matrix products and
 deformable convolutions. One multiply-add (MAC) is two FLOPs. Not counted:
 additions, activations, norms, bilinear sampling of flows and the renderer,
 which has no products to speak of. Shapes are followed and nothing is
-computed, so it takes seconds at any size.
+computed; building a temporal model takes longest.
 
 Examples:
     python tools/analysis_tools/get_flops.py CONFIG
