@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
@@ -20,6 +21,12 @@ from .effects import degrade_clip
 from .folder import StoredScenes
 from .grades import DIFFICULTIES, GRADES
 from .plan import draw_plan
+from .reframe import (
+    Reframing,
+    move_images,
+    move_points,
+    reframe_codes,
+)
 from .scenes import NUM_SCENES, RenderedScenes, Scene, SceneSettings
 
 _TAG = 57
@@ -60,6 +67,8 @@ class SynthTVDataset(BaseDataset):
         vary_looks: Probability that a clip gets a random look (hair, brows,
             beard, glasses, colours), see :func:`change_look`: for models
             that are to see photographs. The benchmark itself does without.
+        reframe: Turn, zoom and shift the clips: changes to
+            :class:`Reframing`, or True; for training as well.
         with_vertices: Add ``gt_vertices``, by the head model from the codes.
         test_mode: Kept for mmengine; the clips are the same.
         lazy_init: Kept for mmengine.
@@ -86,6 +95,7 @@ class SynthTVDataset(BaseDataset):
                  head: Mapping[str, Any] | None = None,
                  wrinkles: Mapping[str, Any] | bool = False,
                  vary_looks: float = 0.,
+                 reframe: Mapping[str, float] | bool = False,
                  with_vertices: bool = False,
                  test_mode: bool = False,
                  lazy_init: bool = False,
@@ -115,6 +125,9 @@ class SynthTVDataset(BaseDataset):
                     'another folder, or ask for fewer.')
         self.num_clips = num_clips or self.num_scenes
         self.vary_looks = vary_looks
+        self.reframing = None
+        if reframe is not False:
+            self.reframing = Reframing(**({} if reframe is True else reframe))
         self.with_vertices = with_vertices
         self._flame: FLAME | None = None
         super().__init__(
@@ -167,16 +180,47 @@ class SynthTVDataset(BaseDataset):
         scene = Scene(*(None if part is None else part[start:stop]
                         for part in self.scenes[info['scene']]))
         plan = draw_plan(rng, GRADES[grade], scene.landmarks[..., :2])
+        if self.reframing is not None or self.vary_looks:
+            dice, frame_dice = (np.random.default_rng([
+                _TAG, part, settings.seed, SPLITS.index(settings.split),
+                info['sample_idx']]) for part in (2, 3))
+        if self.reframing is not None:
+            scene = self._reframe(scene, frame_dice)
         images = scene.images
         if self.vary_looks:
-            dice = np.random.default_rng([
-                _TAG, 2, settings.seed, SPLITS.index(settings.split),
-                info['sample_idx']])
             if dice.random() < self.vary_looks:
                 images = change_look(images, scene.landmarks, dice)
         images, masks = degrade_clip(images, scene.masks, plan, noise)
         info = dict(info, difficulty=grade, frames=range(start, stop))
         return self._pack(info, images, masks, scene)
+
+    @property
+    def flame(self) -> FLAME:
+        """The head model of this process."""
+        if self._flame is None:
+            self._flame = self.settings.build_flame()
+        return self._flame
+
+    @torch.no_grad()
+    def _reframe(self, scene: Scene, rng: np.random.Generator) -> Scene:
+        """The scene in another frame."""
+        moves = self.reframing.draw(rng, len(scene.images))
+        # Crops at the border of a picture are black there.
+        border = cv2.BORDER_CONSTANT if rng.random() < .5 else (
+            cv2.BORDER_REFLECT_101)
+        layout = self.settings.layout
+        codes = layout.join(reframe_codes(
+            self.flame,
+            layout.split(torch.from_numpy(np.array(scene.codes))),
+            torch.from_numpy(moves))).numpy()
+        points = move_points(
+            scene.landmarks[..., :2].astype(np.float64), moves)
+        seen = (np.abs(points) <= 1).all(-1, keepdims=True)
+        return scene._replace(
+            images=move_images(scene.images, moves, border),
+            masks=move_images(scene.masks, moves, cv2.BORDER_CONSTANT),
+            landmarks=np.concatenate([points, seen], -1).astype(np.float32),
+            codes=codes)
 
     @torch.no_grad()
     def _pack(self, info: dict, images: np.ndarray, masks: np.ndarray,
@@ -198,9 +242,7 @@ class SynthTVDataset(BaseDataset):
         sample.gt_masks = torch.from_numpy(masks)[:, None].float() / 255
         sample.gt_codes = codes
         if self.with_vertices:
-            if self._flame is None:
-                self._flame = self.settings.build_flame()
-            sample.gt_vertices = self._flame(
+            sample.gt_vertices = self.flame(
                 codes['shape'], codes['exp'], codes['pose']).vertices
         if scene.displacement is not None:
             sample.gt_displacement = torch.from_numpy(
