@@ -81,3 +81,5 @@ def test_looks_change_pictures_and_nothing_else():
     for name in ('gt_landmarks', 'gt_masks'):
         a, b = (x['data_samples'].get(name) for x in (plain, varied))
         assert (a == b).all()
+    with pytest.raises(ValueError, match='probability'):
+        SynthTVDataset(**settings, vary_looks=2.)

@@ -66,7 +66,8 @@ class SynthTVDataset(BaseDataset):
             ``gt_displacement``. Only without ``data_root``.
         vary_looks: Probability that a clip gets a random look (hair, brows,
             beard, glasses, colours), see :func:`change_look`: for models
-            that are to see photographs. The benchmark itself does without.
+            that are to see photographs. The masks count what is painted as
+            skin. The benchmark itself does without.
         reframe: Turn, zoom and shift the clips: changes to
             :class:`Reframing`, or True; for training as well.
         with_vertices: Add ``gt_vertices``, by the head model from the codes.
@@ -124,6 +125,9 @@ class SynthTVDataset(BaseDataset):
                     f'but num_scenes is {num_scenes}. Generate more, into '
                     'another folder, or ask for fewer.')
         self.num_clips = num_clips or self.num_scenes
+        if not 0 <= vary_looks <= 1:
+            raise ValueError('vary_looks is a probability, but it is '
+                             f'{vary_looks}.')
         self.vary_looks = vary_looks
         self.reframing = None
         if reframe is not False:
