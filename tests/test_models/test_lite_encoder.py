@@ -134,6 +134,19 @@ def test_gradients():
     assert torch.autograd.gradcheck(module, (maps, ))
 
 
+def test_recomputation_changes_nothing():
+    plain, again = (wake(lite(with_cp=cp)).train() for cp in (False, True))
+    again.load_state_dict(plain.state_dict())
+    for encoder in (plain, again):
+        encoder(clip()).square().mean().backward()
+    for (name, one), two in zip(plain.named_parameters(),
+                                again.parameters(), strict=True):
+        torch.testing.assert_close(one.grad, two.grad, msg=name)
+    for (name, one), two in zip(plain.named_buffers(), again.buffers(),
+                                strict=True):
+        assert torch.equal(one, two), name
+
+
 def test_options_that_are_not_possible():
     with pytest.raises(ValueError, match='propagation_stage must be 1 to 4'):
         lite(propagation_stage=5)

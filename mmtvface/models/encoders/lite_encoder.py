@@ -7,6 +7,7 @@ import torch
 
 from mmtvface.registry import MODELS
 
+from .checkpointing import run_blocks
 from .flow import Flows
 from .gated_propagation import DIRECTIONS, GatedPropagation, Memory
 from .resnet_encoder import ResNetEncoder, has_pretrained_init
@@ -40,6 +41,8 @@ class LiteTemporalEncoder(ResNetEncoder):
         pretrained: See :class:`ResNetEncoder`; the adapter stays at its
             start.
         pool_size: Side of the grid of averages; see :class:`TemporalResNet`.
+        with_cp: See :class:`ResNetEncoder`; the adapter is small enough to
+            keep.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -63,9 +66,12 @@ class LiteTemporalEncoder(ResNetEncoder):
                  input_norm: str | Mapping | None = None,
                  pretrained: str | None = None,
                  pool_size: int = 1,
+                 with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
-        super().__init__(depth, base_channels, input_norm, pretrained,
-                         pool_size, init_cfg=init_cfg)
+        super().__init__(
+            depth, base_channels, input_norm=input_norm,
+            pretrained=pretrained, pool_size=pool_size, with_cp=with_cp,
+            init_cfg=init_cfg)
         if propagation_stage not in (1, 2, 3, 4):
             raise ValueError('propagation_stage must be 1 to 4, but it is '
                              f'{propagation_stage}.')
@@ -100,7 +106,7 @@ class LiteTemporalEncoder(ResNetEncoder):
         """Maps before the adapter: (n, t, 3, H, W) -> (n * t, C, h, w)."""
         x = super().trunk(images)
         for stage in self._stages[:self.propagation_stage]:
-            x = stage(x)
+            x = run_blocks(stage, x, self.with_cp)
         return x
 
     def trunk(self, clips: torch.Tensor,
@@ -120,7 +126,7 @@ class LiteTemporalEncoder(ResNetEncoder):
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Remaining stages and average: (B, C, h, w) -> (B, out_channels)."""
         for stage in self._stages[self.propagation_stage:]:
-            maps = stage(maps)
+            maps = run_blocks(stage, maps, self.with_cp)
         return self.pool(maps).flatten(1)
 
     def step(self, frames: torch.Tensor, state: list[Memory] | None = None
