@@ -126,7 +126,7 @@ def test_training_lowers_the_error(shared):
                             clips=2, lr=.003),
                lambda *numbers: told.append(numbers))
     after = flow_errors(net, source)
-    assert after.trained < .6 * after.zero
+    assert after.trained < .8 * after.zero
     assert [step for step, *_ in told] == list(range(1, shared + 61))
     # half as many pixels at half the size
     assert told[0][2] == pytest.approx(.5 if shared else 1, abs=1e-5)
