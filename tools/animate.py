@@ -9,8 +9,9 @@ Examples::
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
+
+from number_arguments import positive
 
 TRANSFER = """\
 The source's shape, albedo, light and wrinkles with the driver's expression
@@ -26,18 +27,6 @@ output: teaser.mp4 (source, grey shape with detail, in colour), teaser.png (a
 contact sheet) and metrics.json."""
 SAVES = ('codes', 'obj', 'dense')
 DETECTORS = ('mediapipe', 'face-alignment')
-
-
-def positive(kind: type) -> Callable[[str], float]:
-    """Parser of a positive number, for argparse."""
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < float('inf'):
-            raise argparse.ArgumentTypeError(f'{text} is not positive')
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
 
 
 def _add_common(parser: argparse.ArgumentParser, size: int) -> None:

@@ -9,8 +9,9 @@ Examples::
 
 import argparse
 import sys
-from collections.abc import Callable
 from pathlib import Path
+
+from number_arguments import positive
 
 EPILOG = """\
 input: an image, a folder of images, a clip folder (jpg/, optionally
@@ -43,18 +44,6 @@ KINDS = ('obj', 'dense', 'codes', 'mat', 'landmarks', 'overlay',
          'video', 'detail_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 DETECTORS = ('mediapipe', 'face-alignment')
-
-
-def positive(kind: type) -> Callable[[str], float]:
-    """Parser of a positive number, for argparse."""
-    def parse(text: str) -> float:
-        value = kind(text)
-        if not 0 < value < float('inf'):
-            raise argparse.ArgumentTypeError(f'{text} is not positive')
-        return value
-
-    parse.__name__ = kind.__name__
-    return parse
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:

@@ -4,7 +4,7 @@ r"""The SynthTV benchmark: what video buys when pictures are bad.
 Examples::
 
     python tools/synthtv.py generate --out data/synthtv --size 64
-    python tools/synthtv.py train lite-deca_r18w32_1xb8-1k_synthtv-64
+    python tools/synthtv.py train deca_r18w32_1xb8-1k_synthtv-64
     python tools/synthtv.py evaluate CONFIG CHECKPOINT --smooth one-euro \
         --tune --out results/synthtv/smooth.json
     python tools/synthtv.py table results/synthtv/*.json --baseline deca
@@ -17,19 +17,14 @@ import os
 import sys
 from pathlib import Path
 
+from number_arguments import positive
+
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
 SPLITS = ('train', 'val', 'test')
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return int(text)
 
 
 def add_generate(commands: argparse._SubParsersAction) -> None:
@@ -41,21 +36,21 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
         'set adds them.')
     parser.add_argument('--out', default='data/synthtv',
                         help='folder (default: %(default)s)')
-    parser.add_argument('--size', type=positive, default=64,
+    parser.add_argument('--size', type=positive(int), default=64,
                         help='side of the images in pixels (default: '
                         '%(default)s)')
     parser.add_argument('--splits', nargs='+', choices=SPLITS,
                         default=list(SPLITS))
-    parser.add_argument('--scenes', nargs='+', type=positive, metavar='N',
-                        help='scenes of each of the splits (default: 4000, '
-                        '100 and 300)')
-    parser.add_argument('--lengths', nargs='+', type=positive, metavar='T',
-                        help='frames of a scene of each of the splits '
-                        '(default: 10, 20 and 20)')
+    parser.add_argument('--scenes', nargs='+', type=positive(int),
+                        metavar='N', help='scenes of each of the splits '
+                        '(default: 4000, 100 and 300)')
+    parser.add_argument('--lengths', nargs='+', type=positive(int),
+                        metavar='T', help='frames of a scene of each of the '
+                        'splits (default: 10, 20 and 20)')
     parser.add_argument('--seed', type=int, default=0)
     parser.add_argument('--config', help='config whose training data has the '
                         'head; default: the built-in head')
-    parser.add_argument('--workers', type=positive, default=2,
+    parser.add_argument('--workers', type=positive(int), default=2,
                         help='processes (default: %(default)s)')
     parser.set_defaults(run=run_generate)
 
@@ -109,11 +104,11 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--data', default='data/synthtv', help='folder of '
                         'the scenes, or "none": render them on the fly '
                         '(default: %(default)s)')
-    parser.add_argument('--clips', type=positive, help='measure only so many '
-                        'clips of each grade')
+    parser.add_argument('--clips', type=positive(int), help='measure only '
+                        'so many clips of each grade')
     parser.add_argument('--split', choices=('val', 'test'), default='test')
     parser.add_argument('--name', help='of the method in tables')
-    parser.add_argument('--batch-size', type=positive, default=4,
+    parser.add_argument('--batch-size', type=positive(int), default=4,
                         help='clips at a time (default: %(default)s)')
     parser.add_argument('--device', default='auto')
 
@@ -128,7 +123,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
     parser.add_argument('--out', required=True, metavar='JSON')
     parser.add_argument('--smooth', choices=('one-euro', ),
                         help='filter the codes, causally')
-    parser.add_argument('--tune', nargs='?', type=positive, const=40,
+    parser.add_argument('--tune', nargs='?', type=positive(int), const=40,
                         default=0, metavar='CLIPS', help='tune the filter on '
                         "so many hard clips of 'val' (default: 40)")
     parser.add_argument('--min-cutoff', type=float, default=2.,
@@ -137,7 +132,7 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
                         help='without --tune (default: %(default)s)')
     parser.add_argument('--identity-cutoff', type=float, default=.2,
                         help='Hz, without --tune (default: %(default)s)')
-    parser.add_argument('--wrinkles', type=positive, metavar='CLIPS',
+    parser.add_argument('--wrinkles', type=positive(int), metavar='CLIPS',
                         help='also measure the normals of a model with a '
                         'detail branch on so many wrinkled clips')
     add_measuring(parser)
@@ -225,8 +220,9 @@ def add_train(commands: argparse._SubParsersAction) -> None:
     parser = commands.add_parser(
         'train', help='train a config of configs/synthtv, then measure it')
     parser.add_argument('config', help='name in configs/synthtv, or a file')
-    parser.add_argument('--iters', type=positive, help='budget; schedules '
-                        'that last the whole training are stretched to it')
+    parser.add_argument('--iters', type=positive(int), help='budget; '
+                        'schedules that last the whole training are '
+                        'stretched to it')
     parser.add_argument('--work-dir')
     parser.add_argument('--resume', action='store_true')
     parser.add_argument('--seed', type=int)
@@ -295,7 +291,7 @@ def add_picture(commands: argparse._SubParsersAction) -> None:
     """Arguments of ``picture``."""
     parser = commands.add_parser('picture', help='show the grades')
     parser.add_argument('out', metavar='FILE', help='a .jpg or .png')
-    parser.add_argument('--size', type=positive, default=112)
+    parser.add_argument('--size', type=positive(int), default=112)
     parser.add_argument('--clips', nargs='+', type=int, default=[0, 1])
     parser.set_defaults(run=run_picture)
 

@@ -16,18 +16,13 @@ import os
 import sys
 from pathlib import Path
 
+from number_arguments import positive
+
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 TRAINING_LENGTH, EVALUATION_LENGTH = 3, 5
-
-
-def positive(text: str) -> int:
-    """A whole number of at least 1."""
-    if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} is not positive')
-    return int(text)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -39,13 +34,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'default: render the scenes on the fly')
     parser.add_argument('--out', default='data/checkpoints/spynet_synthtv.pth',
                         help='checkpoint (default: %(default)s)')
-    parser.add_argument('--size', type=positive, default=64,
+    parser.add_argument('--size', type=positive(int), default=64,
                         help='side of the images in pixels (default: '
                         '%(default)s)')
-    parser.add_argument('--stride', type=positive, default=2,
+    parser.add_argument('--stride', type=positive(int), default=2,
                         help='propagation_stride of the encoder (default: '
                         '%(default)s)')
-    parser.add_argument('--iters', type=positive, default=500,
+    parser.add_argument('--iters', type=positive(int), default=500,
                         help='steps (default: %(default)s)')
     parser.add_argument('--shared-iters', type=int, default=500,
                         help='steps before, of one level in the place of all '
@@ -53,14 +48,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--settle-iters', type=int, default=250,
                         help='steps after, on clips without artificial '
                         'shifts (default: %(default)s)')
-    parser.add_argument('--clips', type=positive, default=4,
+    parser.add_argument('--clips', type=positive(int), default=4,
                         help='clips of a step (default: %(default)s)')
     parser.add_argument('--lr', type=float, default=1e-3,
                         help='largest learning rate (default: %(default)s)')
     parser.add_argument('--max-shift', type=int, default=4,
                         help='largest artificial shift of training pictures, '
                         'pixels (default: %(default)s)')
-    parser.add_argument('--val-clips', type=positive, default=100,
+    parser.add_argument('--val-clips', type=positive(int), default=100,
                         help='clips of the final comparison, at each '
                         'difficulty (default: %(default)s)')
     parser.add_argument('--seed', type=int, default=0,

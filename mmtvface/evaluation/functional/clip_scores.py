@@ -88,10 +88,10 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     vertices = own.vertices[:, region].double()
     target = true_flame(truth['shape'], truth['exp'],
                         truth['pose']).vertices[:, region].double()
-    neutral = neutral_heads(flame, pred['shape'])[0]
+    neutral = flame.neutral(pred['shape'])
     shapes = truth['shape'][:1]
-    true_neutral, mean_head = neutral_heads(
-        true_flame, torch.cat([shapes, 0 * shapes]))[0][:, region].split(1)
+    true_neutral, mean_head = true_flame.neutral(
+        torch.cat([shapes, 0 * shapes]))[:, region].split(1)
     # Heads are linear in the code: this is identity_drift without posing
     # all of them again.
     drift = (neutral.double() - neutral.double().mean(0)).norm(dim=-1)

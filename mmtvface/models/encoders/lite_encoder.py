@@ -84,10 +84,6 @@ class LiteTemporalEncoder(ResNetEncoder):
             self.trunk_channels, propagation_channels, branches, order)
 
     @property
-    def _stages(self) -> list[torch.nn.Module]:
-        return [self.layer1, self.layer2, self.layer3, self.layer4]
-
-    @property
     def causal(self) -> bool:
         """Whether no frame depends on a later one."""
         return self.temporal.causal

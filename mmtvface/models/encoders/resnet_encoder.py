@@ -189,6 +189,10 @@ class ResNetEncoder(ClipEncoder):
         self.maxpool = nn.MaxPool2d(3, 2, 1)
         self.layer1, self.layer2, self.layer3, self.layer4 = stages
 
+    @property
+    def _stages(self) -> list[nn.Sequential]:
+        return [self.layer1, self.layer2, self.layer3, self.layer4]
+
     def init_weights(self) -> None:
         """Run ``init_cfg``, then load ``pretrained``.
 
@@ -230,6 +234,6 @@ class ResNetEncoder(ClipEncoder):
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Residual stages and average: (B, C, h, w) -> (B, out_channels)."""
-        for stage in (self.layer1, self.layer2, self.layer3, self.layer4):
+        for stage in self._stages:
             maps = run_blocks(stage, maps, self.with_cp)
         return self.pool(maps).flatten(1)
