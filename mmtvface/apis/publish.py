@@ -114,8 +114,10 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
     """
     if 'grades' not in result:
         return dict(result)
+    data = dict(result.get('data') or {})
+    data.pop('head_probe', None)
     return dict(
-        data=result.get('data'),
+        data=data,
         **{grade: scores['means']
            for grade, scores in result['grades'].items()})
 

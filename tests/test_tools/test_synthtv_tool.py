@@ -17,14 +17,15 @@ from mmtvface.utils.setup_env import register_all_modules
 REPO = Path(__file__).resolve().parents[2]
 
 
-def write_result(path, name, factor):
+def write_result(path, name, factor, probe=(3., 1., 2.)):
     errors = factor * np.array([1., 2., 3.])
     clips = {key: errors.tolist() for key in COLUMNS}
     clips['drift_mm'][0] = None  # was NaN
     means = {key: 2 * factor for key in COLUMNS} | dict(lag_frames=.5)
     path.write_text(json.dumps(dict(
         name=name, parameters=3_440_000, flops_per_frame=None, iterations=9,
-        data=dict(num_clips=3, clip_length=20, image_size=64, split='test'),
+        data=dict(num_clips=3, clip_length=20, image_size=64, split='test',
+                  head_probe=probe),
         grades=dict(hard=dict(means=means, clips=clips)))))
     return str(path)
 
@@ -43,6 +44,15 @@ def test_table(tmp_path, capsys):
     assert main(['table', *files, '--baseline', 'best']) == 2
     assert "'best' must be one of" in capsys.readouterr().err
     assert main(['table', str(tmp_path / 'c.json')]) == 2
+    capsys.readouterr()
+    for probe in ((3., 1., 2.5), (3., 1.), ['x', 1., 2.], None):
+        other = write_result(tmp_path / 'd.json', 'other', 1., probe)
+        assert main(['table', files[0], other]) == 2
+        assert 'different head models' in capsys.readouterr().err
+    near = write_result(tmp_path / 'd.json', 'near', 1., (3., 1., 2.001))
+    assert main(['table', files[0], near]) == 0
+    assert main(['picture', str(tmp_path / 'x.png'), '--clips', '300']) == 2
+    assert 'clips 0 to 299' in capsys.readouterr().err
 
 
 def test_generate_and_its_errors(tmp_path, capsys):

@@ -203,7 +203,8 @@ def evaluate_model(
         data=dict(split=split, num_clips=len(first), seed=first.settings.seed,
                   clip_length=first.clip_length,
                   image_size=first.settings.image_size,
-                  generator_version=GENERATOR_VERSION),
+                  generator_version=GENERATOR_VERSION,
+                  head_probe=first.settings.manifest()['head_probe']),
         grades=grades, model=plain(config.model),
         date=datetime.now(timezone.utc).strftime('%Y-%m-%d'))
 

@@ -50,8 +50,15 @@ def _label(margin: np.ndarray, text: str) -> np.ndarray:
 def draw_grades(size: int = 112, clips: Sequence[int] = (0, 1),
                 frames: Sequence[int] = (0, 2, 4, 6, 8, 10, 12, 14, 16, 18),
                 split: str = 'test') -> np.ndarray:
-    """The sheet of all grades, rendered on the fly: (H, W, 3) uint8 RGB."""
-    return grade_sheet(
-        [(grade, SynthTVDataset(split, grade, clip_length=None,
-                                image_size=size)) for grade in GRADES],
-        clips, frames)
+    """The sheet of all grades, rendered on the fly: (H, W, 3) uint8 RGB.
+
+    Raises:
+        ValueError: If there is no such clip.
+    """
+    datasets = [(grade, SynthTVDataset(split, grade, clip_length=None,
+                                       image_size=size)) for grade in GRADES]
+    total = len(datasets[0][1])
+    if wrong := [clip for clip in clips if not 0 <= clip < total]:
+        raise ValueError(f"There are no clips {wrong}: split '{split}' has "
+                         f'the clips 0 to {total - 1}.')
+    return grade_sheet(datasets, clips, frames)

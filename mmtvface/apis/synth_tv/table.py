@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from mmtvface.datasets.synth_tv.folder import same_probe
 from mmtvface.evaluation.functional import paired_difference
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.utils.assets import require_file
@@ -57,14 +58,21 @@ def check_comparable(results: Sequence[Result]) -> None:
     Raises:
         ValueError: Naming what differs.
     """
-    first = results[0]
-    for other in results[1:]:
-        if other['data'] != first['data'] or (
-                set(other['grades']) != set(first['grades'])):
+    first, *others = results
+    for other in others:
+        clips, own = ({key: value for key, value in result['data'].items()
+                       if key != 'head_probe'} for result in (first, other))
+        if own != clips or set(other['grades']) != set(first['grades']):
             raise ValueError(
                 f"'{first['name']}' and '{other['name']}' were not measured "
-                f"on the same clips: {first['data']} and {other['data']}, "
+                f"on the same clips: {clips} and {own}, "
                 f"{list(first['grades'])} and {list(other['grades'])}.")
+        if not same_probe(other['data'].get('head_probe', []),
+                          first['data'].get('head_probe', [])):
+            raise ValueError(
+                f"The clips of '{first['name']}' and '{other['name']}' were "
+                'made with different head models; evaluate both with the '
+                'same head.')
     names = [result['name'] for result in results]
     if len(set(names)) < len(names):
         raise ValueError(f'Two results have the same name: {names}. Give '
@@ -140,7 +148,8 @@ def model_table(results: Sequence[Result]) -> str:
         return '-' if value is None else f'{value / 1e6:.3g}'
 
     return markdown_table(
-        ('model', 'parameters, M', 'MFLOPs a frame', 'iterations'),
+        ('model', 'parameters, M', 'MFLOPs a frame',
+         'iterations of the last phase'),
         [(result['name'], million(result.get('parameters')),
           million(result.get('flops_per_frame')),
           str(result.get('iterations') or '-')) for result in results])

@@ -3,7 +3,7 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,16 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest
 
 
+def same_probe(found: Any, probe: Sequence[float]) -> bool:
+    """Whether ``head_probe`` of a file is that of a head model."""
+    try:
+        points = np.array(found, float)
+    except (TypeError, ValueError):
+        return False
+    return points.shape == (len(probe), ) and np.allclose(
+        points, probe, rtol=0, atol=_PROBE_MM)
+
+
 def check_manifest(folder: Path, found: Mapping[str, Any],
                    settings: SceneSettings) -> None:
     """Raise if the scenes of a folder are others than wanted.
@@ -66,9 +76,7 @@ def check_manifest(folder: Path, found: Mapping[str, Any],
     probe, own = wanted.pop('head_probe'), found.get('head_probe')
     wrong = [f'{key} is {found.get(key)!r}, wanted: {value!r}'
              for key, value in wanted.items() if found.get(key) != value]
-    same = isinstance(own, list) and len(own) == len(probe) and (
-        np.abs(np.subtract(own, probe)).max() < _PROBE_MM)
-    if not same:
+    if not same_probe(own, probe):
         wrong.append('it was made with another head model')
     if wrong:
         raise ValueError(
