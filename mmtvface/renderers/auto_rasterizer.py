@@ -1,6 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Choice of a rasterizer."""
 
+import os
+import shutil
 from functools import cache
 from importlib.util import find_spec
 
@@ -19,25 +21,34 @@ RASTERIZERS: dict[str, type[Rasterizer]] = {
     'pytorch3d': PyTorch3DRasterizer,
 }
 PREFERENCE = {'cpu': ('numba', ), 'cuda': ('triton', 'pytorch3d')}
-"""By type of device; 'torch' where none of them is installed."""
+"""By type of device; 'torch' where none of them can be used."""
 
 
 @cache
-def _is_installed(package: str) -> bool:
-    return find_spec(package) is not None
+def is_usable(package: str) -> bool:
+    """Whether a back-end is installed, with what it needs.
+
+    Triton builds the launcher of a kernel with a C compiler, which slim
+    containers lack: better another rasterizer than an error in training.
+    """
+    if find_spec(package) is None:
+        return False
+    return package != 'triton' or bool(os.environ.get('CC')) or any(
+        map(shutil.which, ('gcc', 'clang', 'cc')))
 
 
 class AutoRasterizer(Rasterizer):
     """The best installed back-end for the device of the vertices.
 
     The choice is made at each call, so a module may be moved between
-    devices: numba on CPU, triton or pytorch3d on CUDA, else torch.
+    devices: numba on CPU, triton (with a C compiler) or pytorch3d on CUDA,
+    else torch.
     """
 
     def backend(self, device: torch.device) -> Rasterizer:
         """The rasterizer for tensors on a device."""
         for name in PREFERENCE.get(device.type, ()):
-            if _is_installed(name):
+            if is_usable(name):
                 return RASTERIZERS[name]()
         return TorchRasterizer()
 
