@@ -1,4 +1,4 @@
-"""The small model that is part of the package; last of three phases.
+"""Third phase of the packaged model: people who look like people.
 
 Four of five clips have random looks (hair, brows, beards, glasses, colours),
 without which the model does not believe what photographs show of the pose.

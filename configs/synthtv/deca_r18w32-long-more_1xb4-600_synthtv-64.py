@@ -1,0 +1,15 @@
+"""Second comparison, baseline: the long trained single frame, trained on.
+
+Batches of 4 clips of 10 frames, as those that it is compared with get.
+"""
+_base_ = './deca_r18w32_1xb8-1k_synthtv-64.py'
+max_iters = 600
+train_dataloader = dict(batch_size=4, dataset=dict(clip_length=10))
+optim_wrapper = dict(optimizer=dict(lr=5e-4))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, end=20, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=20, end=max_iters, eta_min=1e-5,
+         by_epoch=False)]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+load_from = ('work_dirs/deca_r18w32-long_1xb20-4k_synthtv-64/'
+             'iter_4000.pth')
