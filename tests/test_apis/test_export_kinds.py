@@ -210,7 +210,7 @@ def test_an_earlier_run_leaves_nothing_behind(out, results, frames,
     save_results(results[:1], frames, folder, painter, TOY_KINDS)
     stems = {p.stem.split('_')[0] for p in folder.rglob('*.*')
              if p.parent != folder}
-    assert stems == {'000000'}
+    assert stems == {'000000', 'track0'}
 
 
 def test_frames_without_a_face_or_an_image(results, frames, painter,
