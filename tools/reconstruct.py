@@ -22,6 +22,11 @@ kinds of output (--save), in the output folder:
   dense           dense/<frame>.ply and .obj: the detail as a coloured mesh
   codes           codes.npz: codes, cameras and landmarks of all frames
   mat             mat/<frame>.mat: everything known of a frame, for MATLAB
+  flame_npz       flame_npz/track<id>.npz: FLAME's parameters (shape 300,
+                  expr 100, poses) and cameras of each face, for avatar
+                  trainers and add-ons
+  glb             glb/track<id>.glb: each face as one animated glTF head
+                  (morph targets, joints, texture)
   landmarks       landmarks/<frame>_kpt2d and _kpt3d, .txt and .npy, with
                   visibility, in pixels of the frame
   overlay         grey mesh over the image
@@ -38,10 +43,10 @@ kinds of output (--save), in the output folder:
 Pictures are <kind>/frame/<frame>.png at the size of the frame and
 <kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
 written. albedo and rendered need a model with an albedo model; dense and
-detail_* one with a detail branch."""
-KINDS = ('obj', 'dense', 'codes', 'mat', 'landmarks', 'overlay',
-         'detail_overlay', 'rendered', 'albedo', 'normals', 'depth', 'grid',
-         'video', 'detail_video')
+detail_* one with a detail branch; glb one with a FLAME head."""
+KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
+         'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
+         'depth', 'grid', 'video', 'detail_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 DETECTORS = ('mediapipe', 'face-alignment')
 

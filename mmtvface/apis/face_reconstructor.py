@@ -12,6 +12,7 @@ import torch
 from mmengine.config import Config
 
 from mmtvface.geometry.camera import ndc_to_pixel
+from mmtvface.head_models.flame import FLAME
 from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.preprocessing.crop import transform_points, warp
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
@@ -161,9 +162,11 @@ class FaceReconstructor:
             texture_size: Side of the textures of meshes in texels.
         """
         detail = getattr(self.model, 'detail', None)
+        flame = self.model.flame
         return FramePainter(
             self.build_renderer(), getattr(self.model, 'texture', None),
-            getattr(detail, 'surface', None), texture_size)
+            getattr(detail, 'surface', None), texture_size,
+            flame if isinstance(flame, FLAME) else None)
 
     def __call__(self, source: str | os.PathLike | np.ndarray
                  | Sequence[np.ndarray] | FrameSource,

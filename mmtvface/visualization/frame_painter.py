@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.head_models.flame import FLAME
 from mmtvface.renderers.dense_template import DenseMesh, DenseTemplate
 from mmtvface.renderers.detail_surface import DetailSurface
 from mmtvface.renderers.fragments import interpolate
@@ -32,6 +33,7 @@ PICTURES = ('overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
             'depth')
 _ALBEDO = "an albedo model (texture=dict(type='FLAMETexture', ...))"
 _DETAIL = "a detail branch (detail=dict(type='DetailBranch', ...))"
+_HEAD = "a FLAME head (flame=dict(type='FLAME', ...))"
 _ATLAS = "an atlas (renderer=dict(type='MeshRenderer', ...))"
 
 
@@ -48,13 +50,15 @@ class FramePainter:
         texture: Albedo model, code (1, n) -> (1, 3, S, S), or None.
         surface: For displacement maps, or None.
         texture_size: Side of the textures of meshes in texels.
+        flame: Head model of the codes, for rigs, or None.
     """
 
     def __init__(self, renderer: MeshRenderer,
                  texture: nn.Module | None = None,
                  surface: DetailSurface | None = None,
-                 texture_size: int = 512) -> None:
-        self.renderer = renderer
+                 texture_size: int = 512,
+                 flame: FLAME | None = None) -> None:
+        self.renderer, self.flame = renderer, flame
         self.has_atlas = len(renderer.uv_coords) > 1
         self.texture = texture if self.has_atlas else None
         self.surface = surface if self.has_atlas else None
@@ -64,8 +68,10 @@ class FramePainter:
         """What the model lacks for a kind of output, '' if nothing.
 
         Args:
-            kind: Of :data:`PICTURES`, or 'dense'.
+            kind: Of :data:`PICTURES`, 'dense', or 'glb'.
         """
+        if kind == 'glb' and self.flame is None:
+            return _HEAD
         if kind in ('albedo', 'rendered') and self.texture is None:
             return _ALBEDO if self.has_atlas else _ATLAS
         if kind in ('detail_overlay', 'dense') and self.surface is None:

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 from mmtvface.visualization.frame_painter import PICTURES, FramePainter
 
-KINDS = ('obj', 'dense', 'codes', 'mat', 'landmarks', *PICTURES, 'grid',
-         'video', 'detail_video')
+KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
+         *PICTURES, 'grid', 'video', 'detail_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 
 #: Videos, and the pictures that they show.

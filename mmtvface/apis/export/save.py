@@ -19,6 +19,8 @@ from ..inputs import Frame, FrameSource, open_frames
 from ..results import FrameResult
 from ..summary import Summary
 from .code_writers import CodeWriter, LandmarkWriter, MatWriter
+from .flame_npz_writer import FlameNpzWriter
+from .glb_writer import GlbWriter
 from .grid_writer import GridWriter
 from .kinds import DEFAULT_KINDS, VIDEOS, check_kinds
 from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
@@ -27,7 +29,7 @@ from .picture_writers import OverlayVideoWriter, PictureWriter
 from .writer import METRICS, Writer
 
 #: Kinds that are made from the results alone.
-_BLIND = {'codes', 'mat', 'landmarks'}
+_BLIND = {'codes', 'mat', 'flame_npz', 'landmarks'}
 
 
 def save_results(results: Iterable[FrameResult],
@@ -56,6 +58,10 @@ def save_results(results: Iterable[FrameResult],
       coloured vertices;
     * 'codes': ``codes.npz``, see :func:`stack_results`;
     * 'mat': ``mat/<frame>.mat``, see :class:`MatWriter`;
+    * 'flame_npz': ``flame_npz/track<id>.npz``, see
+      :class:`FlameNpzWriter`;
+    * 'glb': ``glb/track<id>.glb``, an animated head, see
+      :class:`GlbWriter`;
     * 'landmarks': ``landmarks/<frame>_kpt2d.npy`` (68, 3) x, y, visible and
       ``_kpt3d.npy`` (68, 4) x, y, depth, visible, in pixels of the frame,
       and the same as ``.txt``;
@@ -95,7 +101,8 @@ def save_results(results: Iterable[FrameResult],
     results = iter(results)
     # An input without a face ends here, with an earlier run's files as is.
     first = list(itertools.islice(results, 1))
-    writers = _build_writers(save, out_dir, source.fps, max_grid_rows)
+    writers = _build_writers(save, out_dir, source.fps, max_grid_rows,
+                             painter)
     images = iter(source) if _needs_images(save, painter) else None
     pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
     summary = Summary()
@@ -132,12 +139,15 @@ def save_results(results: Iterable[FrameResult],
 
 
 def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
-                   max_grid_rows: int) -> list[Writer]:
+                   max_grid_rows: int,
+                   painter: FramePainter) -> list[Writer]:
     """Writers of the kinds, those that need the least first."""
     build = dict(
         codes=lambda: CodeWriter(out_dir, fps),
         landmarks=lambda: LandmarkWriter(out_dir),
         mat=lambda: MatWriter(out_dir),
+        flame_npz=lambda: FlameNpzWriter(out_dir, fps),
+        glb=lambda: GlbWriter(out_dir, fps, painter),
         obj=lambda: CoarseMeshWriter(out_dir),
         dense=lambda: DenseMeshWriter(out_dir))
     writers = [make() for kind, make in build.items() if kind in save]
@@ -152,7 +162,7 @@ def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
 
 def _needs_images(save: Sequence[str], painter: FramePainter) -> bool:
     """Whether the frames must be decoded again."""
-    blind = _BLIND if painter.has_atlas else _BLIND | {'obj'}
+    blind = _BLIND if painter.has_atlas else _BLIND | {'obj', 'glb'}
     return bool(set(save) - blind)
 
 
