@@ -92,11 +92,10 @@ class FlameNpzWriter(TrackWriter):
         super().__init__(out_dir, fps)
         self._lenses: dict[int, list[tuple[float, float]]] = {}
 
-    def look(self, frame: PaintedFrame, first: bool) -> None:
+    def look(self, frame: PaintedFrame) -> None:
         """How long the lens must be for this frame."""
         result = frame.result
-        size = (result if first
-                else self.tracks[result.track_id][0]).frame_size
+        size = self.tracks[result.track_id][0].frame_size
         focal, depth = required_focal(
             result.camera[None], result.vertices[None], size)
         self._lenses.setdefault(result.track_id, []).append(

@@ -45,7 +45,7 @@ class GlbWriter(TrackWriter):
         self._painter = painter
         self._views: dict[int, tuple[float, Atlas]] = {}
 
-    def look(self, frame: PaintedFrame, first: bool) -> None:
+    def look(self, frame: PaintedFrame) -> None:
         """Take the images of the most frontal view so far."""
         if not (frame.drawable and self._painter.has_atlas):
             return
@@ -74,7 +74,8 @@ class GlbWriter(TrackWriter):
         rig = build_rig(self._painter.flame, {
             name: np.stack([result.codes[name] for result in results])
             for name in names})
-        _, atlas = self._views.get(track, (0., self._atlas()))
+        atlas = (self._views[track][1] if track in self._views
+                 else self._atlas())
         chunk = BinaryChunk()
         chunk.write(path, rig_document(
             chunk, rig, atlas, np.array([r.index for r in results]),

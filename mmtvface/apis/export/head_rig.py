@@ -22,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.head_models.flame import FLAME
 
 JOINTS = ('root', 'neck', 'jaw', 'left_eye', 'right_eye')
@@ -163,7 +164,6 @@ def build_rig(flame: FLAME, codes: Mapping[str, np.ndarray],
         tolerance: Metres, how far the cut of the correctives may move a
             vertex.
     """
-    from mmtvface.geometry.rotation import axis_angle_to_matrix
     shape, expression, pose = (
         np.asarray(codes[name], np.float64)
         for name in ('shape', 'exp', 'pose'))

@@ -214,20 +214,19 @@ def _animation(chunk: BinaryChunk, rig: HeadRig, frames: np.ndarray,
     clock = chunk.array(times, bounds=True)
     samplers, channels = [], []
 
-    def add(node: int, path: str, values: np.ndarray) -> None:
+    def add(node: int, path: str, keys: np.ndarray) -> None:
         channels.append(dict(sampler=len(samplers),
                              target=dict(node=node, path=path)))
         samplers.append(dict(
             input=clock, interpolation='LINEAR',
-            output=chunk.array(values[shown].astype(np.float32)
-                               if path != 'weights' else
-                               values[shown].astype(np.float32).ravel())))
+            output=chunk.array(keys.astype(np.float32))))
 
     for joint in range(len(rig.joints)):
-        add(1 + joint, 'rotation', quaternions(rig.rotations[:, joint]))
-        add(1 + joint, 'translation', rig.translations[:, joint])
+        add(1 + joint, 'rotation',
+            quaternions(rig.rotations[shown, joint]))
+        add(1 + joint, 'translation', rig.translations[shown, joint])
     if rig.target_weights.shape[1]:
-        add(0, 'weights', rig.target_weights)
+        add(0, 'weights', rig.target_weights[shown].ravel())
     return dict(name='track', samplers=samplers, channels=channels)
 
 

@@ -3,6 +3,7 @@
 
 from abc import abstractmethod
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from ..results import FrameResult
@@ -12,8 +13,7 @@ from .writer import Writer, result_dir
 
 def without_maps(result: FrameResult) -> FrameResult:
     """The same without its large arrays: some kilobytes."""
-    return FrameResult(**{
-        **vars(result), 'vertices': None, 'displacement': None})
+    return replace(result, vertices=None, displacement=None)
 
 
 class TrackWriter(Writer):
@@ -35,15 +35,14 @@ class TrackWriter(Writer):
         """Keep what is needed of a frame with a face."""
         result = frame.result
         if result.valid:
-            self.look(frame, not self.tracks[result.track_id])
             self.tracks[result.track_id].append(without_maps(result))
+            self.look(frame)
 
-    def look(self, frame: PaintedFrame, first: bool) -> None:
+    def look(self, frame: PaintedFrame) -> None:
         """Take what needs the vertices or the image of a frame.
 
         Args:
-            frame: With a face.
-            first: Whether it is the first of its track.
+            frame: With a face; the last of its track so far.
         """
 
     def finish(self) -> bool:
