@@ -27,7 +27,12 @@ from mmtvface.apis.synth_tv.smoothing import (
     smooth_codes,
     tune,
 )
-from mmtvface.apis.synth_tv.table import compare, read_result
+from mmtvface.apis.synth_tv.table import (
+    compare,
+    frame_groups,
+    read_result,
+    where_table,
+)
 from mmtvface.datasets.synth_tv import SceneSettings, SynthTVDataset
 from mmtvface.registry import MODELS
 from mmtvface.utils.file_lock import file_lock
@@ -201,6 +206,41 @@ def test_tables(result, tmp_path):
         read_result(broken)
     with pytest.raises(FileNotFoundError, match='evaluate'):
         read_result(tmp_path / 'none.json')
+
+
+def test_errors_by_what_happened_to_the_frames(result):
+    for grade in result['grades'].values():
+        for values in grade['frames'].values():
+            assert np.shape(values) == (2, FRAMES)
+        # Of all frames the mean is that of the clips.
+        assert np.mean(grade['frames']['posed_mm'], 1) == pytest.approx(
+            grade['clips']['posed_mm'])
+    easy, _, hard = (grade['frames'] for grade in result['grades'].values())
+    assert np.mean(hard['blur']) > 2 * np.mean(easy['blur'])
+    assert np.max(easy['visible_skin']) == 1
+    frames = dict(
+        visible_skin=[[1., .7], [1., 1.]], blur=[[0., .1], [.01, .02]],
+        frozen=[[False, False], [False, True]],
+        posed_mm=[[2., 8.], [4., 6.]])
+    groups = frame_groups(frames)
+    assert {name: group.tolist() for name, group in groups.items()} == dict(
+        clear=[[True, False], [True, False]],
+        covered=[[False, True], [False, False]],
+        frozen=[[False, False], [False, True]],
+        blurred=[[False, True], [False, False]])
+    base, other = (dict(name=name, grades=dict(hard=dict(frames=frames | dict(
+        posed_mm=errors)))) for name, errors in (
+            ('base', frames['posed_mm']), ('other', [[2., 4.], [5., None]])))
+    header, _, *rows = where_table(
+        [base, other], base, 'hard').strip().splitlines()
+    assert 'clear, 50 %' in header and 'frozen, 25 %' in header
+    assert [cell.strip() for cell in rows[0].split('|')[2:-1]] == [
+        '3', '8', '6', '8']
+    cells = [cell.strip() for cell in rows[1].split('|')[2:-1]]
+    assert cells[0].startswith('3.5 (+16.7 %') and cells[2] == '-'
+    assert cells[1] == cells[3] == '4 (-50.0 % [-50.0, -50.0])'
+    del other['grades']['hard']['frames']
+    assert where_table([base, other], base, 'hard') is None
 
 
 def test_sheet_of_the_grades(scenes):

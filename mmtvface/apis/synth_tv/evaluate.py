@@ -4,12 +4,13 @@
 import copy
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from mmengine.config import Config
 from torch import nn
@@ -17,7 +18,7 @@ from torch import nn
 from mmtvface.datasets.synth_tv import GRADES, SynthTVDataset
 from mmtvface.datasets.synth_tv.scenes import GENERATOR_VERSION
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.evaluation.functional import score_clip
+from mmtvface.evaluation.functional import clip_errors, mean_errors
 from mmtvface.evaluation.functional.clip_scores import mean_of_finite
 from mmtvface.head_models import FLAME
 from mmtvface.structures import FaceClipSample
@@ -28,7 +29,22 @@ from .wrinkles import score_normals
 
 Codes = dict[str, torch.Tensor]
 Predicted = list[tuple[Codes, FaceClipSample]]
+FRAME_SCORES = ('posed_mm', 'nme')
+"""Scores that results keep of every frame."""
 _TOLERANCE = 1e-5  # metres between two heads that are the same
+
+
+class ClipScores(NamedTuple):
+    """Scores of several clips.
+
+    Attributes:
+        clips: Name -> one number per clip.
+        frames: Name (:data:`FRAME_SCORES`) -> clip by clip -> one number per
+            frame.
+    """
+
+    clips: dict[str, list[float]]
+    frames: dict[str, list[list[float]]]
 
 
 def data_settings(config: Config, data_root: str | os.PathLike | None
@@ -69,11 +85,22 @@ def predict_clips(model: nn.Module, dataset: SynthTVDataset,
 def score_clips(flame: nn.Module, true_flame: nn.Module,
                 clips: Sequence[tuple[Mapping[str, torch.Tensor],
                                       FaceClipSample]]
-                ) -> dict[str, list[float]]:
-    """Scores of every clip, see :func:`score_clip`: name -> one per clip."""
-    scores = [score_clip(flame, codes, sample.gt_codes, sample.gt_landmarks,
-                         true_flame) for codes, sample in clips]
-    return {name: [score[name] for score in scores] for name in scores[0]}
+                ) -> ClipScores:
+    """Scores of clips, see :func:`score_clip`."""
+    errors = [clip_errors(flame, codes, sample.gt_codes, sample.gt_landmarks,
+                          true_flame) for codes, sample in clips]
+    scores = [mean_errors(*error) for error in errors]
+    return ClipScores(
+        {name: [score[name] for score in scores] for name in scores[0]},
+        {name: [frames[name].tolist() for frames, _ in errors]
+         for name in FRAME_SCORES})
+
+
+def conditions(samples: Iterable[FaceClipSample]) -> dict[str, list]:
+    """What happened to every frame: name -> clip by clip -> frames."""
+    metas = [sample.metainfo for sample in samples]
+    return {name: [np.asarray(meta[name]).tolist() for meta in metas]
+            for name in ('visible_skin', 'blur', 'frozen')}
 
 
 def mean_scores(clips: Mapping[str, Sequence[float]]) -> dict[str, float]:
@@ -155,7 +182,7 @@ def evaluate_model(
 
     Returns:
         What ``tools/synthtv.py`` writes as JSON: ``grades`` has the scores of
-        every clip and their means.
+        every clip and frame, what happened to the frames, and the means.
 
     Raises:
         FileNotFoundError: If a file is missing.
@@ -183,7 +210,10 @@ def evaluate_model(
             clips.append((codes, sample))
             tell(grade, len(clips), len(dataset))
         scores = score_clips(flame, true_flame, clips)
-        grades[grade] = dict(means=mean_scores(scores), clips=scores)
+        grades[grade] = dict(
+            means=mean_scores(scores.clips), clips=scores.clips,
+            frames=scores.frames | conditions(
+                sample for _, sample in clips))
         if wrinkled_clips:
             folded = SynthTVDataset(
                 split, grade, num_clips=wrinkled_clips, wrinkles=True,
@@ -233,7 +263,7 @@ def _tune_on_val(model: nn.Module, flame: nn.Module, true_flame: nn.Module,
         rounds += 1
         tell('tuning', rounds, rounds)
         return mean_scores(score_clips(
-            flame, true_flame, list(zip(codes, samples, strict=True))))
+            flame, true_flame, list(zip(codes, samples, strict=True))).clips)
 
     return tune([codes for codes, _ in clips], score)
 
@@ -244,8 +274,9 @@ def plain(value: Any) -> Any:
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
         return [plain(entry) for entry in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
+    if isinstance(value, float):
+        # Six digits say more than a benchmark knows.
+        return float(f'{value:.6g}') if math.isfinite(value) else None
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)

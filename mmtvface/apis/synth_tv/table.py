@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmtvface.datasets.synth_tv.folder import same_probe
-from mmtvface.evaluation.functional import paired_difference
+from mmtvface.evaluation.functional import Difference, paired_difference
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.utils.assets import require_file
 
@@ -26,6 +26,7 @@ _PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames')
 _TRUTH = dict(
     jitter_true_mm='the truth accelerates by {:.2g} mm/frame²',
     neutral_mean_mm='the mean head is {:.2f} mm from the people at rest')
+_COVERED, _BLURRED = .25, .03
 Result = Mapping[str, Any]
 
 
@@ -117,11 +118,15 @@ def _cell(result: Result, baseline: Result, grade: str, name: str) -> str:
     if result is baseline or base is None or (
             len(own['clips'][name]) != len(base['clips'][name])):
         return text
-    change = paired_difference(*(
-        _numbers(part['clips'][name]) for part in (base, own)))
+    return text + _change(paired_difference(*(
+        _numbers(part['clips'][name]) for part in (base, own))))
+
+
+def _change(change: Difference) -> str:
+    """A difference with its interval, nothing if there is none."""
     if not math.isfinite(change.value):
-        return text
-    return (f'{text} ({100 * change.value:+.1f} % '
+        return ''
+    return (f' ({100 * change.value:+.1f} % '
             f'[{100 * change.low:+.1f}, {100 * change.high:+.1f}])')
 
 
@@ -140,6 +145,63 @@ def grade_table(results: Sequence[Result], baseline: Result,
             for name in _PLAIN)])
     return markdown_table(
         ('model', *columns.values(), *_PLAIN.values()), rows)
+
+
+def frame_groups(frames: Mapping[str, Sequence[Sequence[float]]]
+                 ) -> dict[str, np.ndarray]:
+    """Frames by what happened to them: name -> (clips, t) bool.
+
+    ``covered``: at least a quarter of the skin is behind something or lost;
+    ``frozen``: repeats the frame before; ``blurred``: by at least 3 % of the
+    side of the crop; ``clear``: none of these.
+    """
+    groups = dict(
+        covered=np.array(frames['visible_skin']) <= 1 - _COVERED,
+        frozen=np.array(frames['frozen'], bool),
+        blurred=np.array(frames['blur']) >= _BLURRED)
+    return dict(clear=~np.logical_or.reduce(list(groups.values())), **groups)
+
+
+def where_table(results: Sequence[Result], baseline: Result, grade: str,
+                name: str = 'posed_mm') -> str | None:
+    """Errors by what happened to the frames, in Markdown.
+
+    Args:
+        results: Of the same clips.
+        baseline: Of the differences.
+        grade: Of the clips.
+        name: Score of frames.
+
+    Returns:
+        None if a result is of an earlier version, without frames.
+    """
+    if not all('frames' in result['grades'][grade] for result in results):
+        return None
+    groups = frame_groups(baseline['grades'][grade]['frames'])
+
+    def clip_means(result: Result, group: np.ndarray) -> np.ndarray:
+        errors = np.stack([_numbers(row) for row in
+                           result['grades'][grade]['frames'][name]])
+        counted = group & np.isfinite(errors)
+        with np.errstate(invalid='ignore'):
+            return np.where(counted, errors, 0).sum(1) / counted.sum(1)
+
+    rows = []
+    for result in results:
+        row = [result['name']]
+        for group in groups.values():
+            own, base = (clip_means(part, group)
+                         for part in (result, baseline))
+            if not np.isfinite(own).any():
+                row.append('-')
+                continue
+            text = f'{np.nanmean(own):.3g}'
+            row.append(text if result is baseline else text + _change(
+                paired_difference(base, own)))
+        rows.append(row)
+    return markdown_table(('model', *(
+        f'{title}, {100 * group.mean():.0f} %'
+        for title, group in groups.items())), rows)
 
 
 def model_table(results: Sequence[Result]) -> str:
@@ -181,4 +243,7 @@ def compare(results: Sequence[Result], baseline: str | None = None) -> str:
                  if means.get(name) is not None]
         note = f" ({'; '.join(known)})" if known else ''
         parts += [f'### {grade}{note}\n', grade_table(ordered, base, grade)]
+        if where := where_table(ordered, base, grade):
+            parts += ['Posed mm by what happened to the frames (mean over '
+                      'clips, share of the frames):\n', where]
     return '\n'.join(parts)

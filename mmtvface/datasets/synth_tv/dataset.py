@@ -47,7 +47,10 @@ class SynthTVDataset(BaseDataset):
     Items have the form of :class:`FaceClipDataset`: landmarks are visible
     wherever they lie in the image, masks are skin that is seen. ``gt_codes``
     are those of the scene; light and albedo do not follow the camera's gain
-    and cast. Meta information: ``difficulty``, ``fps``.
+    and cast. Meta information: ``difficulty``, ``fps`` and, of every frame,
+    (t,) each, ``visible_skin`` (share of the skin that is neither covered nor
+    lost), ``blur`` (defocus and motion, sides; see :class:`ClipPlan`) and
+    ``frozen`` (it repeats the one before).
 
     Args:
         split: 'train', 'val' or 'test'.
@@ -195,7 +198,12 @@ class SynthTVDataset(BaseDataset):
             if dice.random() < self.vary_looks:
                 images = change_look(images, scene.landmarks, dice)
         images, masks = degrade_clip(images, scene.masks, plan, noise)
-        info = dict(info, difficulty=grade, frames=range(start, stop))
+        skin, seen = (part.sum((1, 2), dtype=np.float64)
+                      for part in (scene.masks, masks))
+        info = dict(
+            info, difficulty=grade, frames=range(start, stop),
+            visible_skin=seen / np.maximum(skin, 1), frozen=plan.frozen,
+            blur=np.hypot(plan.blur, np.linalg.norm(plan.smear, axis=1)))
         return self._pack(info, images, masks, scene)
 
     @property
@@ -233,7 +241,8 @@ class SynthTVDataset(BaseDataset):
         size, frames = self.settings.image_size, self.clip_length
         sample = FaceClipSample(metainfo=dict(
             clip_id=info['clip_id'], identity=info['identity'],
-            difficulty=info['difficulty'], fps=FPS,
+            fps=FPS, **{name: info[name] for name in (
+                'difficulty', 'visible_skin', 'blur', 'frozen')},
             frame_names=[f'{i + 1:05d}' for i in info['frames']],
             frame_indices=list(info['frames']),
             crop_matrices=np.tile(np.eye(3), (frames, 1, 1)),

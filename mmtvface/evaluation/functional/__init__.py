@@ -2,7 +2,7 @@
 """Pure functions behind the metrics."""
 
 from .bootstrap import Difference, paired_difference
-from .clip_scores import face_region, score_clip
+from .clip_scores import clip_errors, face_region, mean_errors, score_clip
 from .code_spread import code_spread
 from .identity_drift import identity_drift
 from .lag import LagTerms, lag_terms
@@ -31,9 +31,9 @@ __all__ = [
     'Difference', 'LagTerms', 'MeshSurface', 'NOW_LANDMARKS',
     'NOW_LANDMARK_NAMES', 'acceleration_error', 'accelerations',
     'angle_between', 'bin_index', 'bin_names', 'box_area_root',
-    'box_size', 'code_spread', 'evaluation_region', 'eye_distance',
+    'box_size', 'clip_errors', 'code_spread', 'evaluation_region', 'eye_distance',
     'face_region', 'head_yaw', 'identity_drift', 'jitter', 'join_windows',
-    'lag_terms', 'masked_mean', 'mean_by_position', 'neutral_heads',
+    'lag_terms', 'masked_mean', 'mean_by_position', 'mean_errors', 'neutral_heads',
     'normalized_mean_error', 'paired_difference', 'refine_alignment',
     'scan_error', 'score_clip', 'surface_distance', 'vertex_error'
 ]

@@ -9,7 +9,7 @@ from torch import nn
 
 from mmtvface.geometry.camera import project
 
-from .lag import lag_terms
+from .lag import LagTerms, lag_terms
 from .landmark_error import box_size, normalized_mean_error
 from .motion import acceleration_error, jitter
 from .neutral_heads import neutral_heads
@@ -41,11 +41,31 @@ def mean_of_finite(values: torch.Tensor | np.ndarray) -> float:
     return float(values.mean()) if len(values) else float('nan')
 
 
-@torch.no_grad()
 def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
                landmarks: torch.Tensor,
                true_flame: nn.Module | None = None) -> dict[str, float]:
-    """Errors of the predicted codes of a clip.
+    """Means over the frames of :func:`clip_errors`, and the terms of the lag.
+
+    ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in frames
+    is the quotient of their sums.
+    """
+    return mean_errors(*clip_errors(flame, pred, truth, landmarks,
+                                    true_flame))
+
+
+def mean_errors(errors: Mapping[str, torch.Tensor], lag: LagTerms
+                ) -> dict[str, float]:
+    """Numbers of :func:`score_clip` from those of :func:`clip_errors`."""
+    scores = {name: mean_of_finite(value) for name, value in errors.items()}
+    return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion)
+
+
+@torch.no_grad()
+def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
+                landmarks: torch.Tensor,
+                true_flame: nn.Module | None = None
+                ) -> tuple[dict[str, torch.Tensor], LagTerms]:
+    """Errors of the predicted codes of a clip, frame by frame.
 
     Args:
         flame: Head model of the predictions, on the CPU.
@@ -57,8 +77,8 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
             other numbers of coefficients; default: ``flame``.
 
     Returns:
-        Means over the frames. Of vertices those of :func:`face_region`
-        count:
+        Errors, (t,) each but for ``neutral_mean_mm`` (1,) and accelerations
+        (t - 2,), and the lag. Of vertices those of :func:`face_region` count:
 
         * ``neutral_mm``: heads at rest, from the shape codes alone, after
           rigid alignment (not scaled: size counts).
@@ -79,8 +99,6 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
           percent of their box: with the camera.
         * ``drift_mm``: distance of the neutral head of a frame from the
           clip's mean one, see :func:`identity_drift`; over the whole head.
-        * ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in
-          frames is the quotient of their sums.
     """
     true_flame = true_flame or flame
     region = face_region(true_flame, truth['shape'][0])
@@ -102,7 +120,7 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
     true_points, visible = landmarks[..., :2].double(), landmarks[..., 2] > 0
     percent = 100 / mean_of_finite(box_size(true_points, visible))
     lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
-    means = dict(
+    errors = dict(
         neutral_mm=vertex_error(
             neutral[:, region], true_neutral.expand(len(neutral), -1, -1)),
         neutral_mean_mm=vertex_error(mean_head, true_neutral),
@@ -115,5 +133,4 @@ def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
         jitter_landmarks=percent * acceleration_error(
             points, true_points, visible),
         drift_mm=MM_PER_M * drift.mean(1))
-    scores = {name: mean_of_finite(value) for name, value in means.items()}
-    return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion)
+    return errors, lag

@@ -1,7 +1,7 @@
 """Single-frame DECA, trained four times as long on pairs of frames.
 
-The start of the second comparison: 20 people a batch instead of 8 teach a
-network more than frames of the same clip do.
+The start of everything that is compared at 1000 batches more: 20 people a
+batch instead of 8 teach a network more than frames of the same clip do.
 """
 _base_ = './deca_r18w32_1xb8-1k_synthtv-64.py'
 max_iters = 4000
