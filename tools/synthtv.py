@@ -206,7 +206,7 @@ def measure(args: argparse.Namespace, config: str, checkpoint: str,
 
 def run_evaluate(args: argparse.Namespace) -> None:
     """Measure a model."""
-    from mmtvface.apis.synth_tv.smoothing import SmoothSettings
+    from mmtvface.apis.codes.smoothing import SmoothSettings
     smooth = SmoothSettings(args.min_cutoff, args.beta, args.identity_cutoff)
     if args.tune and not args.smooth:
         raise ValueError('--tune has nothing to tune without --smooth.')

@@ -205,15 +205,7 @@ def place_crops(plans: list[FramePlan], image_size: int, scale: float,
 
 
 def cut_clips(tracks: list[list[FramePlan]], clip_length: int
-              ) -> list[tuple[list[FramePlan], set[int]]]:
-    """Clips for the model: their frames, and whose results are kept.
-
-    Returns:
-        (frames, indices of the frames that are kept) in order of time.
-    """
-    return [
-        (track[window.start:window.stop],
-         {plan.index for plan in track[window.keep_start:window.keep_stop]})
-        for track in tracks
-        for window in plan_windows(len(track), clip_length)
-    ]
+              ) -> list[list[FramePlan]]:
+    """Overlapping clips for the model, in order of time."""
+    return [track[window.start:window.stop] for track in tracks
+            for window in plan_windows(len(track), clip_length)]

@@ -1,25 +1,33 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """From images and videos to animatable faces."""
 
+import bisect
+import contextlib
 import copy
+import itertools
 import os
-from collections import deque
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmtvface.geometry.camera import ndc_to_pixel
+from mmtvface.geometry.camera import ndc_to_pixel, pixel_to_ndc
 from mmtvface.head_models.flame import FLAME
 from mmtvface.head_models.head_topology import HeadTopology
-from mmtvface.preprocessing.crop import transform_points, warp
+from mmtvface.preprocessing.crop import transform_points
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
 from mmtvface.renderers.mesh_renderer import MeshRenderer
-from mmtvface.structures import FaceClipSample
 from mmtvface.visualization.frame_painter import FramePainter
 
+from .codes import (
+    CodeStore,
+    EncoderPass,
+    Figures,
+    FinishSettings,
+    finish_track,
+)
 from .detection import (
     FramePlan,
     Progress,
@@ -36,24 +44,11 @@ from .model_setup import (
     choose_model,
     crop_settings,
     load_config,
+    on_cpu,
 )
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
-Clip = tuple[list[FramePlan], set[int]]
-
-
-class CroppedClip(NamedTuple):
-    """A clip ready for the model.
-
-    Attributes:
-        frames: Its frames.
-        keep: Indices of the frames whose results are kept.
-        images: (t, S, S, 3) uint8 RGB.
-    """
-
-    frames: list[FramePlan]
-    keep: set[int]
-    images: np.ndarray
+_CHUNK = 32  # frames whose surfaces are in memory
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:
@@ -93,10 +88,16 @@ class FaceReconstructor:
     Two passes are made. The first finds the faces, follows one of them
     (:func:`mmtvface.preprocessing.tracking.follow_face`) and steadies its
     crop; it keeps landmarks only. The second decodes the frames again, crops
-    them and runs the model on overlapping clips; it holds the crops of one
-    batch of clips. Results are yielded as soon as they are known, in order,
-    and are not kept: memory does not grow with the length of a video, apart
-    from some kilobytes of landmarks per frame.
+    them, runs the model on clips that overlap by half and blends their codes,
+    which go to a temporary file. Then every track gets one identity, and
+    is refined and smoothed if that is wanted; surfaces are made of the codes
+    while results are taken, in order. Memory does not grow with the length
+    of a video, apart from some kilobytes of landmarks per frame and the codes
+    of a track while it is finished.
+
+    Attributes:
+        report: What refinement and smoothing changed in the last input,
+            filled when its first result comes; for ``metrics.json``.
 
     Args:
         config: Config file, or a config that is loaded already. Default:
@@ -110,6 +111,13 @@ class FaceReconstructor:
             as in the config.
         crop_sigma: Smoothing of the crop over time, in frames.
         batch_size: Clips that go through the model at once.
+        identity: 'track': one shape and albedo for all frames of a track,
+            the robust mean of the frames'. 'frame': as the model gives them.
+        refine: Gauss-Newton steps that bring codes into line with the
+            landmarks that placed the crops, see
+            :func:`~mmtvface.apis.refinement.refine_track`; 0: none.
+        smooth: None, 'one-euro' or 'savgol': filter the movement, see
+            :func:`~mmtvface.apis.codes.smoothing.smooth_track`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
             uint8 RGB image in, (68, 2) pixel indices per face out. Or
             'face-alignment', an optional package. Default: 'mediapipe',
@@ -127,7 +135,10 @@ class FaceReconstructor:
                  clip_length: int | None = None,
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
-                 detector: LandmarkDetector | str | None = None) -> None:
+                 detector: LandmarkDetector | str | None = None,
+                 identity: str = 'track', refine: int = 0,
+                 smooth: str | None = None) -> None:
+        self.finish = FinishSettings(identity, refine, smooth)
         config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
@@ -137,6 +148,11 @@ class FaceReconstructor:
         self.crop_sigma = crop_sigma
         self.batch_size = max(1, batch_size)
         self.detector = choose_detector(detector, self.device)
+        self.report: dict[str, Any] = {}
+        if refine and not isinstance(self.model.flame, FLAME):
+            raise ValueError(
+                'refine needs a FLAME head, but the model has a '
+                f'{type(self.model.flame).__name__}.')
 
     @property
     def faces(self) -> np.ndarray:
@@ -205,107 +221,95 @@ class FaceReconstructor:
                              self.settings.scale, self.crop_sigma)
         clips = cut_clips(
             tracks, self.settings.clip_length if source.consecutive else 1)
-        done = {plan.index: _empty_result(plan) for plan in plans
-                if plan.status != OK}
-        emitted = 0
-        for results in self._reconstruct(source, clips):
-            done.update(results)
-            while emitted < len(plans) and emitted in done:
-                yield done.pop(emitted)
-                emitted += 1
-                progress('Reconstructing', emitted, len(plans))
-        for plan in plans[emitted:]:
-            if plan.index not in done:
-                plan.problem = 'the image could not be read again'
-            yield done.pop(plan.index, None) or _empty_result(
-                plan, UNREADABLE)
-            progress('Reconstructing', plan.index + 1, len(plans))
+        total = sum(map(len, tracks))
+        with contextlib.ExitStack() as stack:
+            store: CodeStore | None = None
+            known: list[FramePlan] = []
+            for frames, rows in EncoderPass(
+                    self.model, self.settings.image_size, self.batch_size)(
+                        source, clips):
+                if store is None:
+                    store = stack.enter_context(CodeStore(rows.shape[1]))
+                store.append(rows)
+                known += [plans[index] for index in frames]
+                progress('Reconstructing', len(known), total)
+            if store is not None:
+                self._finish(store, known, source.fps, progress)
+            yield from self._results(store, known, plans)
 
-    def _reconstruct(self, source: FrameSource, clips: list[Clip]
-                     ) -> Iterator[dict[int, FrameResult]]:
-        """Second pass: run batches of clips of equal length."""
-        batch: list[CroppedClip] = []
-        for clip in self._crop_clips(source, clips):
-            if batch and (len(batch) == self.batch_size
-                          or len(batch[0].frames) != len(clip.frames)):
-                yield self._run_batch(batch)
-                batch = []
-            batch.append(clip)
-        if batch:
-            yield self._run_batch(batch)
+    def _split(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
+        """Codes (n, ...) of rows (n, C), on the CPU."""
+        flat = torch.from_numpy(rows)
+        total = self.model.layout.total
+        codes = self.model.layout.split(flat[:, :total])
+        if flat.shape[1] > total:
+            codes['detail'] = flat[:, total:]
+        return codes
 
-    def _crop_clips(self, source: FrameSource, clips: list[Clip]
-                    ) -> Iterator[CroppedClip]:
-        """Read the frames again; a clip comes as soon as it is complete."""
-        queue = deque(clips)
-        wanted = {plan.index: plan.crop_matrix
-                  for frames, _ in clips for plan in frames}
-        crops: dict[int, np.ndarray] = {}
+    def _finish(self, store: CodeStore, known: list[FramePlan], fps: float,
+                progress: Progress) -> None:
+        """Finish the codes of every track in the store."""
+        flame, figures, start = None, Figures(), 0
+        for _, group in itertools.groupby(known, lambda p: p.track_id):
+            track = list(group)
+            rows = store.read(start, start + len(track))
+            sound = np.flatnonzero(np.isfinite(rows).all(1))
+            if len(sound):
+                flame = flame or on_cpu(self.model.flame)
+                points = np.stack([self._points(track[i]) for i in sound])
+                codes = finish_track(
+                    flame, self._split(rows[sound]),
+                    torch.from_numpy(points), fps, self.finish, figures)
+                total = self.model.layout.total
+                rows[sound, :total] = self.model.layout.join(codes).numpy()
+                if 'detail' in codes:
+                    rows[sound, total:] = codes['detail'].numpy()
+                store.write(start, rows)
+            start += len(track)
+            progress('Finishing', start, len(known))
+        self.report.clear()
+        self.report.update(figures.report())
 
-        def take() -> Iterator[CroppedClip]:
-            frames, keep = queue.popleft()
-            # All are there unless files were removed since the first pass.
-            there = [plan for plan in frames if plan.index in crops]
-            if there:
-                yield CroppedClip(there, keep, np.stack(
-                    [crops[plan.index] for plan in there]))
-            if queue:
-                first = queue[0][0][0].index
-                for index in [i for i in crops if i < first]:
-                    del crops[index]
+    def _points(self, plan: FramePlan) -> np.ndarray:
+        """(68, 2) float32 landmarks of a frame, NDC of its crop."""
+        points = transform_points(plan.detection, plan.crop_matrix)
+        return pixel_to_ndc(points, self.settings.image_size).astype(
+            np.float32)
 
-        for frame in source:
-            if frame.index in wanted and frame.image is not None:
-                crops[frame.index] = warp(
-                    frame.image, wanted[frame.index],
-                    self.settings.image_size)
-            while queue and queue[0][0][-1].index <= frame.index:
-                yield from take()
-        while queue:
-            yield from take()
-
-    def _run_batch(self, batch: list[CroppedClip]) -> dict[int, FrameResult]:
-        """Results of the kept frames of clips of equal length."""
-        data = dict(
-            inputs=[torch.from_numpy(
-                np.ascontiguousarray(clip.images.transpose(0, 3, 1, 2)))
-                for clip in batch],
-            data_samples=[self._sample(clip.frames) for clip in batch])
-        with torch.inference_mode():
-            predictions = self.model.test_step(data)
-        results = {}
-        for clip, sample in zip(batch, predictions, strict=True):
-            arrays = self._to_numpy(sample)
-            for position, plan in enumerate(clip.frames):
-                if plan.index in clip.keep:
-                    results[plan.index] = self._frame_result(
-                        plan, arrays, position)
-        return results
+    def _results(self, store: CodeStore | None, known: list[FramePlan],
+                 plans: list[FramePlan]) -> Iterator[FrameResult]:
+        """Results of all frames, made of the codes in the store."""
+        for start in range(0, len(plans), _CHUNK):
+            part = plans[start:start + _CHUNK]
+            first, last = (bisect.bisect_left(
+                known, index, key=lambda plan: plan.index)
+                for index in (part[0].index, part[-1].index + 1))
+            arrays = {} if first == last else self._surface(
+                self._split(store.read(first, last)))
+            places = {plan.index: place
+                      for place, plan in enumerate(known[first:last])}
+            for plan in part:
+                if plan.index in places:
+                    yield self._frame_result(plan, arrays,
+                                             places[plan.index])
+                elif plan.status == OK:
+                    plan.problem = 'the image could not be read again'
+                    yield _empty_result(plan, UNREADABLE)
+                else:
+                    yield _empty_result(plan)
 
     @torch.inference_mode()
-    def _to_numpy(self, sample: FaceClipSample) -> dict[str, Any]:
-        """Predictions of a clip as arrays."""
-        names = ['vertices', 'landmarks2d', 'landmarks3d']
-        if 'pred_displacement' in sample:
-            names.append('displacement')
-        arrays = {name: _numpy(sample.get(f'pred_{name}')) for name in names}
+    def _surface(self, codes: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """What codes (n, ...) say, as arrays."""
+        there = {name: code.to(self.device) for name, code in codes.items()}
+        fields = self.model.surface(there)
         visible = landmark_visibility(
-            self.model.flame, sample.pred_vertices, sample.pred_cam,
-            sample.pred_codes['pose'])
-        return dict(
-            arrays,
-            codes={name: _numpy(code)
-                   for name, code in sample.pred_codes.items()},
+            self.model.flame, fields['vertices'], there['cam'],
+            there['pose'])
+        return {name: _numpy(value) for name, value in fields.items()} | dict(
+            codes={name: code.numpy() for name, code in codes.items()},
             visible2d=visible[0].cpu().numpy(),
             visible3d=visible[1].cpu().numpy())
-
-    def _sample(self, frames: list[FramePlan]) -> FaceClipSample:
-        size = self.settings.image_size
-        return FaceClipSample(metainfo=dict(
-            clip_id=f'track{frames[0].track_id}',
-            frame_names=[plan.name for plan in frames],
-            crop_matrices=np.stack([plan.crop_matrix for plan in frames]),
-            ori_shape=frames[0].size, image_size=(size, size)))
 
     def _frame_result(self, plan: FramePlan, arrays: dict[str, Any],
                       position: int) -> FrameResult:

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Build a reconstructor from a config and fill it from a checkpoint."""
 
+import copy
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -168,3 +169,11 @@ def load_weights(model: nn.Module, path: Path) -> None:
     # What the model does not know is passed on: a part may refuse it.
     model.load_state_dict({key: value for key, value in state.items()
                            if not key.startswith('losses.')}, strict=False)
+
+
+def on_cpu(flame: nn.Module) -> nn.Module:
+    """A head model on the CPU, the same object if it is there already."""
+    tensors = [*flame.buffers(), *flame.parameters()]
+    if all(tensor.device.type == 'cpu' for tensor in tensors):
+        return flame
+    return copy.deepcopy(flame).cpu()

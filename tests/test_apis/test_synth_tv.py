@@ -10,6 +10,7 @@ import torch
 from mmengine.config import Config
 
 import mmtvface.testing.toy_reconstructor  # noqa: F401  registers ToyEncoder
+from mmtvface.apis.codes.smoothing import SmoothSettings, smooth_codes
 from mmtvface.apis.synth_tv import evaluate as evaluation
 from mmtvface.apis.synth_tv.budget import (
     budget_options,
@@ -19,19 +20,17 @@ from mmtvface.apis.synth_tv.budget import (
 from mmtvface.apis.synth_tv.evaluate import evaluate_model, plain
 from mmtvface.apis.synth_tv.generate import generate
 from mmtvface.apis.synth_tv.picture import grade_sheet
-from mmtvface.apis.synth_tv.smoothing import (
-    BETAS,
-    IDENTITY_CUTOFFS,
-    MIN_CUTOFFS,
-    SmoothSettings,
-    smooth_codes,
-    tune,
-)
 from mmtvface.apis.synth_tv.table import (
     compare,
     frame_groups,
     read_result,
     where_table,
+)
+from mmtvface.apis.synth_tv.tuning import (
+    BETAS,
+    IDENTITY_CUTOFFS,
+    MIN_CUTOFFS,
+    tune,
 )
 from mmtvface.datasets.synth_tv import SceneSettings, SynthTVDataset
 from mmtvface.registry import MODELS

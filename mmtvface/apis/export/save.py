@@ -5,7 +5,7 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,8 @@ def save_results(results: Iterable[FrameResult],
                  out_dir: str | os.PathLike,
                  painter: FramePainter | MeshRenderer,
                  save: Sequence[str] = DEFAULT_KINDS,
-                 max_grid_rows: int = 8) -> dict[str, Any]:
+                 max_grid_rows: int = 8,
+                 notes: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Write meshes, codes, pictures and figures of a reconstruction.
 
     Results are taken one by one, so that a generator may be given: meshes
@@ -83,6 +84,8 @@ def save_results(results: Iterable[FrameResult],
             renderer stands for one without albedo model and detail.
         save: What to write, of :data:`KINDS`.
         max_grid_rows: Frames shown in the grid, spread over the input.
+        notes: Further entries of ``metrics.json``, read when all results
+            have been taken: :attr:`FaceReconstructor.report`.
 
     Returns:
         The contents of ``metrics.json`` and, under ``files``, what was
@@ -126,7 +129,7 @@ def save_results(results: Iterable[FrameResult],
         with _caught(stopped):
             if writer.finish():
                 files[writer.kind] = str(writer.path)
-    metrics = summary.metrics()
+    metrics = summary.metrics() | dict(notes or {})
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
     with atomic_path(out_dir / METRICS) as path:

@@ -1,7 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Measure a model on the test clips of SynthTV."""
 
-import copy
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -23,8 +22,9 @@ from mmtvface.evaluation.functional.clip_scores import mean_of_finite
 from mmtvface.head_models import FLAME
 from mmtvface.structures import FaceClipSample
 
-from ..model_setup import build_model
-from .smoothing import SmoothSettings, smooth_codes, tune
+from ..codes.smoothing import SmoothSettings, smooth_codes
+from ..model_setup import build_model, on_cpu
+from .tuning import tune
 from .wrinkles import score_normals
 
 Codes = dict[str, torch.Tensor]
@@ -195,7 +195,7 @@ def evaluate_model(
     first = next(iter(sets.values()))
     true_flame = first.settings.build_flame()
     # A copy on the CPU: the model's own stays on its device.
-    flame = _on_cpu(model.flame)
+    flame = on_cpu(model.flame)
     same_heads(flame, true_flame)
     tried = None
     if smooth is not None and tune_clips:
@@ -237,14 +237,6 @@ def evaluate_model(
                   head_probe=first.settings.manifest()['head_probe']),
         grades=grades, model=plain(config.model),
         date=datetime.now(timezone.utc).strftime('%Y-%m-%d'))
-
-
-def _on_cpu(flame: nn.Module) -> nn.Module:
-    """A head model on the CPU, the same object if it is there already."""
-    tensors = [*flame.buffers(), *flame.parameters()]
-    if all(tensor.device.type == 'cpu' for tensor in tensors):
-        return flame
-    return copy.deepcopy(flame).cpu()
 
 
 def _tune_on_val(model: nn.Module, flame: nn.Module, true_flame: nn.Module,

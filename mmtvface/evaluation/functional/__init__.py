@@ -30,10 +30,11 @@ from .yaw import bin_index, bin_names, head_yaw
 __all__ = [
     'Difference', 'LagTerms', 'MeshSurface', 'NOW_LANDMARKS',
     'NOW_LANDMARK_NAMES', 'acceleration_error', 'accelerations',
-    'angle_between', 'bin_index', 'bin_names', 'box_area_root',
-    'box_size', 'clip_errors', 'code_spread', 'evaluation_region', 'eye_distance',
+    'angle_between', 'bin_index', 'bin_names', 'box_area_root', 'box_size',
+    'clip_errors', 'code_spread', 'evaluation_region', 'eye_distance',
     'face_region', 'head_yaw', 'identity_drift', 'jitter', 'join_windows',
-    'lag_terms', 'masked_mean', 'mean_by_position', 'mean_errors', 'neutral_heads',
-    'normalized_mean_error', 'paired_difference', 'refine_alignment',
-    'scan_error', 'score_clip', 'surface_distance', 'vertex_error'
+    'lag_terms', 'masked_mean', 'mean_by_position', 'mean_errors',
+    'neutral_heads', 'normalized_mean_error', 'paired_difference',
+    'refine_alignment', 'scan_error', 'score_clip', 'surface_distance',
+    'vertex_error'
 ]

@@ -275,6 +275,18 @@ class TemporalDECA(BaseModel):
             landmarks2d=project(head.landmarks2d, cam)[..., :2],
             landmarks3d=project(head.landmarks3d, cam))
 
+    def surface(self, codes: Mapping[str, torch.Tensor]
+                ) -> dict[str, torch.Tensor]:
+        """:meth:`decode` without ``vertices_ndc``, and the detail.
+
+        A ``detail`` code adds ``displacement`` (B, 1, S, S), metres.
+        """
+        fields = self.decode(codes)
+        del fields['vertices_ndc']
+        if 'detail' in codes:
+            fields['displacement'] = self.detail.decode(codes)
+        return fields
+
     def render(self, codes: Mapping[str, torch.Tensor],
                geometry: Mapping[str, torch.Tensor],
                albedo: torch.Tensor | None,
@@ -331,13 +343,11 @@ class TemporalDECA(BaseModel):
         flat, detail, log_sigma = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             codes = self.layout.split(flat.flatten(0, 1))
-            fields = self.decode(codes)
-            del fields['vertices_ndc']
-            if log_sigma is not None:
-                fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
             if detail is not None:
                 codes['detail'] = detail.flatten(0, 1)
-                fields['displacement'] = self.detail.decode(codes)
+            fields = self.surface(codes)
+            if log_sigma is not None:
+                fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
         shape = inputs.shape[:2]
         return predicted_samples(
             *({key: value.unflatten(0, shape) for key, value in part.items()}

@@ -1,0 +1,13 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""From the codes of clips to the codes of whole tracks."""
+
+from .blending import WindowBlender
+from .code_store import CodeStore
+from .encoder_pass import EncoderPass
+from .finish import Figures, FinishSettings, finish_track
+from .smoothing import SMOOTHERS
+
+__all__ = [
+    'CodeStore', 'EncoderPass', 'Figures', 'FinishSettings', 'SMOOTHERS',
+    'WindowBlender', 'finish_track'
+]

@@ -1,0 +1,180 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""What is done to the codes of a track when all of them are known."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmtvface.evaluation.functional import (
+    LagTerms,
+    box_size,
+    jitter,
+    lag_terms,
+)
+from mmtvface.geometry.camera import project
+
+from ..refinement import RefineSettings, refine_track
+from .smoothing import IDENTITY, SMOOTHERS, smooth_track
+
+Codes = dict[str, torch.Tensor]
+IDENTITIES = ('track', 'frame')
+
+_MOST_FRAMES = 2000  # whose median is taken; more say nothing new
+_CHUNK = 64
+_MM = 1000.
+
+
+@dataclass(frozen=True)
+class FinishSettings:
+    """What is done to the codes of a track.
+
+    Attributes:
+        identity: 'track': shape and albedo codes are the robust mean of the
+            track's. 'frame': as the model gave them.
+        refine: Gauss-Newton steps on the landmarks that placed the crops,
+            see :func:`~mmtvface.apis.refinement.refine_track`; 0: none.
+        smooth: None or one of :data:`~.smoothing.SMOOTHERS`, see
+            :func:`~.smoothing.smooth_track`.
+
+    Raises:
+        ValueError: If an option is unknown.
+    """
+
+    identity: str = 'track'
+    refine: int = 0
+    smooth: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.identity not in IDENTITIES:
+            raise ValueError(f'identity must be one of {IDENTITIES}, but it '
+                             f"is '{self.identity}'.")
+        if self.smooth is not None and self.smooth not in SMOOTHERS:
+            raise ValueError(f'smooth must be None or one of {SMOOTHERS}, '
+                             f"but it is '{self.smooth}'.")
+        if self.refine < 0:
+            raise ValueError('refine is a number of steps, but it is '
+                             f'{self.refine}.')
+        if self.refine and self.identity == 'frame':
+            raise ValueError("refine corrects one identity per track; it "
+                             "does not go with identity='frame'.")
+
+
+def robust_mean(rows: torch.Tensor, steps: int = 20) -> torch.Tensor:
+    """Geometric median: the point with the least sum of distances.
+
+    Up to half of the rows may be anything without moving it far. By
+    Weiszfeld's iteration ("Sur le point pour lequel la somme des distances de
+    n points donnés est minimum", 1937).
+
+    Args:
+        rows: (n, C), n > 0, finite.
+        steps: Iterations.
+
+    Returns:
+        (C,).
+    """
+    values = rows.double()
+    centre = values.median(0).values
+    for _ in range(steps):
+        weights = 1 / (values - centre).norm(dim=1).clamp(min=1e-6)
+        centre = (weights[:, None] * values).sum(0) / weights.sum()
+    return centre.to(rows)
+
+
+def one_identity(codes: Codes) -> Codes:
+    """The codes of a track, with shape and albedo that stay.
+
+    Args:
+        codes: Name -> (T, ...), finite.
+    """
+    count = len(codes['shape'])
+    chosen = torch.linspace(0, count - 1, min(count, _MOST_FRAMES)).long()
+    return {name: robust_mean(code[chosen]).expand_as(code).contiguous()
+            if name in IDENTITY and code.shape[1] else code
+            for name, code in codes.items()}
+
+
+class Figures:
+    """What finishing changed, over all tracks."""
+
+    def __init__(self) -> None:
+        self._errors = np.zeros(3)  # frames, sums before and after
+        self._jitter = np.zeros(3)
+        self._lag = np.zeros(2)
+
+    def add_errors(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """Landmark errors (T,) of a track before and after refinement."""
+        known = before.isfinite() & after.isfinite()
+        self._errors += [int(known.sum()), float(before[known].sum()),
+                         float(after[known].sum())]
+
+    def add_motion(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """Landmarks (T, 68, 3) in mm before and after smoothing."""
+        self._jitter += [max(0, len(before) - 2),
+                         float(jitter(before).sum()),
+                         float(jitter(after).sum())]
+        terms: LagTerms = lag_terms(after, before)
+        self._lag += [terms.delay, terms.motion]
+
+    def report(self) -> dict[str, Any]:
+        """For ``metrics.json``: what was done and what it changed."""
+        report: dict[str, Any] = {}
+        if frames := self._errors[0]:
+            report['refinement'] = {
+                'landmark_nme_before': self._errors[1] / frames,
+                'landmark_nme_after': self._errors[2] / frames}
+        if frames := self._jitter[0]:
+            report['smoothing'] = {
+                'jitter_before_mm': self._jitter[1] / frames,
+                'jitter_after_mm': self._jitter[2] / frames,
+                'lag_frames': float(self._lag[0] / self._lag[1])
+                if self._lag[1] else 0.}
+        return report
+
+
+@torch.no_grad()
+def finish_track(flame: nn.Module, codes: Codes, points: torch.Tensor,
+                 fps: float, settings: FinishSettings, figures: Figures
+                 ) -> Codes:
+    """Identity, refinement and smoothing of a track.
+
+    Args:
+        flame: Head model on the CPU; a FLAME if it is to be refined.
+        codes: Name -> (T, ...) of successive frames of one face, finite.
+        points: (T, 68, 2) landmarks of the frames, NDC of the crops.
+        fps: Frames per second.
+        settings: What to do.
+        figures: Told what it changed.
+    """
+    if settings.identity == 'track':
+        codes = one_identity(codes)
+    if settings.refine:
+        before = _landmark_errors(flame, codes, points)
+        codes = refine_track(flame, codes, points, fps,
+                             RefineSettings(steps=settings.refine))
+        figures.add_errors(before, _landmark_errors(flame, codes, points))
+    if settings.smooth:
+        before = _landmarks(flame, codes)[1]
+        codes = smooth_track(codes, settings.smooth, fps)
+        figures.add_motion(_MM * before, _MM * _landmarks(flame, codes)[1])
+    return codes
+
+
+def _landmarks(flame: nn.Module, codes: Codes
+               ) -> tuple[torch.Tensor, torch.Tensor]:
+    """2D (T, 68, 3) and 3D landmarks, model space."""
+    parts = [flame(*(codes[name][start:start + _CHUNK]
+                     for name in ('shape', 'exp', 'pose')))
+             for start in range(0, len(codes['pose']), _CHUNK)]
+    return (torch.cat([part.landmarks2d for part in parts]),
+            torch.cat([part.landmarks3d for part in parts]))
+
+
+def _landmark_errors(flame: nn.Module, codes: Codes, points: torch.Tensor
+                     ) -> torch.Tensor:
+    """(T,) mean distance to the points over the size of their box."""
+    found = project(_landmarks(flame, codes)[0], codes['cam'])[..., :2]
+    return (found - points).norm(dim=-1).mean(1) / box_size(points)

@@ -1,0 +1,6 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Refinement of regressed codes on the landmarks of the frames."""
+
+from .refine import RefineSettings, refine_track
+
+__all__ = ['RefineSettings', 'refine_track']

@@ -1,0 +1,239 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Maximum a posteriori refinement of the codes of a track.
+
+A network's errors are of two kinds. What is wrong with its codes mostly stays
+the same for a second or moves slowly; what is wrong with detected landmarks
+is new in every frame. So the corrections of the codes are made of slow cosines
+of time: they take what the landmarks say together, and leave the movement of
+the codes, and their jitter, as they are.
+"""
+
+import math
+from dataclasses import dataclass
+
+import torch
+
+from mmtvface.evaluation.functional import box_size
+from mmtvface.head_models import FLAME
+
+from .landmark_head import CAMERA, POSE, LandmarkHead
+
+_CONTOUR = 17
+_HUBER = 2.
+
+
+@dataclass(frozen=True)
+class RefineSettings:
+    """What is believed about the errors of codes and landmarks.
+
+    Standard deviations of the network's errors, a half of whose variance is
+    taken to move with time.
+
+    Attributes:
+        steps: Gauss-Newton steps.
+        landmark: Of detected landmarks, fraction of the size of their box;
+            several times the noise of a single point, since errors of
+            neighbours go together.
+        contour: The same of the 17 points of the outline, which slide along
+            it.
+        rotation: Radians, of the head.
+        jaw: Radians.
+        scale: Relative, of the camera.
+        shift: Metres, of the camera.
+        shape: Of a coefficient.
+        expression: Of a coefficient.
+        cutoff: Hz up to which corrections change with time.
+        window: Frames that are solved together; successive windows overlap
+            by half and are blended.
+        identity_frames: Most frames, spread over a track, that the shape is
+            refined on.
+    """
+
+    steps: int = 2
+    landmark: float = .03
+    contour: float = .06
+    rotation: float = .15
+    jaw: float = .1
+    scale: float = .1
+    shift: float = .01
+    shape: float = .7
+    expression: float = .4
+    cutoff: float = 5.
+    window: int = 50
+    identity_frames: int = 40
+
+    def deviations(self, head: LandmarkHead) -> torch.Tensor:
+        """(D,) standard deviations of a state's errors, float64."""
+        expression = head.size - head.num_shape - POSE - CAMERA
+        return torch.tensor(
+            [self.shape] * head.num_shape + [self.rotation] * 3
+            + [self.jaw] * 3 + [self.scale] + [self.shift] * 2
+            + [self.expression] * expression, dtype=torch.float64)
+
+
+class _Problem:
+    """The least-squares problem of some frames of a track."""
+
+    def __init__(self, head: LandmarkHead, state: torch.Tensor,
+                 points: torch.Tensor, settings: RefineSettings) -> None:
+        self.head, self.state = head, state
+        self.rows = head.contour_rows(state)
+        known = points.isfinite().all(-1)
+        self.points = points.nan_to_num()
+        sigma = state.new_full((68, ), settings.landmark)
+        sigma[:_CONTOUR] = settings.contour
+        size = box_size(self.points, known).clamp(min=1e-6)
+        self.precision = torch.where(
+            known & size.isfinite()[:, None], 1 / (size[:, None] * sigma), 0)
+        self.deviations = settings.deviations(head)
+
+    def blocks(self, correction: torch.Tensor
+               ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Hessian (T, D, D) and gradient (T, D) of the landmarks' part.
+
+        In units of the deviations, float64, at ``state`` + correction
+        (T, D) times the deviations; Huber weights of this place.
+        """
+        moved = self.state.double() + correction * self.deviations
+        points, slopes = self.head.linearise(
+            moved.to(self.state.dtype), self.rows)
+        residual = (points - self.points) * self.precision[..., None]
+        length = residual.norm(dim=-1).clamp(min=1e-9)
+        weight = self.precision * (_HUBER / length).clamp(max=1).sqrt()
+        slopes = (slopes * weight[..., None, None]).flatten(
+            1, 2).double() * self.deviations
+        residual = ((points - self.points) * weight[..., None]).flatten(
+            1).double()
+        return (slopes.mT @ slopes,
+                (slopes.mT @ residual[..., None])[..., 0])
+
+
+def _cosines(frames: int, cutoff: float, fps: float) -> torch.Tensor:
+    """(T, m) orthonormal cosines of time up to a frequency, float64."""
+    number = min(frames, 1 + int(2 * frames * cutoff / fps))
+    time = (torch.arange(frames, dtype=torch.float64) + .5) / frames
+    basis = torch.cos(math.pi * time[:, None] * torch.arange(number))
+    return basis / basis.norm(dim=0)
+
+
+def refine_shape(head: LandmarkHead, state: torch.Tensor,
+                 points: torch.Tensor, settings: RefineSettings
+                 ) -> torch.Tensor:
+    """Correction (S,) of the shape that all frames have in common.
+
+    Every frame has a correction of pose, camera and expression of its own
+    here, which is eliminated (Schur complement).
+
+    Args:
+        head: Landmarks of the head model.
+        state: (T, D).
+        points: (T, 68, 2) NDC, NaN where unknown.
+        settings: Deviations and steps.
+    """
+    problem = _Problem(head, state, points, settings)
+    shapes = head.num_shape
+    correction = torch.zeros(state.shape, dtype=torch.float64)
+    for _ in range(settings.steps):
+        hessian, gradient = problem.blocks(correction)
+        own = hessian[:, shapes:, shapes:] + torch.eye(
+            head.size - shapes, dtype=torch.float64)
+        mixed = hessian[:, shapes:, :shapes]
+        pull = gradient[:, shapes:] + correction[:, shapes:]
+        solved = torch.linalg.solve(own, torch.cat(
+            [mixed, pull[..., None]], -1))
+        common = torch.eye(shapes, dtype=torch.float64) + (
+            hessian[:, :shapes, :shapes]
+            - mixed.mT @ solved[..., :-1]).sum(0)
+        force = correction[0, :shapes] + (
+            gradient[:, :shapes]
+            - (mixed.mT @ solved[..., -1:])[..., 0]).sum(0)
+        step = -torch.linalg.solve(common, force)
+        correction[:, :shapes] += step
+        correction[:, shapes:] -= solved[..., -1] + solved[..., :-1] @ step
+    return (correction[0] * problem.deviations)[:shapes].to(state.dtype)
+
+
+def refine_window(head: LandmarkHead, state: torch.Tensor,
+                  points: torch.Tensor, settings: RefineSettings,
+                  fps: float) -> torch.Tensor:
+    """Slow corrections (T, D) of the codes of successive frames.
+
+    Args:
+        head: Landmarks of the head model.
+        state: (T, D); its shape stays.
+        points: (T, 68, 2) NDC, NaN where unknown.
+        settings: Deviations, steps and cutoff.
+        fps: Frames per second.
+    """
+    problem = _Problem(head, state, points, settings)
+    shapes, frames = head.num_shape, len(state)
+    basis = _cosines(frames, settings.cutoff, fps)
+    number, size = basis.shape[1], head.size - shapes
+    # Half of the variance is constant, half is spread over the cosines.
+    spread = torch.full((number, ), frames / (2 * max(1, number - 1)),
+                        dtype=torch.float64)
+    spread[0] = frames / 2 if number > 1 else frames
+    basis = basis * spread.sqrt()
+    products = basis[:, :, None] * basis[:, None]
+    values = torch.zeros(number, size, dtype=torch.float64)
+    correction = torch.zeros(state.shape, dtype=torch.float64)
+    for _ in range(settings.steps):
+        hessian, gradient = problem.blocks(correction)
+        matrix = torch.einsum('tkl,tab->kalb', products,
+                              hessian[:, shapes:, shapes:])
+        matrix = matrix.reshape(number * size, number * size)
+        matrix += torch.eye(len(matrix), dtype=torch.float64)
+        force = values + basis.T @ gradient[:, shapes:]
+        values = values - torch.linalg.solve(
+            matrix, force.flatten()).view_as(values)
+        correction[:, shapes:] = basis @ values
+    return (correction * problem.deviations).to(state.dtype)
+
+
+@torch.no_grad()
+def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
+                 points: torch.Tensor, fps: float,
+                 settings: RefineSettings | None = None
+                 ) -> dict[str, torch.Tensor]:
+    """Bring the codes of a face into line with its landmarks.
+
+    The shape is corrected once for the whole track, then pose, camera and
+    expression in overlapping windows. Where too little is known (no
+    landmarks), the codes stay as they are.
+
+    Args:
+        flame: Head model on the CPU.
+        codes: ``shape`` (T, S), ``exp``, ``pose`` and ``cam``, of successive
+            frames of one face; others are passed on.
+        points: (T, 68, 2) landmarks, NDC of the frames' crops; NaN where
+            unknown.
+        fps: Frames per second.
+        settings: Default: :class:`RefineSettings`.
+
+    Returns:
+        The codes, changed.
+
+    Raises:
+        ValueError: If a camera's scale is not positive.
+    """
+    settings = settings or RefineSettings()
+    head = LandmarkHead(flame)
+    state = head.state(codes)
+    frames, shapes = len(state), head.num_shape
+    chosen = torch.linspace(0, frames - 1, min(
+        frames, settings.identity_frames)).round().long()
+    state[:, :shapes] += refine_shape(
+        head, state[chosen], points[chosen], settings)
+    total = torch.zeros_like(state)
+    weights = state.new_zeros(frames, 1)
+    size = min(settings.window, frames)
+    stride = max(1, size // 2)
+    starts = sorted({*range(0, frames - size, stride), frames - size})
+    ramp = torch.arange(size, dtype=state.dtype) + 1
+    ramp = torch.minimum(ramp, ramp.flip(0))[:, None]
+    for start in starts:
+        part = slice(start, start + size)
+        total[part] += ramp * refine_window(
+            head, state[part], points[part], settings, fps)
+        weights[part] += ramp
+    return {**codes, **head.codes(state + total / weights)}

@@ -1,0 +1,126 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""From the codes of clips to those of tracks."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from mmtvface.apis.codes import (
+    CodeStore,
+    Figures,
+    FinishSettings,
+    WindowBlender,
+    finish_track,
+)
+from mmtvface.apis.codes.blending import nearest_rotation
+from mmtvface.apis.codes.finish import robust_mean
+from mmtvface.geometry.rotation import axis_angle_to_matrix
+from mmtvface.structures import FlameCodeLayout
+from mmtvface.testing.toy_reconstructor import ToyFlame
+
+LAYOUT = FlameCodeLayout(shape=2, tex=0, exp=1, light=0)  # pose from 3, cam
+
+
+def rows(count, value=0., pose=0.):
+    out = np.full((count, 14), value, np.float32)  # two of detail
+    out[:, 3:9] = pose
+    return out
+
+
+def test_opinions_fade_from_clip_to_clip():
+    blender = WindowBlender(LAYOUT)
+    first = blender.add(range(4), rows(4, 0.), until=2)
+    assert [frame for frame, _ in first] == [0, 1]
+    second = dict(blender.add(range(2, 6), rows(4, 3.), until=math.inf))
+    assert list(second) == [2, 3, 4, 5]
+    # Weights 2 and 1, then 1 and 2, of the two clips
+    assert second[2][0] == pytest.approx(1) and (
+        second[3][0] == pytest.approx(2))
+    assert second[4][-1] == 3 and second[2][-1] == pytest.approx(1)
+    assert blender.add(range(9, 10), rows(1, 7.), until=math.inf)[0][1][0] == 7
+
+
+def test_rotations_are_blended_as_rotations():
+    blender = WindowBlender(LAYOUT)
+    # Half turns about x, nearly: vectors of opposite sign, 0.2 rad apart
+    turn = math.pi - .1
+    blender.add([0, 1], rows(2, pose=[turn, 0, 0, .2, 0, 0]), until=0)
+    (_, row), _ = blender.add(
+        [0, 1], rows(2, pose=[-turn, 0, 0, .4, 0, 0]), until=math.inf)
+    assert abs(row[3]) == pytest.approx(math.pi, abs=1e-3)
+    assert row[6:9] == pytest.approx([.3, 0, 0], abs=1e-6)
+    skewed = torch.diag(torch.tensor([2., 1., -.1]))
+    near = nearest_rotation(skewed)
+    assert torch.linalg.det(near) == pytest.approx(1)
+    turned = axis_angle_to_matrix(torch.tensor([[.3, -.2, .9]]))
+    assert torch.allclose(nearest_rotation(1.7 * turned), turned, atol=1e-6)
+
+
+def test_a_clip_that_failed_does_not_count():
+    blender = WindowBlender(LAYOUT)
+    blender.add([0, 1], rows(2, np.nan), until=0)
+    done = blender.add([1, 2], rows(2, 5.), until=math.inf)
+    assert np.isnan(done[0][1][0]) and done[1][1][0] == 5
+
+
+def test_store():
+    with CodeStore(3) as store:
+        store.append(np.arange(6.).reshape(2, 3))
+        store.append(np.full((1, 3), 9.))
+        store.write(1, np.zeros((1, 3)))
+        assert len(store) == 3
+        assert store.read(0, 3).tolist() == [[0, 1, 2], [0, 0, 0], [9, 9, 9]]
+        read = store.read(2, 3)
+        read[:] = 1
+        assert store.read(2, 3)[0, 0] == 9
+        with pytest.raises(IndexError, match='of 3'):
+            store.read(2, 4)
+        with pytest.raises(ValueError, match='Rows of 3'):
+            store.write(4, np.zeros((1, 3)))
+        with pytest.raises(ValueError, match='Rows of 3'):
+            store.append(np.zeros((1, 2)))
+
+
+def test_robust_mean_ignores_outliers():
+    values = torch.randn(100, 4, generator=torch.Generator().manual_seed(0))
+    values = values * .1 + torch.tensor([1., 2., 3., 4.])
+    clean = robust_mean(values)
+    assert clean == pytest.approx(values.mean(0), abs=.03)
+    values[:30] = 1e3
+    assert robust_mean(values) == pytest.approx([1, 2, 3, 4], abs=.1)
+    same = torch.ones(5, 2)
+    assert robust_mean(same).tolist() == [1, 1]
+
+
+def test_finishing_keeps_what_it_should():
+    generator = torch.Generator().manual_seed(1)
+    codes = dict(
+        shape=torch.randn(9, 4, generator=generator),
+        tex=torch.randn(9, 3, generator=generator),
+        exp=torch.randn(9, 3, generator=generator),
+        pose=.1 * torch.randn(9, 6, generator=generator),
+        cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
+    points = torch.zeros(9, 68, 2)
+    figures = Figures()
+    done = finish_track(ToyFlame(), codes, points, 25., FinishSettings(),
+                        figures)
+    assert figures.report() == {}
+    assert (done['shape'] == done['shape'][0]).all()
+    assert (done['tex'] == done['tex'][0]).all()
+    for name in ('exp', 'pose', 'cam'):
+        assert torch.equal(done[name], codes[name])
+    kept = finish_track(ToyFlame(), codes, points, 25.,
+                        FinishSettings('frame'), figures)
+    assert torch.equal(kept['shape'], codes['shape'])
+    # A parabola passes the filter of Savitzky and Golay unchanged.
+    time = torch.arange(9.)[:, None]
+    smooth = dict(codes, pose=.01 * (time - 4)**2 * torch.ones(6))
+    done = finish_track(ToyFlame(), smooth, points, 25.,
+                        FinishSettings(smooth='savgol'), figures)
+    assert done['pose'] == pytest.approx(smooth['pose'], abs=1e-5)
+    two = {name: code[:2] for name, code in codes.items()}
+    done = finish_track(ToyFlame(), two, points[:2], 25.,
+                        FinishSettings(smooth='savgol'), figures)
+    assert torch.equal(done['pose'], two['pose'])
