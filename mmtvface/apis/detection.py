@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """First pass over an input: which face is where, and how it is cropped."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -89,7 +89,9 @@ def choose_detector(detector: LandmarkDetector | str | None,
 
 
 def find_faces(source: FrameSource, detector: LandmarkDetector | None,
-               progress: Progress) -> list[FramePlan]:
+               progress: Progress, known: Sequence[FramePlan] = (),
+               note: Callable[[FramePlan], None] = lambda _: None
+               ) -> list[FramePlan]:
     """Landmarks of all faces in all frames.
 
     Landmarks that came with a frame are used as they are. MediaPipe is
@@ -100,6 +102,8 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
         source: The frames.
         detector: Finds faces, None for MediaPipe.
         progress: Called after every frame.
+        known: The first frames, from an earlier run.
+        note: Told every further frame.
 
     Returns:
         One plan per frame, without a chosen face yet.
@@ -110,6 +114,9 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
     plans, own = [], None
     try:
         for frame in source:
+            if frame.index < len(known):
+                plans.append(known[frame.index])
+                continue
             plan = FramePlan(frame.index, frame.name,
                              frame.image.shape[:2]
                              if frame.image is not None else None,
@@ -126,6 +133,7 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
                     np.asarray(face, np.float64)
                     for face in detector(frame.image)
                     if np.isfinite(face).all() and np.ptp(face, 0).min() > 0]
+            note(plan)
             progress('Looking for faces', len(plans), len(source))
     finally:
         if own is not None:

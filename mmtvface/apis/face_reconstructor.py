@@ -4,6 +4,7 @@
 import bisect
 import contextlib
 import copy
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from .codes import (
     EncoderPass,
     Figures,
     FinishSettings,
+    RunJournal,
     finish_track,
 )
 from .detection import (
@@ -41,6 +43,7 @@ from .inputs import FrameSource, open_frames
 from .landmark_visibility import landmark_visibility
 from .model_setup import (
     build_model,
+    choose_device,
     choose_model,
     crop_settings,
     load_config,
@@ -49,26 +52,6 @@ from .model_setup import (
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
 _CHUNK = 32  # frames whose surfaces are in memory
-
-
-def choose_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for, by default the first GPU, else the CPU.
-
-    Raises:
-        ValueError: If there is no such device.
-    """
-    if device is None:
-        device = 'cuda' if torch.cuda.is_available() else 'cpu'
-    try:
-        device = torch.device(device)
-        torch.empty(0, device=device)
-    # The kinds of errors differ between builds of torch.
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise ValueError(f"The device '{device}' cannot be used: {reason}. "
-                         "Use 'cpu', or 'cuda' on a machine with an NVIDIA "
-                         'GPU and a CUDA build of torch.') from error
-    return device
 
 
 def _silent(step: str, done: int, total: int) -> None:
@@ -187,7 +170,9 @@ class FaceReconstructor:
     def __call__(self, source: str | os.PathLike | np.ndarray
                  | Sequence[np.ndarray] | FrameSource,
                  independent: bool = False,
-                 progress: Progress | None = None) -> Iterator[FrameResult]:
+                 progress: Progress | None = None,
+                 journal: str | os.PathLike | None = None
+                 ) -> Iterator[FrameResult]:
         """Reconstruct an input.
 
         Args:
@@ -197,6 +182,10 @@ class FaceReconstructor:
             independent: The frames do not follow one another: each is
                 reconstructed by itself.
             progress: Told the step, frames done and in all (0: unknown).
+            journal: Folder in which faces and codes are noted as they are
+                found. Called again with the same input and options, after
+                an interruption, the reconstruction goes on from there. It is
+                deleted after the last result.
 
         Yields:
             One result per frame, in order; ``valid`` is False where there
@@ -204,38 +193,78 @@ class FaceReconstructor:
 
         Raises:
             FileNotFoundError: If the input does not exist.
-            ValueError: If it cannot be read at all, or no frame has a face.
+            ValueError: If it cannot be read at all, no frame has a face, or
+                there is a journal for frames that are no files.
             ImportError: If faces must be found and mediapipe is missing.
         """
         frames = open_frames(source)
         if independent:
             frames = copy.copy(frames)
             frames.consecutive = False
-        return self._run(frames, progress or _silent)
+        return self._run(frames, progress or _silent,
+                         journal and self._open_journal(frames, journal))
 
-    def _run(self, source: FrameSource,
-             progress: Progress) -> Iterator[FrameResult]:
-        plans = find_faces(source, self.detector, progress)
+    def _open_journal(self, source: FrameSource,
+                      folder: str | os.PathLike) -> RunJournal:
+        state = source.fingerprint()
+        if state is None:
+            raise ValueError(f'A journal needs an input of files, not '
+                             f'{source.name}.')
+        weights = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            weights.update(name.encode())
+            weights.update(value.cpu().float().numpy().tobytes())
+        return RunJournal(folder, dict(
+            input=state, consecutive=source.consecutive,
+            model=weights.hexdigest(), config=str(self.config.model),
+            crop=[*vars(self.settings).values(), self.crop_sigma],
+            detector=type(self.detector).__name__))
+
+    def _run(self, source: FrameSource, progress: Progress,
+             journal: RunJournal | None) -> Iterator[FrameResult]:
+        with contextlib.ExitStack() as stack:
+            if journal:
+                stack.enter_context(journal)
+            yield from self._reconstruct(source, progress, journal, stack)
+            if journal:
+                journal.remove()
+
+    def _reconstruct(self, source: FrameSource, progress: Progress,
+                     journal: RunJournal | None,
+                     stack: contextlib.ExitStack) -> Iterator[FrameResult]:
+        plans = find_faces(
+            source, self.detector, progress,
+            *((journal.plans, journal.add_faces) if journal else ()))
         choose_faces(plans, source)
         tracks = place_crops(plans, self.settings.image_size,
                              self.settings.scale, self.crop_sigma)
         clips = cut_clips(
             tracks, self.settings.clip_length if source.consecutive else 1)
         total = sum(map(len, tracks))
-        with contextlib.ExitStack() as stack:
-            store: CodeStore | None = None
-            known: list[FramePlan] = []
-            for frames, rows in EncoderPass(
-                    self.model, self.settings.image_size, self.batch_size)(
-                        source, clips):
-                if store is None:
-                    store = stack.enter_context(CodeStore(rows.shape[1]))
-                store.append(rows)
-                known += [plans[index] for index in frames]
-                progress('Reconstructing', len(known), total)
-            if store is not None:
-                self._finish(store, known, source.fps, progress)
-            yield from self._results(store, known, plans)
+        store: CodeStore | None = None
+        known: list[FramePlan] = []
+
+        def take(frames: list[int], rows: np.ndarray) -> None:
+            nonlocal store
+            if store is None:
+                store = stack.enter_context(CodeStore(rows.shape[1]))
+            store.append(rows)
+            known.extend(plans[index] for index in frames)
+            progress('Reconstructing', len(known), total)
+
+        first = 0
+        if journal and journal.frames:
+            take(journal.frames, journal.codes)
+            first = journal.frames[-1] + 1
+        encode = EncoderPass(self.model, self.settings.image_size,
+                             self.batch_size)
+        for frames, rows in encode(source, clips, first):
+            if journal:
+                journal.add_codes(frames, rows)
+            take(frames, rows)
+        if store is not None:
+            self._finish(store, known, source.fps, progress)
+        yield from self._results(store, known, plans)
 
     def _split(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
         """Codes (n, ...) of rows (n, C), on the CPU."""

@@ -9,7 +9,7 @@ memory.
 import os
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,6 +70,18 @@ class FrameSource(ABC):
     def __len__(self) -> int:
         """Number of frames; for videos what the header says, maybe 0."""
 
+    def fingerprint(self) -> list | None:
+        """What tells files from other or changed ones, fit for JSON."""
+        return None
+
+
+def _file_states(paths: Iterable[Path | None]) -> list:
+    """Name, size and time of change of files; None where there is none."""
+    return [path and [str(path.absolute()), path.stat().st_size,
+                      path.stat().st_mtime_ns]
+            if path is None or path.is_file() else [str(path.absolute())]
+            for path in paths]
+
 
 class ImageFrames(FrameSource):
     """Image files, possibly with landmark files.
@@ -87,6 +99,10 @@ class ImageFrames(FrameSource):
         self.landmarks = list(landmarks or [None] * len(self.paths))
         self.name = name or str(self.paths[0])
         self.names = unique_names(self.paths)
+
+    def fingerprint(self) -> list:
+        """See :class:`FrameSource`."""
+        return _file_states([*self.paths, *self.landmarks])
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -132,6 +148,10 @@ class VideoFrames(FrameSource):
         info = probe_video(path)
         self.fps = info.fps
         self._length = info.num_frames
+
+    def fingerprint(self) -> list:
+        """See :class:`FrameSource`."""
+        return _file_states([self.path])
 
     def __len__(self) -> int:
         return self._length

@@ -177,3 +177,23 @@ def on_cpu(flame: nn.Module) -> nn.Module:
     if all(tensor.device.type == 'cpu' for tensor in tensors):
         return flame
     return copy.deepcopy(flame).cpu()
+
+
+def choose_device(device: str | torch.device | None) -> torch.device:
+    """The device asked for, by default the first GPU, else the CPU.
+
+    Raises:
+        ValueError: If there is no such device.
+    """
+    if device is None:
+        device = 'cuda' if torch.cuda.is_available() else 'cpu'
+    try:
+        device = torch.device(device)
+        torch.empty(0, device=device)
+    # The kinds of errors differ between builds of torch.
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ValueError(f"The device '{device}' cannot be used: {reason}. "
+                         "Use 'cpu', or 'cuda' on a machine with an NVIDIA "
+                         'GPU and a CUDA build of torch.') from error
+    return device

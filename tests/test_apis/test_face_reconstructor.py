@@ -237,6 +237,58 @@ def test_detail_of_a_model_with_a_branch(model_files, monkeypatch):
     assert next(iter(reconstructor(frames))).status == 'failed'
 
 
+@pytest.mark.parametrize('step', ['Looking for faces', 'Reconstructing'])
+def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
+    path = write_video(tmp_path / 'a.mp4',
+                       [picture(x=30 + 2 * i) for i in range(9)])
+    calls = []
+
+    def detect(image):
+        calls.append('detect')
+        return find_bright_boxes(image)
+
+    reconstructor = build(model_files, detector=detect, clip_length=3)
+    encode = reconstructor.model.encode_with_detail
+
+    def count(inputs):
+        calls.append('encode')
+        return encode(inputs)
+
+    reconstructor.model.encode_with_detail = count
+    expected = list(reconstructor(path))
+    whole = calls.copy()
+    calls.clear()
+
+    def stop(name, done, total):
+        if name == step and done >= 5:
+            raise KeyboardInterrupt
+
+    journal = tmp_path / 'journal'
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(path, progress=stop, journal=journal))
+    # As if it had been killed while it wrote
+    for name in ('faces.jsonl', 'codes.bin'):
+        with open(journal / name, 'ab') as file:
+            file.write(b'{"x"')
+    found = list(reconstructor(path, journal=journal))
+    assert not journal.exists()
+    assert calls.count('detect') == whole.count('detect') == 9
+    # A window or two are encoded twice, not all of them.
+    assert calls.count('encode') < 2 * whole.count('encode')
+    for one, other in zip(found, expected, strict=True):
+        assert one.index == other.index
+        np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-6)
+    # Another option, another journal
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(path, progress=stop, journal=journal))
+    calls.clear()
+    other = build(model_files, detector=detect, clip_length=2)
+    list(other(path, journal=journal))
+    assert calls.count('detect') == 9
+    with pytest.raises(ValueError, match='input of files'):
+        reconstructor([picture()], journal=journal)
+
+
 def test_one_identity_per_track(model_files):
     frames = [picture(x=30 + 4 * i, y=20 + i) for i in range(6)]
     one = np.stack([r.codes['shape'] for r in build(model_files)(frames)])

@@ -5,9 +5,10 @@ from .blending import WindowBlender
 from .code_store import CodeStore
 from .encoder_pass import EncoderPass
 from .finish import Figures, FinishSettings, finish_track
+from .run_journal import RunJournal
 from .smoothing import SMOOTHERS
 
 __all__ = [
-    'CodeStore', 'EncoderPass', 'Figures', 'FinishSettings', 'SMOOTHERS',
-    'WindowBlender', 'finish_track'
+    'CodeStore', 'EncoderPass', 'Figures', 'FinishSettings', 'RunJournal',
+    'SMOOTHERS', 'WindowBlender', 'finish_track'
 ]

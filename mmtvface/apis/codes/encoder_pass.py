@@ -47,17 +47,19 @@ class EncoderPass:
         self._model = model
         self._image_size, self._batch_size = image_size, batch_size
 
-    def __call__(self, source: FrameSource, clips: list[list[FramePlan]]
-                ) -> Iterator[tuple[list[int], np.ndarray]]:
+    def __call__(self, source: FrameSource, clips: list[list[FramePlan]],
+                 first: int = 0) -> Iterator[tuple[list[int], np.ndarray]]:
         """Blended codes of successive frames.
 
         Args:
             source: Read anew.
             clips: Overlapping, in order of time.
+            first: Frames before it are known already.
 
         Yields:
             n indices and (n, C) rows: codes, then detail codes.
         """
+        clips = [clip for clip in clips if clip[-1].index >= first]
         blender = WindowBlender(self._model.layout)
         # A clip is finished when it is known where the next one begins.
         starts = [clip[0].index for clip in clips[1:]] + [math.inf]
@@ -66,9 +68,10 @@ class EncoderPass:
         def run() -> Iterator[tuple[list[int], np.ndarray]]:
             for clip, rows in zip(batch, self._run_batch(batch),
                                   strict=True):
-                if done := blender.add(
-                        [plan.index for plan in clip.frames], rows,
-                        starts[clip.number]):
+                done = [entry for entry in blender.add(
+                    [plan.index for plan in clip.frames], rows,
+                    starts[clip.number]) if entry[0] >= first]
+                if done:
                     frames, blended = zip(*done, strict=True)
                     yield list(frames), np.stack(blended)
             batch.clear()
