@@ -66,8 +66,11 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     from rich.progress import track
     from torch.utils.data import DataLoader, Subset
 
-    from mmtvface.apis.model_setup import choose_device
-    from mmtvface.apis.model_setup import build_model, load_config
+    from mmtvface.apis.model_setup import (
+        build_model,
+        choose_device,
+        load_config,
+    )
     from mmtvface.datasets import NoWDataset
     from mmtvface.evaluation.now.export import is_exported
     from mmtvface.evaluation.now.files import FOLDER
