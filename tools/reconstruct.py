@@ -8,6 +8,7 @@ Examples::
 """
 
 import argparse
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,6 +50,7 @@ KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
          'depth', 'grid', 'video', 'detail_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 DETECTORS = ('mediapipe', 'face-alignment')
+SMOOTHERS = ('one-euro', 'savgol')
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,12 +89,29 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         '(default: as the input, or 25)')
     parser.add_argument('--independent', action='store_true',
                         help='the frames do not follow one another')
+    parser.add_argument('--single-frame', action='store_true',
+                        help='the model sees one frame at a time')
+    parser.add_argument('--identity', choices=('track', 'frame'),
+                        default='track', help='shape and albedo of each face: '
+                        'one for all its frames, or as the model gives them '
+                        '(default: %(default)s)')
+    parser.add_argument('--refine', type=int, default=0, metavar='N',
+                        help='Gauss-Newton steps on the landmarks; 2 are '
+                        'enough (default: none)')
+    parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
+                        'movement; what it costs is in metrics.json')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on where the same command was interrupted')
     # The model may stand before the options and the input behind them.
     args = parser.parse_intermixed_args(arguments)
     if args.config is not None and args.checkpoint is None:
         parser.error(f'there is a config ({args.config}) without a '
                      'checkpoint: give CONFIG CHECKPOINT INPUT, or INPUT '
                      'alone for the model of the package')
+    if args.single_frame and args.clip_length not in (None, 1):
+        parser.error('--single-frame means --clip-length 1.')
+    if args.single_frame:
+        args.clip_length = 1
     return args
 
 
@@ -112,13 +131,16 @@ def reconstruct(args: argparse.Namespace) -> dict:
     # No folder is made for an input that is not there, and no model is built
     # for a folder that cannot be written to.
     source = open_frames(args.input)
-    writable_dir(args.out)
+    journal = writable_dir(args.out) / '.journal'
+    if not args.resume:
+        shutil.rmtree(journal, ignore_errors=True)
     if args.fps:
         source.fps = args.fps
     reconstructor = FaceReconstructor(
         args.config, args.checkpoint, args.device,
         clip_length=args.clip_length, crop_scale=args.crop_scale,
-        batch_size=args.batch_size, detector=args.detector)
+        batch_size=args.batch_size, detector=args.detector,
+        identity=args.identity, refine=args.refine, smooth=args.smooth)
     painter = reconstructor.build_painter(args.texture_size)
     columns = (TextColumn('{task.description:<18}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())
@@ -131,8 +153,9 @@ def reconstruct(args: argparse.Namespace) -> dict:
             bars.update(tasks[step], completed=done, total=total or None)
 
         results = reconstructor(source, independent=args.independent,
-                                progress=show)
-        saved = save_results(results, source, args.out, painter, args.save)
+                                progress=show, journal=journal)
+        saved = save_results(results, source, args.out, painter, args.save,
+                             notes=reconstructor.report)
     return saved
 
 
@@ -147,6 +170,11 @@ def summary(saved: dict) -> str:
         lines.append(
             f'  landmarks: mean error {100 * nme["mean"]:.2f} % of the '
             f'landmark box, to those {nme["reference"]}')
+    for step in ('refinement', 'smoothing'):
+        if figures := saved.get(step):
+            shown = ', '.join(f'{name} {value:.3g}'
+                              for name, value in figures.items())
+            lines.append(f'  {step}: {shown}')
     lines += [f'  {kind + ":":<15} {path}'
               for kind, path in saved['files'].items()]
     return '\n'.join(lines) + '\n'
@@ -162,7 +190,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.write(summary(reconstruct(args)))
 
     return run_command(work, 'Interrupted; what was reconstructed before is '
-                       f'in {args.out}.')
+                       f'in {args.out}, and --resume goes on from there.')
 
 
 if __name__ == '__main__':

@@ -201,11 +201,11 @@ class FaceReconstructor:
         if independent:
             frames = copy.copy(frames)
             frames.consecutive = False
-        return self._run(frames, progress or _silent,
-                         journal and self._open_journal(frames, journal))
+        key = None if journal is None else self._journal_key(frames)
+        return self._run(frames, progress or _silent, journal, key)
 
-    def _open_journal(self, source: FrameSource,
-                      folder: str | os.PathLike) -> RunJournal:
+    def _journal_key(self, source: FrameSource) -> dict[str, Any]:
+        """What faces and codes depend on."""
         state = source.fingerprint()
         if state is None:
             raise ValueError(f'A journal needs an input of files, not '
@@ -214,17 +214,19 @@ class FaceReconstructor:
         for name, value in sorted(self.model.state_dict().items()):
             weights.update(name.encode())
             weights.update(value.cpu().float().numpy().tobytes())
-        return RunJournal(folder, dict(
+        return dict(
             input=state, consecutive=source.consecutive,
             model=weights.hexdigest(), config=str(self.config.model),
             crop=[*vars(self.settings).values(), self.crop_sigma],
-            detector=type(self.detector).__name__))
+            detector=type(self.detector).__name__)
 
     def _run(self, source: FrameSource, progress: Progress,
-             journal: RunJournal | None) -> Iterator[FrameResult]:
+             folder: str | os.PathLike | None,
+             key: dict[str, Any] | None) -> Iterator[FrameResult]:
         with contextlib.ExitStack() as stack:
-            if journal:
-                stack.enter_context(journal)
+            # A folder is made when the first result is wanted, not before.
+            journal = None if folder is None else stack.enter_context(
+                RunJournal(folder, key))
             yield from self._reconstruct(source, progress, journal, stack)
             if journal:
                 journal.remove()

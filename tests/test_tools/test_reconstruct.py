@@ -9,6 +9,7 @@ import pytest
 import torch
 from mmengine.config import Config
 
+from mmtvface.apis.codes import SMOOTHERS
 from mmtvface.apis.detection import DETECTORS
 from mmtvface.apis.export import DEFAULT_KINDS, KINDS
 from mmtvface.registry import MODELS
@@ -76,6 +77,7 @@ def test_only_landmarks_and_meshes(tool, files, tmp_path):
 
 def test_kinds_are_those_of_the_package(tool, capsys):
     assert tool.KINDS == KINDS and tool.DEFAULT_KINDS == DEFAULT_KINDS
+    assert tool.SMOOTHERS == SMOOTHERS
     with pytest.raises(SystemExit):
         tool.parse_args(['--help'])
     text = capsys.readouterr().out
@@ -114,6 +116,27 @@ def test_the_model_is_given_whole_or_not_at_all(tool, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(['c.py', 'film.mp4'])
     assert 'a config (c.py) without a checkpoint' in capsys.readouterr().err
+
+
+def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
+    out = tmp_path / 'out'
+    arguments = [*files, '--out', str(out), '--device', 'cpu', '--save',
+                 'codes']
+    assert tool.main([*arguments, '--smooth', 'savgol', '--identity', 'frame',
+                      '--single-frame']) == 0
+    assert 'smoothing: jitter_before_mm' in capsys.readouterr().out
+    assert 'lag_frames' in json.loads(
+        (out / 'metrics.json').read_text())['smoothing']
+    assert tool.main([*arguments, '--refine', '2']) == 2
+    assert 'needs a FLAME head' in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        tool.parse_args(['x.mp4', '--single-frame', '--clip-length', '3'])
+    # A journal that is left over is not used unasked, nor left behind.
+    (out / '.journal').mkdir()
+    (out / '.journal/key.json').write_text('junk')
+    for more in [], ['--resume']:
+        assert tool.main([*arguments, *more]) == 0
+        assert not (out / '.journal').exists()
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
