@@ -132,6 +132,9 @@ def add_evaluate(commands: argparse._SubParsersAction) -> None:
                         help='without --tune (default: %(default)s)')
     parser.add_argument('--identity-cutoff', type=float, default=.2,
                         help='Hz, without --tune (default: %(default)s)')
+    parser.add_argument('--refine', type=positive(int), default=0,
+                        metavar='N', help='steps of refinement on the true '
+                        'landmarks with noise')
     parser.add_argument('--wrinkles', type=positive(int), metavar='CLIPS',
                         help='also measure the normals of a model with a '
                         'detail branch on so many wrinkled clips')
@@ -212,7 +215,7 @@ def run_evaluate(args: argparse.Namespace) -> None:
         raise ValueError('--tune has nothing to tune without --smooth.')
     measure(args, args.config, args.checkpoint, args.out,
             smooth=smooth if args.smooth else None, tune_clips=args.tune,
-            wrinkled_clips=args.wrinkles or 0)
+            wrinkled_clips=args.wrinkles or 0, refine=args.refine)
 
 
 def add_train(commands: argparse._SubParsersAction) -> None:

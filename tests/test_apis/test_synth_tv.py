@@ -136,6 +136,21 @@ def test_smoothing_is_tuned_and_steadies(result, trained, scenes):
     assert calm['drift_mm'] < raw['drift_mm']
 
 
+def test_refinement_is_measured(result, trained, scenes):
+    refined = evaluate_model(
+        *trained, scenes, refine=2, difficulties=('hard', ),
+        data=dict(scene_length=FRAMES))
+    assert refined['name'].endswith('+ 2 steps of refinement')
+    raw, fitted = (part['grades']['hard']['means']
+                   for part in (result, refined))
+    assert fitted['nme'] < .5 * raw['nme']
+    truth = torch.rand(50, 68, 3)
+    errors = evaluation.detected(truth, 0) - truth[..., :2]
+    assert errors.mean(0).std() > .5 * evaluation.LANDMARK_NOISE
+    assert torch.equal(evaluation.detected(truth, 0),
+                       evaluation.detected(truth, 0))
+
+
 def test_a_model_with_another_head_is_refused(trained, scenes):
     config = Config(dict(model=trained[0].model))
     with pytest.raises(ValueError, match='codes is'):

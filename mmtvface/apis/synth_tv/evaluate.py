@@ -17,13 +17,18 @@ from torch import nn
 from mmtvface.datasets.synth_tv import GRADES, SynthTVDataset
 from mmtvface.datasets.synth_tv.scenes import GENERATOR_VERSION
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.evaluation.functional import clip_errors, mean_errors
+from mmtvface.evaluation.functional import (
+    box_size,
+    clip_errors,
+    mean_errors,
+)
 from mmtvface.evaluation.functional.clip_scores import mean_of_finite
 from mmtvface.head_models import FLAME
 from mmtvface.structures import FaceClipSample
 
 from ..codes.smoothing import SmoothSettings, smooth_codes
 from ..model_setup import build_model, on_cpu
+from ..refinement import RefineSettings, refine_track
 from .tuning import tune
 from .wrinkles import score_normals
 
@@ -31,6 +36,8 @@ Codes = dict[str, torch.Tensor]
 Predicted = list[tuple[Codes, FaceClipSample]]
 FRAME_SCORES = ('posed_mm', 'nme')
 """Scores that results keep of every frame."""
+LANDMARK_NOISE = .01
+"""Standard deviation of simulated landmarks along x and y, of their box."""
 _TOLERANCE = 1e-5  # metres between two heads that are the same
 
 
@@ -103,6 +110,23 @@ def conditions(samples: Iterable[FaceClipSample]) -> dict[str, list]:
             for name in ('visible_skin', 'blur', 'frozen')}
 
 
+def detected(landmarks: torch.Tensor, seed: int) -> torch.Tensor:
+    """What a detector of landmarks might find.
+
+    Args:
+        landmarks: (t, 68, 3) true ones, NDC and visibility.
+        seed: Of the errors.
+
+    Returns:
+        (t, 68, 2) NDC.
+    """
+    dice = torch.Generator().manual_seed(seed)
+    points = landmarks[..., :2]
+    errors = torch.randn(points.shape, generator=dice) + torch.randn(
+        points[:1].shape, generator=dice)
+    return points + LANDMARK_NOISE * errors * box_size(points)[:, None, None]
+
+
 def mean_scores(clips: Mapping[str, Sequence[float]]) -> dict[str, float]:
     """Means over clips; the lag in frames from its terms."""
     means = {name: mean_of_finite(values) for name, values in clips.items()
@@ -151,6 +175,7 @@ def evaluate_model(
         name: str | None = None,
         smooth: SmoothSettings | None = None,
         tune_clips: int = 0,
+        refine: int = 0,
         num_clips: int | None = None,
         wrinkled_clips: int = 0,
         difficulties: Sequence[str] = tuple(GRADES),
@@ -170,6 +195,10 @@ def evaluate_model(
         smooth: Filter the codes, with these settings.
         tune_clips: Tune the filter on so many hard clips of 'val' first; 0
             takes ``smooth`` as it is.
+        refine: Gauss-Newton steps on landmarks, see :func:`refine_track`. A
+            detector is stood in for by the true landmarks with an error that
+            is new in each frame and one that is the same in all frames of a
+            clip, each of :data:`LANDMARK_NOISE` of the box.
         num_clips: Of each grade; None: all.
         wrinkled_clips: Measure the normals, too, on so many clips of each
             grade with wrinkles, rendered on the fly.
@@ -207,6 +236,10 @@ def evaluate_model(
         for codes, sample in predict_clips(model, dataset, batch_size):
             if smooth is not None:
                 codes = smooth_codes(codes, smooth)
+            if refine:
+                codes = refine_track(
+                    flame, codes, detected(sample.gt_landmarks, len(clips)),
+                    sample.fps, RefineSettings(steps=refine))
             clips.append((codes, sample))
             tell(grade, len(clips), len(dataset))
         scores = score_clips(flame, true_flame, clips)
@@ -224,8 +257,10 @@ def evaluate_model(
                 model, folded, topology, lambda done, name=grade: tell(
                     f'{name}, wrinkles', done, wrinkled_clips))
     stem = Path(getattr(config, 'filename', None) or 'model').stem
+    suffix = ('' if smooth is None else ' + One-Euro') + (
+        f' + {refine} steps of refinement' if refine else '')
     return dict(
-        name=name or stem + ('' if smooth is None else ' + One-Euro'),
+        name=name or stem + suffix, refine=refine,
         config=stem, checkpoint=Path(checkpoint).name,
         iterations=training_iterations(checkpoint),
         parameters=count_parameters(model), flops_per_frame=None,
