@@ -15,6 +15,7 @@ from mmtvface.preprocessing.landmark_detector import (
     LandmarkDetector,
     MediaPipeLandmarkDetector,
 )
+from mmtvface.preprocessing.shots import ShotDetector
 from mmtvface.preprocessing.tracking import follow_face, steady_crop_matrices
 
 from .inputs import FrameSource
@@ -26,6 +27,8 @@ Progress = Callable[[str, int, int], None]
 
 #: Names of the detectors that :func:`choose_detector` knows.
 DETECTORS = ('mediapipe', 'face-alignment')
+
+_MEMORY = 10  # frames that a detector of cuts looks back
 
 
 @dataclass
@@ -39,6 +42,7 @@ class FramePlan:
         faces: (68, 2) pixel indices of every face.
         origin: 'given' or 'detected'.
         problem: See :class:`FrameResult`.
+        shot: Number of its shot; no track goes on into another.
         face: Number of the chosen face, -1 if none.
         track_id: Of the chosen face, -1 if none.
         crop_matrix: (3, 3), None without a face.
@@ -50,6 +54,7 @@ class FramePlan:
     faces: list[np.ndarray] = field(default_factory=list)
     origin: str = ''
     problem: str = ''
+    shot: int = 0
     face: int = -1
     track_id: int = -1
     crop_matrix: np.ndarray | None = None
@@ -112,15 +117,20 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
         ImportError: If MediaPipe is needed and not installed.
     """
     plans, own = [], None
+    cuts = _cut_detector(source)
     try:
         for frame in source:
+            # Those before an interruption tell what is usual in a shot.
+            cut = (frame.index >= len(known) - _MEMORY
+                   and frame.image is not None and cuts(frame.image))
             if frame.index < len(known):
                 plans.append(known[frame.index])
                 continue
             plan = FramePlan(frame.index, frame.name,
                              frame.image.shape[:2]
                              if frame.image is not None else None,
-                             problem=frame.problem)
+                             problem=frame.problem,
+                             shot=(plans[-1].shot if plans else 0) + cut)
             plans.append(plan)
             if frame.landmarks is not None and plan.size:
                 plan.faces, plan.origin = [frame.landmarks], 'given'
@@ -141,6 +151,18 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
     return plans
 
 
+def _cut_detector(source: FrameSource) -> Callable[[np.ndarray], bool]:
+    """Tells whether a frame begins a shot."""
+    if not source.consecutive or len(source) == 1:
+        return lambda _: False
+    try:
+        return ShotDetector().is_cut
+    except ImportError as error:
+        print_log(f'Shots are not told apart: {error}', logger='current',
+                  level=30)
+        return lambda _: False
+
+
 def choose_faces(plans: list[FramePlan], source: FrameSource) -> None:
     """Fill in the face that is followed, and report frames without one.
 
@@ -149,7 +171,8 @@ def choose_faces(plans: list[FramePlan], source: FrameSource) -> None:
     """
     if source.consecutive:
         face, track = follow_face([plan.faces for plan in plans],
-                                  [plan.size for plan in plans])
+                                  [plan.size for plan in plans],
+                                  shots=[plan.shot for plan in plans])
     else:
         alone = [follow_face([plan.faces], [plan.size]) for plan in plans]
         face = np.array([chosen[0] for chosen, _ in alone], int)

@@ -44,7 +44,7 @@ def prominence(box: Box, frame_size: tuple[int, int]) -> float:
 class _Track:
     """Boxes of one face; ``faces`` maps the frame to the face's number."""
 
-    size: tuple[int, int]
+    scene: tuple
     last: int
     box: Box
     weight: float = 0.
@@ -53,7 +53,8 @@ class _Track:
 
 def follow_face(detections: Sequence[Sequence[np.ndarray]],
                 frame_sizes: Sequence[tuple[int, int] | None],
-                max_gap: int = 5, min_iou: float = 0.3
+                max_gap: int = 5, min_iou: float = 0.3,
+                shots: Sequence[int] | None = None
                 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose one face per frame, the same one as long as it is in sight.
 
@@ -68,6 +69,8 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
             change of size ends all tracks.
         max_gap: Frames for which a face may be missed without losing it.
         min_iou: Least overlap of its boxes before and after.
+        shots: For every frame the number of its shot, with which all tracks
+            end; default: a single one.
 
     Returns:
         Number of the chosen face in every frame, -1 if none, and the number
@@ -79,8 +82,9 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
     for time, faces in enumerate(detections):
         boxes = [landmark_box(face) for face in faces]
         size = frame_sizes[time]
+        scene = (size, shots[time] if shots is not None else 0)
         recent = [t for t in recent if time - t.last <= max_gap + 1]
-        live = [t for t in recent if t.size == size]
+        live = [t for t in recent if t.scene == scene]
         pairs = sorted(((box_iou(t.box, box), i, number)
                         for i, t in enumerate(live)
                         for number, box in enumerate(boxes)), reverse=True)
@@ -94,7 +98,7 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
                 owner[number] = live[i]
         for number, box in enumerate(boxes):
             if number not in owner:
-                owner[number] = _Track(size, time, box)
+                owner[number] = _Track(scene, time, box)
                 tracks.append(owner[number])
                 recent.append(owner[number])
             track = owner[number]

@@ -237,6 +237,24 @@ def test_detail_of_a_model_with_a_branch(model_files, monkeypatch):
     assert next(iter(reconstructor(frames))).status == 'failed'
 
 
+def test_no_track_crosses_a_cut(model_files):
+    """A face in the same place, but in another picture."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(2):
+        room = cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
+                          (160, 120))
+        for i in range(5):
+            frame = room.copy()
+            frame[30:70, 40 + i:80 + i] = 255
+            frames.append(frame)
+    results = list(build(model_files)(frames))
+    assert [r.track_id for r in results] == [0] * 5 + [1] * 5
+    shapes = np.stack([r.codes['shape'] for r in results])
+    assert (shapes[:5] == shapes[0]).all() and (
+        shapes[5:] == shapes[5]).all() and (shapes[0] != shapes[5]).any()
+
+
 @pytest.mark.parametrize('step', ['Looking for faces', 'Reconstructing'])
 def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
     path = write_video(tmp_path / 'a.mp4',

@@ -50,6 +50,12 @@ def test_short_gaps_keep_the_track_long_ones_end_it():
     assert track.tolist() == [0, -1, -1, 0, *[-1] * 6, 1]
 
 
+def test_shots_end_tracks():
+    frames = [[face(80 + t, 20, 50)] for t in range(5)]
+    _, track = follow_face(frames, [SIZE] * 5, shots=[0, 0, 1, 1, 1])
+    assert track.tolist() == [0, 0, 1, 1, 1]
+
+
 def test_another_face_is_not_taken_while_the_first_is_missed():
     main, other = face(80, 20, 50), face(5, 60, 20)
     number, track = follow_face(

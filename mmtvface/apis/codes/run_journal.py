@@ -16,7 +16,7 @@ from mmtvface.utils.atomic import atomic_path, writable_dir
 from ..detection import FramePlan
 
 _KEY, _FACES, _CODES = 'key.json', 'faces.jsonl', 'codes.bin'
-_VERSION = 1
+_VERSION = 2
 
 
 class RunJournal:
@@ -75,7 +75,7 @@ class RunJournal:
                  for face in plan.faces]
         self._faces.write(json.dumps(dict(
             name=plan.name, size=plan.size, origin=plan.origin,
-            problem=plan.problem, faces=faces)) + '\n')
+            problem=plan.problem, shot=plan.shot, faces=faces)) + '\n')
         self._faces.flush()
 
     def add_codes(self, frames: Sequence[int], rows: np.ndarray) -> None:
