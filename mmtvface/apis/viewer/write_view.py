@@ -100,7 +100,7 @@ def _page_data(result: ResultFolder, num_frames: int,
         columns = seen_track == track
         tracks.append(dict(
             id=track, frames=seen_index[columns].tolist(),
-            values=[np.round(group.values[:, columns], 4).tolist()
+            values=[np.round(group.values[:, columns], 5).tolist()
                     for group in groups]))
     return dict(
         fps=codes.fps, numFrames=num_frames, every=every, tracks=tracks,

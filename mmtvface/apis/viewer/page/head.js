@@ -1,7 +1,7 @@
 // Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 // The animated head, and what is switched on and off of it.
 
-const GREY = .62;
+const GREY = .36; // linear, of a head without its texture
 
 /** A track's .glb file: a skinned mesh with morph targets and keyframes. */
 class Head {
@@ -31,7 +31,7 @@ class Head {
   wireframe() {
     const lines = new THREE.SkinnedMesh(
       this.mesh.geometry, new THREE.MeshBasicMaterial({
-        wireframe: true, color: 0x1d4f91, transparent: true, opacity: .45}));
+        wireframe: true, color: 0x1d4f91, transparent: true, opacity: .35}));
     lines.bind(this.mesh.skeleton, this.mesh.bindMatrix);
     lines.morphTargetInfluences = this.mesh.morphTargetInfluences;
     lines.frustumCulled = false;
@@ -74,21 +74,24 @@ class Stage {
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
+  /** Show another head, or none. */
   put(head) {
     if (this.head) this.scene.remove(this.head.scene);
     this.head = head;
-    this.scene.add(head.scene);
+    if (head) this.scene.add(head.scene);
+    this.render();
   }
 
   /** Look at the head from the front, as large as fits. */
   front() {
+    if (!this.head) return;
     // Not the geometry's own box, which holds all morph targets at once.
     const {position} = this.head.mesh.geometry.attributes;
     const {center, radius} = new THREE.Box3().setFromBufferAttribute(
       position).getBoundingSphere(new THREE.Sphere());
     this.controls.target.copy(center);
     const half = this.camera.fov / 360 * Math.PI;
-    const distance = .9 * radius / Math.sin(half);
+    const distance = .85 * radius / Math.sin(half);
     this.camera.position.copy(center).add(
       new THREE.Vector3(0, 0, distance));
     this.controls.update();

@@ -66,6 +66,10 @@ class Curves {
     this.frames = frames;
     this.values = values;
     this.columns = new Map(frames.map((frame, column) => [frame, column]));
+    const [low, high] = this.limits = this.range();
+    // Three figures of what is seen to change.
+    this.digits = Math.max(0, Math.min(5, 2 - Math.floor(
+      Math.log10(high - low))));
     this.legend.replaceChildren(...group.labels.map((label, i) => {
       const entry = document.createElement('span');
       entry.style.color = COLOURS[i];
@@ -78,10 +82,12 @@ class Curves {
     const column = this.columns.get(frame);
     this.group.labels.forEach((label, i) => {
       const value = column === undefined ? '–'
-        : this.values[i][column].toFixed(2) + this.group.unit;
+        : this.text(this.values[i][column]);
       this.legend.children[i].textContent = `${label} ${value}`;
     });
   }
+
+  text(value) { return value.toFixed(this.digits) + this.group.unit; }
 
   /** Least and greatest value, a little apart even if all are the same. */
   range() {
@@ -92,7 +98,7 @@ class Curves {
         high = Math.max(high, value);
       }
     }
-    const margin = Math.max((high - low) * .08, 1e-3);
+    const margin = Math.max((high - low) * .08, 1e-4);
     return [low - margin, high + margin];
   }
 
@@ -100,7 +106,7 @@ class Curves {
     if (!this.group) return;
     const {width, height, numFrames} = this.lane;
     const context = this.lane.context();
-    const [low, high] = this.range();
+    const [low, high] = this.limits;
     const x = frame => (frame + .5) / numFrames * width;
     const y = value => (high - value) / (high - low) * height;
     if (low < 0 && high > 0) {
@@ -125,7 +131,7 @@ class Curves {
     });
     context.fillStyle = '#a7adb8';
     context.font = '11px system-ui, sans-serif';
-    context.fillText(high.toFixed(2) + this.group.unit, 4, 12);
-    context.fillText(low.toFixed(2) + this.group.unit, 4, height - 4);
+    context.fillText(this.text(high), 4, 12);
+    context.fillText(this.text(low), 4, height - 4);
   }
 }

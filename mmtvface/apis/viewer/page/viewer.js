@@ -5,9 +5,9 @@ const find = id => document.getElementById(id);
 const data = JSON.parse(find('data').textContent);
 const pictures = new Pictures(
   JSON.parse(find('pictures').textContent), data.every);
-const heads = new Map(); // of the tracks that were chosen so far
+const loading = new Map(); // promises of the heads that were chosen
 const parts = {};
-const state = {frame: 0, track: 0, playing: false, since: 0};
+const state = {frame: 0, track: 0, head: null, playing: false};
 
 function makeParts() {
   const {numFrames} = data;
@@ -36,11 +36,10 @@ function show(frame) {
   find('clock').textContent = `frame ${state.frame} of 0 – ` +
     `${data.numFrames - 1}, ${seconds} s${name ? `, ${name}` : ''}`;
   showHead();
-  document.body.dataset.frame = state.frame;
 }
 
 function showHead() {
-  const head = heads.get(state.track);
+  const {head} = state;
   if (!head) return;
   const there = parts.curves.columns.has(state.frame);
   find('head-note').textContent = there ? '' : 'no face here in this frame';
@@ -82,25 +81,38 @@ function chooseGroup() {
   parts.curves.show(state.frame);
 }
 
+function headOf(index) {
+  if (!loading.has(index)) {
+    loading.set(index, Head.load(
+      bytesOf(find(`head-${index}`).textContent)));
+  }
+  return loading.get(index);
+}
+
 async function chooseTrack(index) {
   state.track = index;
+  state.head = null;
+  parts.stage?.put(null);
   chooseGroup();
-  if (parts.stage && !heads.has(index)) {
-    const bytes = bytesOf(find(`head-${index}`).textContent.trim());
-    heads.set(index, await Head.load(bytes));
-    if (state.track !== index) return;
-  }
-  if (parts.stage) {
-    parts.stage.put(heads.get(index));
+  show(state.frame);
+  if (!parts.stage) return;
+  find('head-note').textContent = 'reading the head …';
+  try {
+    const head = await headOf(index);
+    if (state.track !== index) return; // another one was chosen meanwhile
+    state.head = head;
+    parts.stage.put(head);
     parts.stage.front();
     look();
+    showHead();
+  } catch (error) {
+    find('head-note').textContent =
+      `This head cannot be shown: ${error.message}`;
   }
-  show(state.frame);
-  document.body.dataset.track = data.tracks[index].id;
 }
 
 function look() {
-  const head = heads.get(state.track);
+  const {head} = state;
   if (!head) return;
   const names = ['texture', 'detail', 'wireframe'];
   head.look(Object.fromEntries(
@@ -155,10 +167,5 @@ function fromAddress() {
 makeParts();
 fillChoices();
 listen();
-chooseTrack(0).then(() => {
-  fromAddress();
-  document.body.dataset.ready = '';
-}, error => {
-  find('head-note').textContent = `The head cannot be shown: ${error.message}`;
-  document.body.dataset.failed = '';
-});
+chooseTrack(0);
+fromAddress();
