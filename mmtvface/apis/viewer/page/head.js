@@ -64,8 +64,8 @@ class Stage {
     this.scene = new THREE.Scene();
     this.camera = new THREE.PerspectiveCamera(20, 1, .01, 20);
     this.scene.add(this.camera, new THREE.HemisphereLight(
-      0xffffff, 0x9aa0a8, 1.6));
-    const lamp = new THREE.DirectionalLight(0xffffff, 1.6);
+      0xffffff, 0x9aa0a8, 1.3));
+    const lamp = new THREE.DirectionalLight(0xffffff, 1.9);
     lamp.position.set(-.5, .6, 1);
     this.camera.add(lamp, lamp.target); // it stands beside the viewer
     lamp.target.position.set(0, 0, -1);

@@ -36,6 +36,15 @@ class Pictures {
     return picture;
   }
 
+  /** The picture of a frame; those that follow are decoded already. */
+  at(frame) {
+    const index = this.indexOf(frame);
+    const end = Math.min(index + 6, this.encoded.length);
+    const picture = this.load(index);
+    for (let i = index + 1; i < end; i++) this.load(i);
+    return picture;
+  }
+
   async decode(index) {
     const data = this.encoded[index];
     if (!data) return null;
@@ -45,29 +54,18 @@ class Pictures {
 
 /** Shows the picture of the current frame. */
 class Screen {
-  constructor(canvas, note, pictures) {
+  constructor(canvas, note) {
     this.canvas = canvas;
     this.note = note;
-    this.pictures = pictures;
   }
 
-  async show(frame) {
-    const index = this.pictures.indexOf(frame);
-    if (index === this.index) return;
-    this.index = index;
-    const last = this.pictures.encoded.length;
-    for (let i = index + 1; i < Math.min(index + 6, last); i++) {
-      this.pictures.load(i);
-    }
-    const picture = await this.pictures.load(index);
-    if (index !== this.index) return; // the next one is under way
+  show(picture) {
     this.note.textContent = picture ? '' : 'this frame cannot be read';
-    if (picture) {
-      this.canvas.width = picture.width;
-      this.canvas.height = picture.height;
-      this.canvas.getContext('2d').drawImage(picture, 0, 0);
-    }
-    this.canvas.dataset.picture = index;
+    if (!picture || picture === this.picture) return;
+    this.picture = picture;
+    this.canvas.width = picture.width;
+    this.canvas.height = picture.height;
+    this.canvas.getContext('2d').drawImage(picture, 0, 0);
   }
 }
 

@@ -11,7 +11,7 @@ const state = {frame: 0, track: 0, head: null, playing: false};
 
 function makeParts() {
   const {numFrames} = data;
-  parts.screen = new Screen(find('video'), find('video-note'), pictures);
+  parts.screen = new Screen(find('video'), find('video-note'));
   parts.lanes = ['strip', 'curves'].map(
     id => new Lane(find(id), numFrames, jump));
   parts.strip = new FilmStrip(parts.lanes[0], pictures, numFrames);
@@ -24,10 +24,13 @@ function makeParts() {
   }
 }
 
-/** Show a frame, in every part of the page at once. */
-function show(frame) {
+/** Show a frame in every part of the page at once, when it is decoded. */
+async function show(frame) {
   state.frame = Math.max(0, Math.min(data.numFrames - 1, frame));
-  parts.screen.show(state.frame);
+  const wanted = state.frame;
+  const picture = await pictures.at(wanted);
+  if (wanted !== state.frame) return; // another one is wanted meanwhile
+  parts.screen.show(picture);
   for (const lane of parts.lanes) lane.show(state.frame);
   parts.curves.show(state.frame);
   find('scrubber').value = state.frame;
@@ -36,6 +39,7 @@ function show(frame) {
   find('clock').textContent = `frame ${state.frame} of 0 – ` +
     `${data.numFrames - 1}, ${seconds} s${name ? `, ${name}` : ''}`;
   showHead();
+  state.shown = wanted;
 }
 
 function showHead() {
@@ -48,6 +52,7 @@ function showHead() {
   parts.stage.render();
 }
 
+/** Go to a frame; the clock goes on from there. */
 function jump(frame) {
   state.since = performance.now();
   show(frame);
@@ -59,18 +64,20 @@ function play(playing) {
   find('play').textContent = playing ? 'pause' : 'play';
   if (!playing) return;
   jump(state.frame === data.numFrames - 1 ? 0 : state.frame);
-  requestAnimationFrame(tick);
+  cancelAnimationFrame(state.request);
+  state.request = requestAnimationFrame(tick);
 }
 
-/** Pictures and head follow the clock: slow machines leave out frames. */
+/** Frames follow the clock: slow machines leave out some. */
 function tick(now) {
   if (!state.playing) return;
+  state.request = requestAnimationFrame(tick);
+  if (state.shown !== state.frame) return; // it is still being decoded
   const passed = Math.max(0, now - state.since) / 1000;
   const frame = state.start + Math.floor(
     passed * data.fps * Number(find('speed').value));
   if (frame >= data.numFrames) jump(0);
   else if (frame !== state.frame) show(frame);
-  requestAnimationFrame(tick);
 }
 
 function chooseGroup() {
