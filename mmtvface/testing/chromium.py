@@ -9,6 +9,7 @@ import base64
 import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -98,8 +99,15 @@ class Chromium:
         return answer['result']
 
     def _next(self) -> dict[str, Any]:
-        """The next message of the browser."""
+        """The next message of the browser.
+
+        Raises:
+            RuntimeError: If it has ended.
+            TimeoutError: If it says nothing for half a minute.
+        """
         while b'\0' not in self._rest:
+            if not select.select([self._read], [], [], _PATIENCE)[0]:
+                raise TimeoutError('Chromium does not answer.')
             if not (data := os.read(self._read, 1 << 16)):
                 raise RuntimeError('Chromium has ended.')
             self._rest += data
