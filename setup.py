@@ -52,7 +52,8 @@ setup(
     ],
     python_requires='>=3.10,<3.13',
     packages=find_packages(include=['mmtvface', 'mmtvface.*']),
-    package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*']},
+    package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*',
+                               'apis/viewer/page/*']},
     # mmcv and mmagic are missing on purpose: mmcv must be compiled for the
     # torch that is there, and mmagic's metadata asks for packages that
     # exclude each other (see requirements/no_deps.txt).

@@ -74,7 +74,8 @@ def save_results(results: Iterable[FrameResult],
       :class:`GridWriter`;
     * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
       the mesh over all frames at their own size;
-    * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`.
+    * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`,
+      with ``source``, the input's full path.
 
     Args:
         results: Of :class:`FaceReconstructor`, in order.
@@ -129,7 +130,8 @@ def save_results(results: Iterable[FrameResult],
         with _caught(stopped):
             if writer.finish():
                 files[writer.kind] = str(writer.path)
-    metrics = summary.metrics() | dict(notes or {})
+    metrics = dict(source=_full_name(source), **summary.metrics(),
+                   **(notes or {}))
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
     with atomic_path(out_dir / METRICS) as path:
@@ -139,6 +141,12 @@ def save_results(results: Iterable[FrameResult],
     if stopped:
         raise stopped[0]
     return dict(metrics, files=files)
+
+
+def _full_name(source: FrameSource) -> str:
+    """The path of a source if it has one, else its name."""
+    path = Path(source.name)
+    return str(path.absolute()) if path.exists() else source.name
 
 
 def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
