@@ -51,6 +51,7 @@ setup(
         'Topic :: Scientific/Engineering :: Image Processing',
     ],
     python_requires='>=3.10,<3.13',
+    entry_points={'console_scripts': ['mmtvface=mmtvface.cli.main:main']},
     packages=find_packages(include=['mmtvface', 'mmtvface.*']),
     package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*',
                                'apis/viewer/page/*']},

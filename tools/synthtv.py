@@ -17,12 +17,12 @@ import os
 import sys
 from pathlib import Path
 
-from number_arguments import positive
-
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
+
+from mmtvface.cli.number_arguments import positive
 
 SPLITS = ('train', 'val', 'test')
 

@@ -16,11 +16,11 @@ import os
 import sys
 from pathlib import Path
 
-from number_arguments import positive
-
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from mmtvface.cli.number_arguments import positive
 
 TRAINING_LENGTH, EVALUATION_LENGTH = 3, 5
 

@@ -27,6 +27,7 @@ ALLOWED = {
     'apis': HEADS | {'models', 'preprocessing', 'evaluation', 'engine',
                      'visualization', 'datasets'},
     'converters': HEADS | {'models', 'engine'},
+    'cli': HEADS | {'apis', 'preprocessing', 'datasets', 'models'},
     'testing': HEADS | {'models', 'datasets', 'converters',
                         'preprocessing'},
 }

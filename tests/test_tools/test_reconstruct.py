@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-import importlib.util
+import importlib
 import json
 from pathlib import Path
 
@@ -22,11 +22,7 @@ REPO = Path(__file__).resolve().parents[2]
 
 @pytest.fixture(scope='module')
 def tool():
-    spec = importlib.util.spec_from_file_location(
-        'reconstruct_tool', REPO / 'tools' / 'reconstruct.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return importlib.import_module('mmtvface.cli.reconstruct')
 
 
 @pytest.fixture

@@ -33,7 +33,7 @@ from mmtvface.testing.bad_videos import (  # noqa: E402
 REPO = Path(__file__).resolve().parents[2]
 TOOL = REPO / 'tools/dataset_converters/video_to_clips.py'
 sys.path.insert(0, str(TOOL.parent))
-video_to_clips = importlib.import_module('video_to_clips')
+video_to_clips = importlib.import_module('mmtvface.cli.prepare')
 
 # Short pieces, so that there is something to continue.
 OPTIONS = dict(min_length=5, max_length=10, segment_length=20, max_side=96)

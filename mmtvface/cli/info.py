@@ -1,0 +1,138 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Versions of everything, and which back-ends can be used here.
+
+Example::
+
+    mmtvface info --json
+"""
+
+import argparse
+import importlib
+import json
+import platform
+import shutil
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from importlib import metadata
+
+from mmtvface.version import __version__
+
+PACKAGES = (
+    'torch', 'torchvision', 'numpy', 'mmengine', 'mmcv', 'mmagic',
+    'opencv-python', 'av', 'mediapipe', 'face-alignment', 'scenedetect',
+    'numba', 'triton', 'pytorch3d')
+
+
+def versions() -> dict[str, str | None]:
+    """Versions of the packages that matter; None where one is missing."""
+    found: dict[str, str | None] = dict(
+        mmtvface=__version__, python=platform.python_version())
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found[name] = None
+    return found
+
+
+def _imports(*modules: str) -> str:
+    for module in modules:
+        importlib.import_module(module)
+    return 'imports'
+
+
+def _deform() -> str:
+    ops = importlib.import_module('mmtvface.models.encoders.deform_conv')
+    return f"'auto' is {ops.best_op_for('cpu')} on the CPU"
+
+
+def _mmcv() -> str:
+    ops = importlib.import_module('mmcv.ops')
+    return f'compiled; CUDA: {ops.get_compiling_cuda_version()}'
+
+
+def _cuda() -> str:
+    torch = importlib.import_module('torch')
+    if not torch.cuda.is_available():
+        raise RuntimeError(
+            'this torch has no CUDA' if torch.version.cuda is None else
+            f'torch is built for CUDA {torch.version.cuda}, but no GPU or '
+            'driver is found')
+    return ', '.join(torch.cuda.get_device_name(index)
+                     for index in range(torch.cuda.device_count()))
+
+
+def _triton() -> str:
+    _imports('triton')
+    _cuda()
+    if not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
+        raise RuntimeError('it needs a C compiler')
+    return 'imports'
+
+
+def _model() -> str:
+    module = importlib.import_module('mmtvface.utils.packaged_model')
+    model = module.packaged_model()
+    return f'{model.checkpoint.name}, checksum right'
+
+
+CHECKS: dict[str, Callable[[], str]] = {
+    'packaged model': _model,
+    'CUDA': _cuda,
+    'rasterizer torch': lambda: _imports('mmtvface.renderers'),
+    'rasterizer numba (CPU)': lambda: _imports(
+        'mmtvface.renderers.numba_kernels'),
+    'rasterizer triton (GPU)': _triton,
+    'rasterizer pytorch3d': lambda: _imports('pytorch3d.renderer'),
+    'mmcv operators': _mmcv,
+    'deformable alignment': _deform,
+    'temporal encoder (mmagic)': lambda: _imports(
+        'mmagic.models.editors.basicvsr_plusplus_net'),
+    'faces by mediapipe': lambda: _imports('mediapipe'),
+    'faces by face-alignment': lambda: _imports('face_alignment'),
+    'skin by facexlib': lambda: _imports('facexlib'),
+    'video (PyAV)': lambda: _imports('av'),
+    'shots (scenedetect)': lambda: _imports('scenedetect'),
+}
+
+
+def check(checks: Mapping[str, Callable[[], str]] = CHECKS
+          ) -> dict[str, dict[str, str | bool]]:
+    """Try everything that is optional.
+
+    Returns:
+        Name -> ``usable`` and ``note``: how, or why not.
+    """
+    results: dict[str, dict[str, str | bool]] = {}
+    for name, test in checks.items():
+        try:
+            results[name] = dict(usable=True, note=test())
+        # A broken package may raise anything at all.
+        except Exception as error:
+            lines = str(error).strip().splitlines()
+            results[name] = dict(
+                usable=False, note=lines[0] if lines else repr(error))
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Print everything; what cannot be used is no error."""
+    parser = argparse.ArgumentParser(
+        description='Versions, and which back-ends can be used here.')
+    parser.add_argument('--json', action='store_true',
+                        help='for programs and bug reports')
+    args = parser.parse_args(arguments)
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of packages that are looked at
+        found = dict(versions=versions(), backends=check())
+    if args.json:
+        sys.stdout.write(json.dumps(found, indent=2) + '\n')
+        return 0
+    for name, value in found['versions'].items():
+        sys.stdout.write(f'{name:<16}{value or "not installed"}\n')
+    sys.stdout.write('\n')
+    for name, result in found['backends'].items():
+        mark = 'yes' if result['usable'] else 'no '
+        sys.stdout.write(f'{mark}  {name:<28}{result["note"]}\n')
+    return 0

@@ -1,0 +1,191 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Reconstruct the face in an image, a folder, a clip folder or a video.
+
+Examples::
+
+    mmtvface reconstruct film.mp4 --out work_dirs/film
+    mmtvface reconstruct CONFIG CHECKPOINT film.mp4
+"""
+
+import argparse
+import shutil
+import sys
+
+from .number_arguments import positive
+
+EPILOG = """\
+input: an image, a folder of images, a clip folder (jpg/, optionally
+kpt/<name>_kpt2d.npy and serial.npy) or a video.
+
+kinds of output (--save), in the output folder:
+  obj             meshes/<frame>.obj with .mtl, texture and normal map
+  dense           dense/<frame>.ply and .obj: the detail as a coloured mesh
+  codes           codes.npz: codes, cameras and landmarks of all frames
+  mat             mat/<frame>.mat: everything known of a frame, for MATLAB
+  flame_npz       flame_npz/track<id>.npz: FLAME's parameters (shape 300,
+                  expr 100, poses) and cameras of each face, for avatar
+                  trainers and add-ons
+  glb             glb/track<id>.glb: each face as one animated glTF head
+                  (morph targets, joints, texture)
+  landmarks       landmarks/<frame>_kpt2d and _kpt3d, .txt and .npy, with
+                  visibility, in pixels of the frame
+  overlay         grey mesh over the image
+  detail_overlay  the same with detail
+  rendered        albedo and light over the image
+  albedo          colours without light
+  normals         RGB = 255 (n + 1) / 2; x right, y up, z to the camera
+  depth           16 bit: (value - 32768) / 100 mm towards the camera from
+                  the head's origin, 0 where there is no head; *_view/ has
+                  pictures for the eye
+  grid            overlay_grid.png: all of these for some frames
+  video           overlay.mp4: the overlays of all frames
+  detail_video    detail_overlay.mp4
+Pictures are <kind>/frame/<frame>.png at the size of the frame and
+<kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
+written. albedo and rendered need a model with an albedo model; dense and
+detail_* one with a detail branch; glb one with a FLAME head."""
+KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
+         'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
+         'depth', 'grid', 'video', 'detail_video')
+DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
+DETECTORS = ('mediapipe', 'face-alignment')
+SMOOTHERS = ('one-euro', 'savgol')
+
+
+def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(
+        description='Reconstruct animatable 3D faces.', epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument('config', nargs='?', help='config file of a model '
+                        '(default, without config and checkpoint: the model '
+                        'that is part of the package)')
+    parser.add_argument('checkpoint', nargs='?', help='its weights (.pth)')
+    parser.add_argument('input', help='image, folder, clip folder or video')
+    parser.add_argument('--out', default='work_dirs/reconstruct',
+                        help='output folder (default: %(default)s)')
+    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: '
+                        'cuda if there is one)')
+    parser.add_argument('--save', nargs='+', choices=KINDS, metavar='KIND',
+                        default=list(DEFAULT_KINDS),
+                        help='what to write, see below (default: '
+                        f'{" ".join(DEFAULT_KINDS)})')
+    parser.add_argument('--texture-size', type=positive(int), default=512,
+                        help='side of the textures of meshes in texels '
+                        '(default: %(default)s)')
+    parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
+                        help='what finds faces where no landmarks are given '
+                        '(default: %(default)s)')
+    parser.add_argument('--clip-length', type=positive(int),
+                        help='frames per clip (default: as trained)')
+    parser.add_argument('--crop-scale', type=positive(float),
+                        help='crop relative to the landmark box (default: '
+                        'as trained)')
+    parser.add_argument('--batch-size', type=positive(int), default=1,
+                        help='clips at once (default: %(default)s)')
+    parser.add_argument('--fps', type=positive(float),
+                        help='frames per second of the overlay video '
+                        '(default: as the input, or 25)')
+    parser.add_argument('--independent', action='store_true',
+                        help='the frames do not follow one another')
+    parser.add_argument('--single-frame', action='store_true',
+                        help='the model sees one frame at a time')
+    parser.add_argument('--identity', choices=('track', 'frame'),
+                        default='track', help='shape and albedo of each face: '
+                        'one for all its frames, or as the model gives them '
+                        '(default: %(default)s)')
+    parser.add_argument('--refine', type=int, default=0, metavar='N',
+                        help='Gauss-Newton steps on the landmarks; 2 are '
+                        'enough (default: none)')
+    parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
+                        'movement; what it costs is in metrics.json')
+    parser.add_argument('--resume', action='store_true',
+                        help='go on where the same command was interrupted')
+    # The model may stand before the options and the input behind them.
+    args = parser.parse_intermixed_args(arguments)
+    if args.config is not None and args.checkpoint is None:
+        parser.error(f'there is a config ({args.config}) without a '
+                     'checkpoint: give CONFIG CHECKPOINT INPUT, or INPUT '
+                     'alone for the model of the package')
+    if args.single_frame and args.clip_length not in (None, 1):
+        parser.error('--single-frame means --clip-length 1.')
+    if args.single_frame:
+        args.clip_length = 1
+    return args
+
+
+def reconstruct(args: argparse.Namespace) -> dict:
+    """Run the reconstruction with progress bars; return what was saved."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from mmtvface.apis import FaceReconstructor, open_frames, save_results
+    from mmtvface.utils.atomic import writable_dir
+
+    # No folder is made for an input that is not there, and no model is built
+    # for a folder that cannot be written to.
+    source = open_frames(args.input)
+    journal = writable_dir(args.out) / '.journal'
+    if not args.resume:
+        shutil.rmtree(journal, ignore_errors=True)
+    if args.fps:
+        source.fps = args.fps
+    reconstructor = FaceReconstructor(
+        args.config, args.checkpoint, args.device,
+        clip_length=args.clip_length, crop_scale=args.crop_scale,
+        batch_size=args.batch_size, detector=args.detector,
+        identity=args.identity, refine=args.refine, smooth=args.smooth)
+    painter = reconstructor.build_painter(args.texture_size)
+    columns = (TextColumn('{task.description:<18}'), BarColumn(),
+               MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as bars:
+        tasks: dict[str, int] = {}
+
+        def show(step: str, done: int, total: int) -> None:
+            if step not in tasks:
+                tasks[step] = bars.add_task(step, total=None)
+            bars.update(tasks[step], completed=done, total=total or None)
+
+        results = reconstructor(source, independent=args.independent,
+                                progress=show, journal=journal)
+        saved = save_results(results, source, args.out, painter, args.save,
+                             notes=reconstructor.report)
+    return saved
+
+
+def summary(saved: dict) -> str:
+    """Lines that say what was made and where."""
+    lines = [f'Reconstructed {saved["frames_reconstructed"]} of '
+             f'{saved["frames"]} frames ({saved["num_tracks"]} face tracks).']
+    for status, names in saved['skipped'].items():
+        shown = ', '.join(names[:5]) + (', ...' if len(names) > 5 else '')
+        lines.append(f'  skipped, {status}: {len(names)} ({shown})')
+    if nme := saved['landmark_nme']:
+        lines.append(
+            f'  landmarks: mean error {100 * nme["mean"]:.2f} % of the '
+            f'landmark box, to those {nme["reference"]}')
+    for step in ('refinement', 'smoothing'):
+        if figures := saved.get(step):
+            shown = ', '.join(f'{name} {value:.3g}'
+                              for name, value in figures.items())
+            lines.append(f'  {step}: {shown}')
+    lines += [f'  {kind + ":":<15} {path}'
+              for kind, path in saved['files'].items()]
+    return '\n'.join(lines) + '\n'
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command; errors of the user are one sentence and code 2."""
+    args = parse_args(arguments)
+    from mmtvface.utils.command_line import run_command
+
+    def work() -> None:
+        sys.stdout.write(summary(reconstruct(args)))
+
+    return run_command(work, 'Interrupted; what was reconstructed before is '
+                       f'in {args.out}, and --resume goes on from there.')

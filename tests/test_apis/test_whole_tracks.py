@@ -1,0 +1,155 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Cuts, identity, smoothing, interruptions and length of videos."""
+
+import tracemalloc
+
+import cv2
+import numpy as np
+import pytest
+
+from mmtvface.apis import FaceReconstructor
+from mmtvface.apis.inputs import Frame, FrameSource
+from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from mmtvface.utils.video_io import write_video
+
+
+def build(model_files, **kwargs):
+    kwargs.setdefault('detector', find_bright_boxes)
+    return FaceReconstructor(*model_files, device='cpu', **kwargs)
+
+
+def test_no_track_crosses_a_cut(model_files):
+    """A face in the same place, but in another picture."""
+    rng = np.random.default_rng(0)
+    frames = []
+    for _ in range(2):
+        room = cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
+                          (160, 120))
+        for i in range(5):
+            frame = room.copy()
+            frame[30:70, 40 + i:80 + i] = 255
+            frames.append(frame)
+    results = list(build(model_files)(frames))
+    assert [r.track_id for r in results] == [0] * 5 + [1] * 5
+    shapes = np.stack([r.codes['shape'] for r in results])
+    assert (shapes[:5] == shapes[0]).all() and (
+        shapes[5:] == shapes[5]).all() and (shapes[0] != shapes[5]).any()
+
+
+@pytest.mark.parametrize('step', ['Looking for faces', 'Reconstructing'])
+def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
+    path = write_video(tmp_path / 'a.mp4',
+                       [picture(x=30 + 2 * i) for i in range(9)])
+    calls = []
+
+    def detect(image):
+        calls.append('detect')
+        return find_bright_boxes(image)
+
+    reconstructor = build(model_files, detector=detect, clip_length=3)
+    encode = reconstructor.model.encode_with_detail
+
+    def count(inputs):
+        calls.append('encode')
+        return encode(inputs)
+
+    reconstructor.model.encode_with_detail = count
+    expected = list(reconstructor(path))
+    whole = calls.copy()
+    calls.clear()
+
+    def stop(name, done, total):
+        if name == step and done >= 5:
+            raise KeyboardInterrupt
+
+    journal = tmp_path / 'journal'
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(path, progress=stop, journal=journal))
+    # As if it had been killed while it wrote
+    for name in ('faces.jsonl', 'codes.bin'):
+        with open(journal / name, 'ab') as file:
+            file.write(b'{"x"')
+    found = list(reconstructor(path, journal=journal))
+    assert not journal.exists()
+    assert calls.count('detect') == whole.count('detect') == 9
+    # A window or two are encoded twice, not all of them.
+    assert calls.count('encode') < 2 * whole.count('encode')
+    for one, other in zip(found, expected, strict=True):
+        assert one.index == other.index
+        np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-6)
+    # Another option, another journal
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(path, progress=stop, journal=journal))
+    calls.clear()
+    other = build(model_files, detector=detect, clip_length=2)
+    list(other(path, journal=journal))
+    assert calls.count('detect') == 9
+    with pytest.raises(ValueError, match='input of files'):
+        reconstructor([picture()], journal=journal)
+
+
+def test_one_identity_per_track(model_files):
+    frames = [picture(x=30 + 4 * i, y=20 + i) for i in range(6)]
+    one = np.stack([r.codes['shape'] for r in build(model_files)(frames)])
+    each = np.stack([r.codes['shape'] for r in build(
+        model_files, identity='frame', crop_sigma=0.)(frames)])
+    assert (one == one[0]).all() and np.ptp(each, 0).max() > 1e-6
+    with pytest.raises(ValueError, match='identity must be one of'):
+        build(model_files, identity='person')
+    with pytest.raises(ValueError, match='smooth must be None'):
+        build(model_files, smooth='kalman')
+    with pytest.raises(ValueError, match='refine needs a FLAME head'):
+        build(model_files, refine=2)
+    with pytest.raises(ValueError, match='refine corrects one identity'):
+        build(model_files, refine=2, identity='frame')
+
+
+@pytest.mark.parametrize('smooth', ['one-euro', 'savgol'])
+def test_smoothing_is_reported(model_files, smooth):
+    shifts = np.random.default_rng(0).integers(-3, 4, 12)
+    frames = [picture(x=60 + int(shift)) for shift in shifts]
+    reconstructor = build(model_files, crop_sigma=0., smooth=smooth)
+    raw, calm = (np.stack([r.codes['pose'] for r in build(
+        model_files, crop_sigma=0., smooth=method)(frames)])
+        for method in (None, smooth))
+    list(reconstructor(frames))
+    report = reconstructor.report['smoothing']
+    assert report['jitter_after_mm'] < report['jitter_before_mm']
+    assert np.abs(np.diff(calm, 2, axis=0)).sum() < (
+        np.abs(np.diff(raw, 2, axis=0)).sum())
+    if smooth == 'savgol':
+        assert abs(report['lag_frames']) < .3
+
+
+class Endless(FrameSource):
+    """Frames that are drawn when they are read."""
+
+    name = 'frames that are drawn'
+
+    def __init__(self, length):
+        self.length = length
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        for index in range(self.length):
+            yield Frame(index, f'{index:06d}', picture(x=40 + index % 7))
+
+
+def test_memory_of_a_long_film(model_files):
+    """A few kilobytes per frame (landmarks), not pictures or meshes."""
+    reconstructor = build(model_files, batch_size=8)
+    list(reconstructor(Endless(20)))
+
+    def peak(length):
+        tracemalloc.start()
+        count = sum(result.valid for result in reconstructor(Endless(length)))
+        assert count == length
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    growth = (peak(400) - peak(100)) / 300
+    # A frame has 57 kB, a mesh 2 kB, the landmarks 1 kB.
+    assert growth < 3e3, growth
