@@ -56,11 +56,17 @@ class FrameSource(ABC):
         name: What the source is, for messages.
         fps: Frames per second of results made from it.
         consecutive: The frames follow one another in time.
+        sound: File whose sound fits to the frames at ``fps``, or None.
     """
 
     name: str
     fps: float = DEFAULT_FPS
     consecutive: bool = True
+
+    @property
+    def sound(self) -> Path | None:
+        """See above."""
+        return None
 
     @abstractmethod
     def __iter__(self) -> Iterator[Frame]:
@@ -146,8 +152,13 @@ class VideoFrames(FrameSource):
         self.path = path
         self.name = str(path)
         info = probe_video(path)
-        self.fps = info.fps
+        self.fps = self._rate = info.fps
         self._length = info.num_frames
+
+    @property
+    def sound(self) -> Path | None:
+        """The video itself, unless another rate was asked for."""
+        return self.path if self.fps == self._rate else None
 
     def fingerprint(self) -> list:
         """See :class:`FrameSource`."""

@@ -59,7 +59,8 @@ class VideoFrame:
     damaged: bool = False
 
 
-def _av() -> ModuleType:
+def av_module() -> ModuleType:
+    """PyAV, without the complaints of FFmpeg on stderr."""
     av = require('av', 'Reading and writing videos', 'pip install av')
     # FFmpeg would write its own complaints about broken packets to stderr.
     av.logging.set_level(None)
@@ -69,7 +70,7 @@ def _av() -> ModuleType:
 @contextmanager
 def _open(path: Path) -> Iterator[tuple[Any, Any]]:
     """PyAV's container and stream of a video, closed at the end."""
-    av = _av()
+    av = av_module()
     if not path.is_file():
         raise FileNotFoundError(f'Video not found: {path}. Check the path.')
     with path.open('rb') as file:  # what the system refuses is an OSError
@@ -202,7 +203,7 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
             no frame can be decoded.
     """
     path = Path(path)
-    av = _av()
+    av = av_module()
     log = DecodingLog() if log is None else log
     with ExitStack() as stack:
         container, stream = stack.enter_context(_open(path))
@@ -290,7 +291,7 @@ class VideoWriter:
         Args:
             frame: (H, W, 3) uint8 RGB.
         """
-        av = _av()
+        av = av_module()
         if self._stream is None:
             self._start(av, frame.shape[0], frame.shape[1])
         frame = fit_frame(frame, self._stream.height, self._stream.width)

@@ -4,6 +4,7 @@
 from pathlib import Path
 from types import TracebackType
 
+from mmtvface.utils.sound import add_sound
 from mmtvface.utils.video_io import VideoWriter
 from mmtvface.visualization.encodings import view_depth
 
@@ -46,9 +47,17 @@ class OverlayVideoWriter(Writer):
     """A video of the mesh over all frames that can be read.
 
     A context manager, as the file appears when it is left.
+
+    Args:
+        out_dir: Folder.
+        kind: One of :data:`VIDEOS`.
+        fps: Frames per second.
+        sound: File whose sound the video gets.
     """
 
-    def __init__(self, out_dir: Path, kind: str, fps: float) -> None:
+    def __init__(self, out_dir: Path, kind: str, fps: float,
+                 sound: Path | None = None) -> None:
+        self._sound = sound
         self.kind, self._picture = kind, VIDEOS[kind]
         self.path = out_dir / f'{self._picture}.mp4'
         self._video = VideoWriter(self.path, fps)
@@ -72,5 +81,7 @@ class OverlayVideoWriter(Writer):
         self._begun = True
 
     def finish(self) -> bool:
-        """Whether there is a video."""
+        """Add the sound; whether there is a video."""
+        if self._begun and self._sound is not None:
+            add_sound(self.path, self._sound)
         return self._begun

@@ -105,8 +105,7 @@ def save_results(results: Iterable[FrameResult],
     results = iter(results)
     # An input without a face ends here, with an earlier run's files as is.
     first = list(itertools.islice(results, 1))
-    writers = _build_writers(save, out_dir, source.fps, max_grid_rows,
-                             painter)
+    writers = _build_writers(save, out_dir, source, max_grid_rows, painter)
     images = iter(source) if _needs_images(save, painter) else None
     pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
     summary = Summary()
@@ -149,10 +148,11 @@ def _full_name(source: FrameSource) -> str:
     return str(path.absolute()) if path.exists() else source.name
 
 
-def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
+def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
                    max_grid_rows: int,
                    painter: FramePainter) -> list[Writer]:
     """Writers of the kinds, those that need the least first."""
+    fps = source.fps
     build = dict(
         codes=lambda: CodeWriter(out_dir, fps),
         landmarks=lambda: LandmarkWriter(out_dir),
@@ -164,8 +164,8 @@ def _build_writers(save: Sequence[str], out_dir: Path, fps: float,
     writers = [make() for kind, make in build.items() if kind in save]
     writers += [PictureWriter(out_dir, kind) for kind in PICTURES
                 if kind in save]
-    writers += [OverlayVideoWriter(out_dir, kind, fps) for kind in VIDEOS
-                if kind in save]
+    writers += [OverlayVideoWriter(out_dir, kind, fps, source.sound)
+                for kind in VIDEOS if kind in save]
     if 'grid' in save:
         writers.append(GridWriter(out_dir, max_grid_rows))
     return writers
