@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 NUM_LANDMARKS = 68
+_MAX_SIDE = 32766  # of what OpenCV's warps and remaps take
 _END_MARKS = {b'\xff\xd8': (b'\xff\xd9', b'\xff\xda'),
               b'\x89P': (b'IEND', b'IHDR')}
 _REDUCED = {1: cv2.IMREAD_COLOR, 2: cv2.IMREAD_REDUCED_COLOR_2,
@@ -57,7 +58,8 @@ def decode_image(data: bytes, reduction: int = 1) -> np.ndarray:
         (H, W, 3) uint8 BGR, sides divided by ``reduction`` and rounded up.
 
     Raises:
-        ValueError: If the file cannot be decoded or is truncated.
+        ValueError: If the file cannot be decoded, is truncated, or too large
+            for OpenCV to resample.
     """
     # The end mark must follow the last start of data: an embedded thumbnail
     # has an end mark of its own.
@@ -74,6 +76,10 @@ def decode_image(data: bytes, reduction: int = 1) -> np.ndarray:
                 f'the image cannot be decoded ({error.err})') from error
     if image is None:
         raise ValueError('the image cannot be decoded')
+    if max(image.shape) > _MAX_SIDE:
+        raise ValueError(f'the image has {image.shape[1]} x '
+                         f'{image.shape[0]} pixels; more than {_MAX_SIDE} a '
+                         'side cannot be cropped')
     return image
 
 

@@ -120,3 +120,10 @@ def test_damaged_headers_of_arrays_are_user_errors(tmp_path):
         except (ValueError, EOFError):  # NumPy alone: tokenize.TokenError
             refused += 1
     assert refused > 200
+
+
+def test_images_too_large_to_be_cropped_are_refused(tmp_path):
+    path = tmp_path / 'a.png'
+    cv2.imwrite(str(path), np.zeros((2, 32767, 3), np.uint8))
+    with pytest.raises(ValueError, match='32767 x 2 pixels'):
+        read_image(path)
