@@ -5,6 +5,7 @@ import copy
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +38,7 @@ from .model_setup import (
     crop_settings,
     load_config,
 )
+from .restoration import build_restorer, put_in_front
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
 Clip = tuple[list[FramePlan], set[int]]
@@ -114,9 +116,12 @@ class FaceReconstructor:
             uint8 RGB image in, (68, 2) pixel indices per face out. Or
             'face-alignment', an optional package. Default: 'mediapipe',
             started when it is first needed.
+        restore: Config and checkpoint of an mmagic video restorer for small
+            or bad pictures: every crop goes through it first, see
+            :mod:`mmtvface.apis.restoration`.
 
     Raises:
-        FileNotFoundError: If config or checkpoint do not exist.
+        FileNotFoundError: If a config or checkpoint does not exist.
         ImportError: If the package of the detector is not installed.
         ValueError: If they do not fit together, or only one is given.
     """
@@ -127,13 +132,18 @@ class FaceReconstructor:
                  clip_length: int | None = None,
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
-                 detector: LandmarkDetector | str | None = None) -> None:
+                 detector: LandmarkDetector | str | None = None,
+                 restore: Sequence[str | os.PathLike] | None = None) -> None:
         config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
                                       scale=crop_scale)
         self.device = choose_device(device)
         self.model = build_model(self.config, checkpoint, self.device)
+        if restore is not None:
+            side = put_in_front(build_restorer(*restore), self.model,
+                                self.settings.image_size)
+            self.settings = replace(self.settings, image_size=side)
         self.crop_sigma = crop_sigma
         self.batch_size = max(1, batch_size)
         self.detector = choose_detector(detector, self.device)
