@@ -8,6 +8,7 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ from .model_setup import (
     load_config,
     on_cpu,
 )
+from .restoration import build_restorer, put_in_front
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
 
 _CHUNK = 32  # frames whose surfaces are in memory
@@ -105,9 +107,12 @@ class FaceReconstructor:
             uint8 RGB image in, (68, 2) pixel indices per face out. Or
             'face-alignment', an optional package. Default: 'mediapipe',
             started when it is first needed.
+        restore: Config and checkpoint of an mmagic video restorer for small
+            or bad pictures: every crop goes through it first, see
+            :mod:`mmtvface.apis.restoration`.
 
     Raises:
-        FileNotFoundError: If config or checkpoint do not exist.
+        FileNotFoundError: If a config or checkpoint does not exist.
         ImportError: If the package of the detector is not installed.
         ValueError: If they do not fit together, or only one is given.
     """
@@ -120,7 +125,8 @@ class FaceReconstructor:
                  batch_size: int = 1,
                  detector: LandmarkDetector | str | None = None,
                  identity: str = 'track', refine: int = 0,
-                 smooth: str | None = None) -> None:
+                 smooth: str | None = None,
+                 restore: Sequence[str | os.PathLike] | None = None) -> None:
         self.finish = FinishSettings(identity, refine, smooth)
         config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
@@ -128,6 +134,10 @@ class FaceReconstructor:
                                       scale=crop_scale)
         self.device = choose_device(device)
         self.model = build_model(self.config, checkpoint, self.device)
+        if restore is not None:
+            side = put_in_front(build_restorer(*restore), self.model,
+                                self.settings.image_size)
+            self.settings = replace(self.settings, image_size=side)
         self.crop_sigma = crop_sigma
         self.batch_size = max(1, batch_size)
         self.detector = choose_detector(detector, self.device)

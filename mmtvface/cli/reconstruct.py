@@ -5,6 +5,7 @@ Examples::
 
     mmtvface reconstruct film.mp4 --out work_dirs/film
     mmtvface reconstruct CONFIG CHECKPOINT film.mp4
+    mmtvface reconstruct film.mp4 --restore RESTORER.py RESTORER.pth
 """
 
 import argparse
@@ -81,6 +82,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--crop-scale', type=positive(float),
                         help='crop relative to the landmark box (default: '
                         'as trained)')
+    parser.add_argument('--restore', nargs=2,
+                        metavar=('CONFIG', 'CHECKPOINT'),
+                        help='video restorer of mmagic (config file, or '
+                        'mmagic:: and its path in mmagic/configs) that the '
+                        'crops of the faces go through first; for faces of '
+                        'less than some 64 pixels or bad quality')
     parser.add_argument('--batch-size', type=positive(int), default=1,
                         help='clips at once (default: %(default)s)')
     parser.add_argument('--fps', type=positive(float),
@@ -139,7 +146,8 @@ def reconstruct(args: argparse.Namespace) -> dict:
         args.config, args.checkpoint, args.device,
         clip_length=args.clip_length, crop_scale=args.crop_scale,
         batch_size=args.batch_size, detector=args.detector,
-        identity=args.identity, refine=args.refine, smooth=args.smooth)
+        identity=args.identity, refine=args.refine, smooth=args.smooth,
+        restore=args.restore)
     painter = reconstructor.build_painter(args.texture_size)
     columns = (TextColumn('{task.description:<18}'), BarColumn(),
                MofNCompleteColumn(), TimeRemainingColumn())

@@ -91,17 +91,18 @@ class BaseClipDataset(BaseDataset):
         if pipeline is None:
             smallest = scale if isinstance(scale, int | float) else scale[0]
             pipeline = [
-                dict(type='LoadFaceClip', missing_mask=missing_mask,
+                dict(type='mmtvface.LoadFaceClip', missing_mask=missing_mask,
                      strict=test_mode, crop_size=image_size,
                      crop_scale=smallest),
-                dict(type='CropFaceClip', image_size=image_size, scale=scale,
+                dict(type='mmtvface.CropFaceClip',
+                     image_size=image_size, scale=scale,
                      trans_scale=0. if test_mode else trans_scale,
                      mode=crop_mode, random=not test_mode,
                      per_frame=jitter_per_frame),
-                *([dict(type='MirrorClip', prob=mirror_prob)]
+                *([dict(type='mmtvface.MirrorClip', prob=mirror_prob)]
                   if mirror_prob and not test_mode else []),
                 *augmentations,
-                dict(type='PackFaceClip'),
+                dict(type='mmtvface.PackFaceClip'),
             ]
         built = [TRANSFORMS.build(step) if isinstance(step, dict) else step
                  for step in pipeline]

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Depth and normals as images, and back."""
+"""Depth as images, and back."""
 
 import numpy as np
 
@@ -56,34 +56,3 @@ def view_depth(image: np.ndarray) -> np.ndarray:
     grey = 50 + 205 * (image.astype(np.float64) - low) / max(high - low, 1)
     grey = np.where(seen, np.rint(grey), 0).astype(np.uint8)
     return np.repeat(grey[..., None], 3, -1)
-
-
-def encode_normals(normals: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Normals as an RGB image.
-
-    Args:
-        normals: (H, W, 3), any length; x right, y up, z to the camera.
-        covered: (H, W) bool, where there is a surface.
-
-    Returns:
-        (H, W, 3) uint8, RGB = 255 (n + 1) / 2 of the unit normal; a surface
-        that faces the camera is (128, 128, 255), and black is none.
-    """
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    unit = normals / np.maximum(length, 1e-12)
-    colors = np.rint((unit + 1) * 127.5)
-    return np.where(covered[..., None], colors, 0).astype(np.uint8)
-
-
-def decode_normals(image: np.ndarray) -> np.ndarray:
-    """Invert :func:`encode_normals`.
-
-    Args:
-        image: (H, W, 3) uint8.
-
-    Returns:
-        (H, W, 3) float64 unit normals, NaN where the image is black.
-    """
-    normals = image / 127.5 - 1
-    normals /= np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(image.any(-1, keepdims=True), normals, np.nan)

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.geometry.normal_images import encode_normals
 from mmtvface.head_models.flame import FLAME
 from mmtvface.renderers.dense_template import DenseMesh, DenseTemplate
 from mmtvface.renderers.detail_surface import DetailSurface
@@ -16,7 +17,7 @@ from mmtvface.renderers.fragments import interpolate
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.utils.checks import check_shape
 
-from .encodings import encode_depth, encode_normals
+from .encodings import encode_depth
 from .head_texture import TextureBaker
 from .normal_map import NormalMapper
 from .overlay import (

@@ -10,6 +10,7 @@ from mmengine.config import Config
 from mmengine.optim import OptimWrapper
 from mmengine.registry import MODELS as ROOT_MODELS
 from mmengine.registry import DefaultScope
+from mmengine.runner import load_state_dict
 
 from mmtvface.models.encoders import RestoredEncoder
 from mmtvface.registry import MODELS
@@ -111,6 +112,45 @@ def test_restorer_weights_from_an_mmagic_checkpoint(config, tmp_path):
     torch.testing.assert_close(encoder.restorer.state_dict(), state)
 
 
+@pytest.mark.parametrize('restorer, first, last', [
+    (dict(type='mmagic.BasicVSRPlusPlusNet', mid_channels=8, num_blocks=1),
+     'feat_extract.', 'conv_last.'),
+    (dict(type='mmagic.RealBasicVSRNet', mid_channels=8,
+          num_propagation_blocks=1, num_cleaning_blocks=1),
+     'image_cleaning.', 'basicvsr.conv_last.'),
+], ids=['BasicVSR++', 'RealBasicVSR'])
+@pytest.mark.parametrize('frozen', [True, False])
+def test_frozen_or_trained_with_the_encoder(restorer, first, last, frozen):
+    torch.manual_seed(0)
+    if frozen and 'num_cleaning_blocks' in restorer:
+        # writes into its input, and so gives no gradients
+        restorer = {**restorer, 'is_sequential_cleaning': True}
+    encoder = RestoredEncoder(
+        restorer, dict(type='ResNetEncoder', depth=18, base_channels=4), 32,
+        freeze_restorer=frozen).train()
+    network = encoder.restorer
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    clips = torch.rand(1, 2, 3, 64, 64)
+    given = clips.clone().requires_grad_()
+    encoder(given).square().mean().backward()
+    torch.testing.assert_close(given.detach(), clips, rtol=0, atol=0)
+    torch.optim.SGD(encoder.parameters(), 1., weight_decay=.1).step()
+    after = network.state_dict()
+    if frozen:
+        assert given.grad is None
+        assert all(torch.equal(after[k], before[k]) for k in before)
+        return
+    assert given.grad.abs().max() > 0
+    for start in (first, last):
+        assert all(p.grad.abs().max() > 0
+                   for name, p in network.named_parameters()
+                   if name.startswith(start))
+        assert not torch.equal(after[f'{last}weight'],
+                               before[f'{last}weight'])
+    assert all(torch.equal(after[k], before[k]) for k in before
+               if k.startswith('basicvsr.spynet.'))  # kept by RealBasicVSR
+
+
 class Doubling(torch.nn.Module):
 
     def __init__(self, gain):
@@ -141,6 +181,22 @@ def test_any_restorer_clamped_and_free_to_learn(doubling):
     (encoder(clips)**2).sum().backward()
     assert encoder.restorer.gain.grad.abs() > 0
     assert encoder.restorer.training
+
+
+def test_checkpoints_of_the_encoder_alone(doubling):
+    part = dict(type='ResNetEncoder', depth=18, base_channels=4)
+    plain = torch.nn.ModuleDict(dict(encoder=MODELS.build(part)))
+    model = torch.nn.ModuleDict(dict(
+        encoder=RestoredEncoder(doubling, part)))
+    state = plain.state_dict()
+    load_state_dict(model, state)
+    torch.testing.assert_close(
+        model.encoder.encoder.state_dict(), plain.encoder.state_dict())
+    assert list(state) == list(plain.state_dict())
+    other = torch.nn.ModuleDict(dict(
+        encoder=RestoredEncoder(doubling, part)))
+    other.load_state_dict(model.state_dict())
+    torch.testing.assert_close(other.state_dict(), model.state_dict())
 
 
 def test_shape_errors(doubling):

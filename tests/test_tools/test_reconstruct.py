@@ -183,6 +183,17 @@ def test_ctrl_c_keeps_what_is_done(tool, files, tmp_path, monkeypatch,
     assert (out / 'overlay.mp4').is_file() and (out / 'codes.npz').is_file()
 
 
+def test_a_restorer_that_is_not_there(tool, files, capsys, tmp_path):
+    assert tool.main([*files, '--out', str(tmp_path / 'out'), '--device',
+                      'cpu', '--restore', 'nowhere.py', 'any.pth']) == 2
+    text = capsys.readouterr().err
+    assert text.startswith(
+        'error: Config of the restorer not found: nowhere.py')
+    assert 'mmagic::basicvsr_pp/' in text and text.count('\n') == 1
+    with pytest.raises(SystemExit):
+        tool.parse_args([*files, '--restore', 'only.py'])
+
+
 @pytest.mark.parametrize('option', ['--clip-length', '--crop-scale',
                                     '--batch-size', '--fps'])
 def test_numbers_must_be_positive(tool, option, capsys):

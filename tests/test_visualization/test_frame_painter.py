@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from mmtvface.geometry.lighting import SH_FACTORS
+from mmtvface.geometry.normal_images import decode_normals
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.testing.toy_reconstructor import GRID, ToyTexture, toy_topology
 from mmtvface.visualization import PICTURES, FramePainter
-from mmtvface.visualization.encodings import decode_depth, decode_normals
+from mmtvface.visualization.encodings import decode_depth
 
 SIZE = 64
 SIDE = np.linspace(-.1, .1, GRID)

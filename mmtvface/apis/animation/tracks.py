@@ -2,7 +2,6 @@
 """Codes over time: what is animated, apart from how it was found."""
 
 import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtvface.utils.assets import require_file
+from mmtvface.utils.array_files import read_code_arrays
 from mmtvface.utils.video_io import DEFAULT_FPS
 
 from ..detection import Progress
@@ -167,16 +166,8 @@ def read_codes(path: str | os.PathLike) -> CodeTrack:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no such file.
     """
-    path = require_file(path, 'Codes', 'Write them by tools/reconstruct.py '
-                        '--save codes.')
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key: file[key] for key in file.files}
-    except (ValueError, OSError, EOFError, TypeError, AttributeError,
-            zipfile.BadZipFile) as error:
-        raise ValueError(f'{path} is no file of codes ({error}). It must be '
-                         'a codes.npz of tools/reconstruct.py.') from error
-    return CodeTrack.from_arrays(arrays, str(path))
+    path = Path(path).expanduser()
+    return CodeTrack.from_arrays(read_code_arrays(path), str(path))
 
 
 def is_codes(source: object) -> bool:

@@ -2,11 +2,13 @@
 """Transforms of whole clips: random numbers are drawn once per clip."""
 
 from .crop import CropFaceClip
+from .flame_condition import AddFlameCondition
 from .formatting import PackFaceClip
 from .loading import LoadFaceClip
 from .mirror import MirrorClip
 from .occlusion import ClipOcclusion
 from .photometric import ClipColorJitter, ClipDegradation
 
-__all__ = ['ClipColorJitter', 'ClipDegradation', 'ClipOcclusion',
-           'CropFaceClip', 'LoadFaceClip', 'MirrorClip', 'PackFaceClip']
+__all__ = ['AddFlameCondition', 'ClipColorJitter', 'ClipDegradation',
+           'ClipOcclusion', 'CropFaceClip', 'LoadFaceClip', 'MirrorClip',
+           'PackFaceClip']

@@ -22,7 +22,7 @@ def build_head_model(flame: Mapping[str, Any] | nn.Module | None
         flame: Config or module; None is the built-in head.
     """
     if flame is None:
-        flame = dict(type='FLAME', model_path='procedural')
+        flame = dict(type='mmtvface.FLAME', model_path='procedural')
     # A module that is given may be the model's own: it stays where it is.
     flame = copy.deepcopy(flame) if isinstance(
         flame, nn.Module) else MODELS.build(dict(flame))

@@ -3,6 +3,7 @@
 
 from .clip_encoder import ClipEncoder
 from .lite_encoder import LiteTemporalEncoder
+from .pretrained import load_restorer
 from .resnet_encoder import ResNetEncoder
 from .restored_encoder import RestoredEncoder
 from .shared_trunk_encoder import SharedTrunkEncoder
@@ -10,5 +11,5 @@ from .temporal_encoder import TemporalResNet
 
 __all__ = [
     'ClipEncoder', 'LiteTemporalEncoder', 'ResNetEncoder', 'RestoredEncoder',
-    'SharedTrunkEncoder', 'TemporalResNet'
+    'SharedTrunkEncoder', 'TemporalResNet', 'load_restorer'
 ]

@@ -8,7 +8,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader
 from torch import nn
 
-from mmtvface.utils.assets import require_file
+from mmtvface.utils.safe_torch import load_torch
 
 
 def read_state_dict(path: str, what: str) -> dict[str, torch.Tensor]:
@@ -25,14 +25,15 @@ def read_state_dict(path: str, what: str) -> dict[str, torch.Tensor]:
 
     Raises:
         FileNotFoundError: If a local file is missing.
-        ValueError: If the file holds no tensors by name.
+        ValueError: If the file holds no tensors by name, or more than can
+            be read without running code.
     """
-    if '://' not in path:
-        path = str(
-            require_file(
-                path, what, 'Give the path of an existing file, or None to '
-                'start from random weights.'))
-    state = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    if '://' in path:
+        state = CheckpointLoader.load_checkpoint(path, map_location='cpu')
+    else:
+        state = load_torch(
+            path, what, 'Give the path of an existing file, or None to start '
+            'from random weights.')
     if isinstance(state, Mapping) and 'state_dict' in state:
         state = state['state_dict']
     if isinstance(state, Mapping):
@@ -125,3 +126,25 @@ def load_resnet_stages(module: nn.Module, path: str) -> None:
         load_part(
             getattr(module, name), take_prefix(state, f'{name}.'),
             f'{path}, {name}')
+
+
+def load_restorer(module: nn.Module, path: str) -> None:
+    """Fill an image or video restorer from its weights.
+
+    Args:
+        module: A network such as ``mmagic.BasicVSRPlusPlusNet``.
+        path: Its weights, or a checkpoint of mmagic whose ``generator`` it
+            is (averaged weights, ``generator_ema``, come first, as in
+            mmagic's own tests); see :func:`read_state_dict`.
+
+    Raises:
+        FileNotFoundError: If a local file is missing.
+        ValueError: If the weights are not of this network.
+    """
+    state = read_state_dict(path, 'weights of the restorer')
+    averaged = any(key.startswith('generator_ema.') for key in state)
+    load_part(
+        module,
+        take_prefix(state, 'generator_ema.' if averaged else 'generator.'),
+        path,
+        ignored=('step_counter', ))

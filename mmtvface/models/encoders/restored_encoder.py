@@ -2,16 +2,18 @@
 """An image or video restorer in front of an encoder."""
 
 import warnings
+from typing import Any
 
 import torch
 import torch.nn.functional as F
+from torch import nn
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .clip_encoder import ClipEncoder
 from .flow import Flows
-from .pretrained import load_part, read_state_dict, take_prefix
+from .pretrained import load_restorer
 
 
 @MODELS.register_module()
@@ -22,19 +24,24 @@ class RestoredEncoder(ClipEncoder):
     ``dict(type='mmagic.BasicVSRPlusPlusNet')``, which enlarges four times
     and wants 64x64 pixels or more. To its surroundings this module is an
     encoder, so a config mixes the two by inheritance alone. A detail branch
-    gets the restored clips too, which are computed once.
+    gets the restored clips too, which are computed once. Checkpoints of a
+    model with the encoder alone can be loaded, for example of its pretraining
+    on large crops.
 
     Args:
-        restorer: Config of a module (n, t, 3, h, w) -> (n, t, 3, H, W), RGB
-            in [0, 1] both.
-        encoder: Config of the encoder, for example ``TemporalResNet``.
+        restorer: Module (n, t, 3, h, w) -> (n, t, 3, H, W), RGB in [0, 1]
+            both, or its config.
+        encoder: The encoder, for example ``TemporalResNet``, or its config.
         image_size: (H, W) or one number: what the encoder sees; restored
             frames of another size are resized (bilinear, anti-aliased).
             None leaves them as they are.
         freeze_restorer: The restorer stays as it is and gets no gradients.
-        restorer_pretrained: Weights of the restorer, or a checkpoint of
-            mmagic whose ``generator`` it is: a local path or URL, read by
-            :meth:`init_weights` only.
+            False trains it with the encoder, by the same losses
+            (RealBasicVSR then needs ``is_sequential_cleaning=False``: the
+            other way of cleaning has no gradients).
+        restorer_pretrained: Weights of the restorer, see
+            :func:`mmtvface.models.encoders.load_restorer`: a local path or
+            URL, read by :meth:`init_weights` only.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -44,8 +51,8 @@ class RestoredEncoder(ClipEncoder):
     """
 
     def __init__(self,
-                 restorer: dict,
-                 encoder: dict,
+                 restorer: dict | nn.Module,
+                 encoder: dict | nn.Module,
                  image_size: int | tuple[int, int] | None = None,
                  freeze_restorer: bool = True,
                  restorer_pretrained: str | None = None,
@@ -54,8 +61,8 @@ class RestoredEncoder(ClipEncoder):
         with warnings.catch_warnings():
             # mmagic pulls in packages that complain at import
             warnings.simplefilter('ignore', FutureWarning)
-            self.restorer = MODELS.build(restorer)
-        self.encoder = MODELS.build(encoder)
+            self.restorer = _built(restorer)
+        self.encoder = _built(encoder)
         self.out_channels = self.encoder.out_channels
         # Encoders that cannot share their trunk will do, too.
         self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
@@ -80,13 +87,16 @@ class RestoredEncoder(ClipEncoder):
         first = not self.is_init
         super().init_weights()
         if first and self.restorer_pretrained is not None:
-            state = read_state_dict(self.restorer_pretrained,
-                                    'weights of the restorer')
-            load_part(
-                self.restorer,
-                take_prefix(state, 'generator.'),
-                self.restorer_pretrained,
-                ignored=('step_counter', ))
+            load_restorer(self.restorer, self.restorer_pretrained)
+
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
+                              prefix: str, *args: Any) -> None:
+        own = (f'{prefix}encoder.', f'{prefix}restorer.')
+        for key in list(state_dict):
+            if key.startswith(prefix) and not key.startswith(own):
+                inner = f'{own[0]}{key[len(prefix):]}'
+                state_dict[inner] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
     def restore(self, clips: torch.Tensor) -> torch.Tensor:
         """Restore clips (n, t, 3, h, w) to what the encoder sees.
@@ -100,7 +110,8 @@ class RestoredEncoder(ClipEncoder):
         check_shape('clips', clips, ('n', 't', 3, 'h', 'w'))
         with torch.set_grad_enabled(torch.is_grad_enabled()
                                     and not self.freeze_restorer):
-            restored = self.restorer(clips).clamp(0, 1)
+            # A copy: RealBasicVSR may clean its input in place.
+            restored = self.restorer(clips.clone()).clamp(0, 1)
             check_shape('the restored clips', restored,
                         (*clips.shape[:3], 'H', 'W'))
             if self.image_size in (None, tuple(restored.shape[-2:])):
@@ -143,3 +154,7 @@ class RestoredEncoder(ClipEncoder):
         """
         given = () if flows is None else (flows, )
         return self.encoder(self.restore(clips), *given)
+
+
+def _built(part: dict | nn.Module) -> nn.Module:
+    return part if isinstance(part, nn.Module) else MODELS.build(part)

@@ -89,7 +89,8 @@ class TemporalDECA(BaseModel):
                  data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | list | None = None) -> None:
         if data_preprocessor is None:
-            data_preprocessor = dict(type='FaceClipDataPreprocessor')
+            data_preprocessor = dict(
+                type='mmtvface.FaceClipDataPreprocessor')
         if isinstance(data_preprocessor, Mapping):
             # The base class looks in mmengine's registry, which only finds
             # types of the current default scope.

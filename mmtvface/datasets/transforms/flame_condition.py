@@ -1,0 +1,150 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Renders of reconstructed heads as further channels of mmagic's samples."""
+
+import os
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mmtvface.geometry.normal_images import encode_normals
+from mmtvface.head_models.flame import FLAME
+from mmtvface.head_models.flame_io import NUM_EXPRESSION, NUM_IDENTITY
+from mmtvface.registry import TRANSFORMS
+from mmtvface.renderers.mesh_renderer import MeshRenderer, RenderOutput
+
+from ..reconstructed_heads import ReconstructedHeads
+
+MAPS = ('normals', 'uv')
+_read = lru_cache(maxsize=64)(ReconstructedHeads.read)
+
+
+def encode_uv(grid: np.ndarray, covered: np.ndarray) -> np.ndarray:
+    """Atlas coordinates as an RGB image.
+
+    Args:
+        grid: (H, W, 2) coordinates for ``grid_sample``, see
+            :class:`~mmtvface.renderers.mesh_renderer.RenderOutput`.
+        covered: (H, W) bool, where there is a surface.
+
+    Returns:
+        (H, W, 3) uint8: 255 u, 255 v (upwards), 255 where there is a
+        surface; black is none.
+    """
+    uv1 = np.stack([(grid[..., 0] + 1) / 2, (1 - grid[..., 1]) / 2,
+                    np.ones_like(grid[..., 0])], -1)
+    colors = np.rint(255 * uv1.clip(0, 1))
+    return np.where(covered[..., None], colors, 0).astype(np.uint8)
+
+
+def _pictures(drawn: RenderOutput, maps: Sequence[str]
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """(B, H, W, 3 per map) uint8, and (B, H, W) bool what is covered."""
+    covered = drawn.alpha[:, 0].numpy() > 0
+    encoded = dict(
+        normals=lambda: encode_normals(
+            drawn.normals.movedim(1, -1).numpy(), covered),
+        uv=lambda: encode_uv(drawn.uv_grid.numpy(), covered))
+    return np.concatenate([encoded[name]() for name in maps], -1), covered
+
+
+@TRANSFORMS.register_module()
+class AddFlameCondition:
+    """Append renders of the heads in the frames to their channels.
+
+    For the pipelines of mmagic (and others that load pictures in the same
+    way): a restorer so knows the geometry of the face. It belongs before
+    crops, which then cut pictures and renders alike, and does not go together
+    with flips and transpositions, which would leave the normals pointing to
+    the wrong side.
+
+    Required Keys: {key}, {key}_path.
+
+    Modified Keys: {key}.
+
+    A picture is (H, W, C), whole but of any size, with values 0..255; a
+    sample has a list of them or one. (H, W, C + 3 per map) of the same type
+    comes out, zero where there is no head.
+
+    Args:
+        codes: ``codes.npz`` of ``tools/reconstruct.py --save codes`` on the
+            frames, with ``{clip}`` for the name of the frames' folder:
+            ``'data/codes/{clip}/codes.npz'``.
+        maps: 'normals': 255 (n + 1) / 2 of the unit normal, x right, y up,
+            z to the camera (as the normals of ``tools/reconstruct.py``);
+            'uv': :func:`encode_uv`.
+        key: Of the pictures.
+        flame: Arguments of the head model of the codes, see
+            :class:`~mmtvface.head_models.flame.FLAME`; default: the built-in
+            head.
+        topology: Of the head model, see
+            :class:`~mmtvface.renderers.mesh_renderer.MeshRenderer`.
+        rasterizer: See there.
+
+    Raises:
+        ValueError: If there is no map or an unknown one; later, if the
+            codes are not of the frames, or the head model is too small.
+        FileNotFoundError: Later, if there are no codes of a clip.
+    """
+
+    def __init__(self,
+                 codes: str | os.PathLike,
+                 maps: Sequence[str] = ('normals', ),
+                 key: str = 'img',
+                 flame: Mapping[str, Any] | None = None,
+                 topology: str | Mapping[str, Any] = 'procedural',
+                 rasterizer: str = 'auto') -> None:
+        if not maps or set(maps) - set(MAPS):
+            raise ValueError(f'AddFlameCondition: maps must be of {MAPS}, but '
+                             f'they are {list(maps)}.')
+        self.codes = os.fspath(codes)
+        self.maps, self.key = tuple(maps), key
+        sizes = dict(num_shape=NUM_IDENTITY, num_expression=NUM_EXPRESSION)
+        self.flame = FLAME(
+            **{**sizes, **(flame or dict(model_path='procedural'))})
+        self.renderer = MeshRenderer(topology, rasterizer=rasterizer)
+
+    @torch.no_grad()
+    def draw(self, paths: Sequence[str | os.PathLike],
+             size: tuple[int, int]) -> np.ndarray:
+        """Render the heads of frames.
+
+        Args:
+            paths: Of the files of N frames of one clip.
+            size: Height and width of the pictures.
+
+        Returns:
+            (N, H, W, 3 per map) uint8.
+
+        Raises:
+            FileNotFoundError: If there are no codes of the clip.
+            ValueError: If they are not of these frames, or the head model
+                is too small for them.
+        """
+        files = [Path(path) for path in paths]
+        heads = _read(self.codes.format(clip=files[0].parent.name))
+        found = [(frame, row) for frame, file in enumerate(files)
+                 for row in heads.of_frame(file.stem, size)]
+        canvas = np.zeros((len(files), *size, 3 * len(self.maps)), np.uint8)
+        if not found:
+            return canvas
+        frames, rows = zip(*found, strict=True)
+        drawn = self.renderer.render(
+            *heads.vertices(list(rows), self.flame), image_size=size)
+        for frame, picture, covered in zip(
+                frames, *_pictures(drawn, self.maps), strict=True):
+            canvas[frame][covered] = picture[covered]
+        return canvas
+
+    def __call__(self, results: dict) -> dict:
+        """Append the renders."""
+        images, paths = results[self.key], results[f'{self.key}_path']
+        if single := not isinstance(images, list):
+            images, paths = [images], [paths]
+        drawn = self.draw(paths, images[0].shape[:2])
+        images = [np.concatenate([image, render.astype(image.dtype)], -1)
+                  for image, render in zip(images, drawn, strict=True)]
+        return {**results, self.key: images[0] if single else images}
