@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from .number_arguments import positive
+from .shared import add_model, add_reading, check_model, step_bars
 
 TRANSFER = """\
 The source's shape, albedo, light and wrinkles with the driver's expression
@@ -25,13 +26,10 @@ source: an image, a folder of images, a clip folder, a video, or a codes.npz.
 output: teaser.mp4 (source, grey shape with detail, in colour), teaser.png (a
 contact sheet) and metrics.json."""
 SAVES = ('codes', 'obj', 'dense')
-DETECTORS = ('mediapipe', 'face-alignment')
 
 
 def _add_common(parser: argparse.ArgumentParser, size: int) -> None:
     """Options of both commands, for the model and for the look."""
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: '
-                        'cuda if there is one)')
     parser.add_argument('--size', type=positive(int), default=size,
                         help='side of each picture in pixels (default: '
                         '%(default)s)')
@@ -48,14 +46,7 @@ def _add_common(parser: argparse.ArgumentParser, size: int) -> None:
                         help="number (from 0) or name of the source's frame "
                         'whose codes are taken (default: a robust mean over '
                         'all frames)')
-    parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
-                        help='what finds faces where no landmarks are given '
-                        '(default: %(default)s)')
-    parser.add_argument('--clip-length', type=positive(int),
-                        help='frames per clip (default: as trained)')
-    parser.add_argument('--crop-scale', type=positive(float),
-                        help='crop relative to the landmark box (default: '
-                        'as trained)')
+    add_reading(parser)
 
 
 def _add_command(commands: argparse._SubParsersAction, name: str, help: str,
@@ -63,10 +54,7 @@ def _add_command(commands: argparse._SubParsersAction, name: str, help: str,
     parser = commands.add_parser(
         name, help=help, description=text,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', help='config file of a model '
-                        '(default, without config and checkpoint: the model '
-                        'that is part of the package)')
-    parser.add_argument('checkpoint', nargs='?', help='its weights (.pth)')
+    add_model(parser)
     parser.add_argument('source', help='who is animated')
     return parser
 
@@ -129,23 +117,13 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='largest nod, degrees (default: %(default)s)')
     _add_common(teaser, 512)
     args = parser.parse_args(arguments)
-    if args.config is not None and args.checkpoint is None:
-        parser.error(f'there is a config ({args.config}) without a '
-                     'checkpoint: give both before the source, or neither '
-                     'for the model of the package')
+    check_model(parser, args, 'give both before the source, or neither for '
+                'the model of the package')
     return args
 
 
 def animate(args: argparse.Namespace) -> dict:
     """Run a command with progress bars; return what was made."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from mmtvface.apis import FaceReconstructor, animation
     from mmtvface.apis.inputs import open_frames
     from mmtvface.utils.atomic import writable_dir
@@ -175,17 +153,8 @@ def animate(args: argparse.Namespace) -> dict:
     reconstructor = FaceReconstructor(
         args.config, args.checkpoint, args.device,
         clip_length=args.clip_length, crop_scale=args.crop_scale,
-        detector=args.detector)
-    columns = (TextColumn('{task.description:<26}'), BarColumn(),
-               MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bars:
-        tasks: dict[str, int] = {}
-
-        def show(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=None)
-            bars.update(tasks[step], completed=done, total=total or None)
-
+        detector=args.detector, refine=args.refine)
+    with step_bars(26) as show:
         if args.command == 'transfer':
             return animation.animate_transfer(
                 reconstructor, args.source, args.driver, args.out, options,

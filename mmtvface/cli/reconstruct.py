@@ -13,6 +13,7 @@ import shutil
 import sys
 
 from .number_arguments import positive
+from .shared import add_model, add_reading, check_model, step_bars
 
 EPILOG = """\
 input: an image, a folder of images, a clip folder (jpg/, optionally
@@ -49,7 +50,6 @@ KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
          'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
          'depth', 'grid', 'video', 'detail_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
-DETECTORS = ('mediapipe', 'face-alignment')
 SMOOTHERS = ('one-euro', 'savgol')
 
 
@@ -58,15 +58,10 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description='Reconstruct animatable 3D faces.', epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument('config', nargs='?', help='config file of a model '
-                        '(default, without config and checkpoint: the model '
-                        'that is part of the package)')
-    parser.add_argument('checkpoint', nargs='?', help='its weights (.pth)')
+    add_model(parser)
     parser.add_argument('input', help='image, folder, clip folder or video')
     parser.add_argument('--out', default='work_dirs/reconstruct',
                         help='output folder (default: %(default)s)')
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: '
-                        'cuda if there is one)')
     parser.add_argument('--save', nargs='+', choices=KINDS, metavar='KIND',
                         default=list(DEFAULT_KINDS),
                         help='what to write, see below (default: '
@@ -74,14 +69,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--texture-size', type=positive(int), default=512,
                         help='side of the textures of meshes in texels '
                         '(default: %(default)s)')
-    parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
-                        help='what finds faces where no landmarks are given '
-                        '(default: %(default)s)')
-    parser.add_argument('--clip-length', type=positive(int),
-                        help='frames per clip (default: as trained)')
-    parser.add_argument('--crop-scale', type=positive(float),
-                        help='crop relative to the landmark box (default: '
-                        'as trained)')
+    add_reading(parser)
     parser.add_argument('--restore', nargs=2,
                         metavar=('CONFIG', 'CHECKPOINT'),
                         help='video restorer of mmagic (config file, or '
@@ -101,19 +89,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         default='track', help='shape and albedo of each face: '
                         'one for all its frames, or as the model gives them '
                         '(default: %(default)s)')
-    parser.add_argument('--refine', type=int, default=0, metavar='N',
-                        help='Gauss-Newton steps on the landmarks; 2 are '
-                        'enough (default: none)')
     parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
                         'movement; what it costs is in metrics.json')
     parser.add_argument('--resume', action='store_true',
                         help='go on where the same command was interrupted')
     # The model may stand before the options and the input behind them.
     args = parser.parse_intermixed_args(arguments)
-    if args.config is not None and args.checkpoint is None:
-        parser.error(f'there is a config ({args.config}) without a '
-                     'checkpoint: give CONFIG CHECKPOINT INPUT, or INPUT '
-                     'alone for the model of the package')
+    check_model(parser, args, 'give CONFIG CHECKPOINT INPUT, or INPUT alone '
+                'for the model of the package')
     if args.single_frame and args.clip_length not in (None, 1):
         parser.error('--single-frame means --clip-length 1.')
     if args.single_frame:
@@ -123,14 +106,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def reconstruct(args: argparse.Namespace) -> dict:
     """Run the reconstruction with progress bars; return what was saved."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
     from mmtvface.apis import FaceReconstructor, open_frames, save_results
     from mmtvface.utils.atomic import writable_dir
 
@@ -149,16 +124,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
         identity=args.identity, refine=args.refine, smooth=args.smooth,
         restore=args.restore)
     painter = reconstructor.build_painter(args.texture_size)
-    columns = (TextColumn('{task.description:<18}'), BarColumn(),
-               MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns) as bars:
-        tasks: dict[str, int] = {}
-
-        def show(step: str, done: int, total: int) -> None:
-            if step not in tasks:
-                tasks[step] = bars.add_task(step, total=None)
-            bars.update(tasks[step], completed=done, total=total or None)
-
+    with step_bars() as show:
         results = reconstructor(source, independent=args.independent,
                                 progress=show, journal=journal)
         saved = save_results(results, source, args.out, painter, args.save,

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtvface.apis import detection
 from mmtvface.apis.animation import casting, transfer, transfer_video
 from mmtvface.testing.toy_animation import write_toy_clip, write_toy_model
 from mmtvface.utils.video_io import read_video
@@ -135,7 +134,6 @@ def test_ctrl_c(tool, model, clips, tmp_path, monkeypatch, capsys, command,
 
 def test_choices_are_those_of_the_library(tool, capsys):
     assert tool.SAVES == transfer_video.SAVES
-    assert tool.DETECTORS == detection.DETECTORS
     given = ['transfer', 'config', 'weights', 'a', 'b']
     for option, choices in (('--pose', transfer.POSES),
                             ('--camera', transfer_video.CAMERAS),

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmtvface.apis.codes import SMOOTHERS
 from mmtvface.apis.detection import DETECTORS
 from mmtvface.apis.export import DEFAULT_KINDS, KINDS
+from mmtvface.cli import shared
 from mmtvface.registry import MODELS
 from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, picture
@@ -136,7 +137,7 @@ def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
-    assert DETECTORS == tool.DETECTORS
+    assert DETECTORS == shared.DETECTORS
     made = install(monkeypatch)
     arguments = [*files[:2], str(Path(files[2]) / 'jpg'), '--out',
                  str(tmp_path / 'out'), '--device', 'cpu', '--save', 'codes',
