@@ -40,7 +40,7 @@ kinds of output (--save), in the output folder:
                   the head's origin, 0 where there is no head; *_view/ has
                   pictures for the eye
   grid            overlay_grid.png: all of these for some frames
-  video           overlay.mp4: the overlays of all frames
+  video           overlay.mp4: the overlays of all frames, with the sound
   detail_video    detail_overlay.mp4
 Pictures are <kind>/frame/<frame>.png at the size of the frame and
 <kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
