@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from mmtvface.apis import save_results
-from mmtvface.apis.export import pose_result
+from mmtvface.apis.export import pose_result, rigged_mesh
 from mmtvface.apis.export.flame_npz_writer import fit_length
 from mmtvface.apis.export.glb_writer import GlbWriter
 from mmtvface.apis.export.head_rig import build_rig, low_rank
@@ -166,6 +166,13 @@ def test_trimesh_reads_the_mesh(out, head):
     assert ((mesh.vertex_normals * mesh.vertices).sum(1) > 0).all()
     assert len(mesh.vertices) == len(topology.uv_coords) > len(
         head.model.v_template)
+
+
+def test_normals_of_the_smallest_faces_are_unit_vectors():
+    corners = np.array([[0., 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]]) * 1e-4
+    normals = rigged_mesh._normals(corners, np.array([[0, 2, 1]]))
+    np.testing.assert_allclose(normals, [[0, 0, -1]] * 3 + [[0, 0, 1]],
+                               atol=1e-6)
 
 
 def test_texture_and_normal_map_are_embedded(head, flame, results, tmp_path):

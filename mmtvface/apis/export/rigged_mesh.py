@@ -118,8 +118,12 @@ def quaternions(rotations: np.ndarray) -> np.ndarray:
 
 
 def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    return vertex_normals(torch.from_numpy(vertices[None]),
-                          torch.from_numpy(faces))[0].numpy()
+    """(V, 3) unit normals, as the format demands; any where there is none."""
+    # In mm: in metres the smallest faces are below the floor of the division.
+    normals = vertex_normals(torch.from_numpy(1e3 * vertices[None]).double(),
+                             torch.from_numpy(faces))[0].numpy()
+    normals[np.linalg.norm(normals, axis=1) < .5] = (0, 0, 1)
+    return normals
 
 
 def _mesh(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas) -> dict[str, Any]:
