@@ -5,7 +5,6 @@ import bisect
 import contextlib
 import copy
 import hashlib
-import itertools
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 
-from mmtvface.geometry.camera import ndc_to_pixel, pixel_to_ndc
+from mmtvface.geometry.camera import ndc_to_pixel
 from mmtvface.head_models.flame import FLAME
 from mmtvface.head_models.head_topology import HeadTopology
 from mmtvface.preprocessing.crop import transform_points
@@ -26,10 +25,10 @@ from mmtvface.visualization.frame_painter import FramePainter
 from .codes import (
     CodeStore,
     EncoderPass,
-    Figures,
     FinishSettings,
     RunJournal,
-    finish_track,
+    finish_tracks,
+    split_rows,
 )
 from .detection import (
     FramePlan,
@@ -48,7 +47,6 @@ from .model_setup import (
     choose_model,
     crop_settings,
     load_config,
-    on_cpu,
 )
 from .restoration import build_restorer, put_in_front
 from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
@@ -194,8 +192,8 @@ class FaceReconstructor:
             progress: Told the step, frames done and in all (0: unknown).
             journal: Folder in which faces and codes are noted as they are
                 found. Called again with the same input and options, after
-                an interruption, the reconstruction goes on from there. It is
-                deleted after the last result.
+                an interruption, the reconstruction goes on from there. Delete
+                it when the results are safe.
 
         Yields:
             One result per frame, in order; ``valid`` is False where there
@@ -228,18 +226,17 @@ class FaceReconstructor:
             input=state, consecutive=source.consecutive,
             model=weights.hexdigest(), config=str(self.config.model),
             crop=[*vars(self.settings).values(), self.crop_sigma],
-            detector=type(self.detector).__name__)
+            detector=_name_of(self.detector))
 
     def _run(self, source: FrameSource, progress: Progress,
              folder: str | os.PathLike | None,
              key: dict[str, Any] | None) -> Iterator[FrameResult]:
+        self.report.clear()
         with contextlib.ExitStack() as stack:
             # A folder is made when the first result is wanted, not before.
             journal = None if folder is None else stack.enter_context(
                 RunJournal(folder, key))
             yield from self._reconstruct(source, progress, journal, stack)
-            if journal:
-                journal.remove()
 
     def _reconstruct(self, source: FrameSource, progress: Progress,
                      journal: RunJournal | None,
@@ -275,47 +272,10 @@ class FaceReconstructor:
                 journal.add_codes(frames, rows)
             take(frames, rows)
         if store is not None:
-            self._finish(store, known, source.fps, progress)
+            self.report.update(finish_tracks(
+                self.model, self.settings.image_size, store, known,
+                source.fps, self.finish, progress))
         yield from self._results(store, known, plans)
-
-    def _split(self, rows: np.ndarray) -> dict[str, torch.Tensor]:
-        """Codes (n, ...) of rows (n, C), on the CPU."""
-        flat = torch.from_numpy(rows)
-        total = self.model.layout.total
-        codes = self.model.layout.split(flat[:, :total])
-        if flat.shape[1] > total:
-            codes['detail'] = flat[:, total:]
-        return codes
-
-    def _finish(self, store: CodeStore, known: list[FramePlan], fps: float,
-                progress: Progress) -> None:
-        """Finish the codes of every track in the store."""
-        flame, figures, start = None, Figures(), 0
-        for _, group in itertools.groupby(known, lambda p: p.track_id):
-            track = list(group)
-            rows = store.read(start, start + len(track))
-            sound = np.flatnonzero(np.isfinite(rows).all(1))
-            if len(sound):
-                flame = flame or on_cpu(self.model.flame)
-                points = np.stack([self._points(track[i]) for i in sound])
-                codes = finish_track(
-                    flame, self._split(rows[sound]),
-                    torch.from_numpy(points), fps, self.finish, figures)
-                total = self.model.layout.total
-                rows[sound, :total] = self.model.layout.join(codes).numpy()
-                if 'detail' in codes:
-                    rows[sound, total:] = codes['detail'].numpy()
-                store.write(start, rows)
-            start += len(track)
-            progress('Finishing', start, len(known))
-        self.report.clear()
-        self.report.update(figures.report())
-
-    def _points(self, plan: FramePlan) -> np.ndarray:
-        """(68, 2) float32 landmarks of a frame, NDC of its crop."""
-        points = transform_points(plan.detection, plan.crop_matrix)
-        return pixel_to_ndc(points, self.settings.image_size).astype(
-            np.float32)
 
     def _results(self, store: CodeStore | None, known: list[FramePlan],
                  plans: list[FramePlan]) -> Iterator[FrameResult]:
@@ -326,7 +286,7 @@ class FaceReconstructor:
                 known, index, key=lambda plan: plan.index)
                 for index in (part[0].index, part[-1].index + 1))
             arrays = {} if first == last else self._surface(
-                self._split(store.read(first, last)))
+                split_rows(self.model.layout, store.read(first, last)))
             places = {plan.index: place
                       for place, plan in enumerate(known[first:last])}
             for plan in part:
@@ -392,6 +352,11 @@ def _empty_result(plan: FramePlan, status: str = '') -> FrameResult:
         index=plan.index, name=plan.name, status=status or plan.status,
         problem=plan.problem, frame_size=plan.size, track_id=plan.track_id,
         detection=plan.detection, detection_source=plan.origin)
+
+
+def _name_of(detector: object) -> str:
+    kind = detector if hasattr(detector, '__qualname__') else type(detector)
+    return f'{kind.__module__}.{kind.__qualname__}'
 
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:

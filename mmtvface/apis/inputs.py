@@ -23,8 +23,9 @@ from mmtvface.datasets.clip_index import (
     natural_key,
 )
 from mmtvface.datasets.frame_io import read_image, read_landmarks
-from mmtvface.utils.video_io import DEFAULT_FPS, probe_video, read_video
+from mmtvface.utils.video_io import DEFAULT_FPS, decode_video, probe_video
 
+_MOST_DRIFT = .1  # seconds between picture and sound
 STILL_SUFFIXES = (*IMAGE_SUFFIXES, '.tif', '.tiff')
 VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg',
                   '.mpeg', '.wmv', '.flv', '.ts', '.mts', '.gif', '.3gp')
@@ -154,10 +155,21 @@ class VideoFrames(FrameSource):
         info = probe_video(path)
         self.fps = self._rate = info.fps
         self._length = info.num_frames
+        self._drift = 0.
 
     @property
     def sound(self) -> Path | None:
-        """The video itself, unless another rate was asked for."""
+        """The video itself; None at another rate than its own.
+
+        When the frames have been read it is known, too, whether they come
+        evenly: a film of changing rate, or with lost frames, has none.
+        """
+        if self._drift > _MOST_DRIFT:
+            print_log(f'{self.path}: its frames come unevenly (by up to '
+                      f'{self._drift:.2f} s), so that videos made from it '
+                      'would not be in step with its sound: it is left out.',
+                      logger='current', level=30)
+            return None
         return self.path if self.fps == self._rate else None
 
     def fingerprint(self) -> list:
@@ -168,8 +180,12 @@ class VideoFrames(FrameSource):
         return self._length
 
     def __iter__(self) -> Iterator[Frame]:
-        for index, image in enumerate(read_video(self.path)):
-            yield Frame(index, f'{index:06d}', image)
+        begin = None
+        for frame in decode_video(self.path):
+            begin = frame.time if begin is None else begin
+            drift = abs(frame.time - begin - frame.index / self._rate)
+            self._drift = max(self._drift, drift)
+            yield Frame(frame.index, f'{frame.index:06d}', frame.image)
 
 
 class ArrayFrames(FrameSource):

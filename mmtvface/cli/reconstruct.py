@@ -79,7 +79,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--batch-size', type=positive(int), default=1,
                         help='clips at once (default: %(default)s)')
     parser.add_argument('--fps', type=positive(float),
-                        help='frames per second of the overlay video '
+                        help='frames per second, for filters and videos '
                         '(default: as the input, or 25)')
     parser.add_argument('--independent', action='store_true',
                         help='the frames do not follow one another')
@@ -92,7 +92,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
                         'movement; what it costs is in metrics.json')
     parser.add_argument('--resume', action='store_true',
-                        help='go on where the same command was interrupted')
+                        help='go on where the same command was interrupted: '
+                        'faces and codes are not found again')
     # The model may stand before the options and the input behind them.
     args = parser.parse_intermixed_args(arguments)
     check_model(parser, args, 'give CONFIG CHECKPOINT INPUT, or INPUT alone '
@@ -129,6 +130,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
                                 progress=show, journal=journal)
         saved = save_results(results, source, args.out, painter, args.save,
                              notes=reconstructor.report)
+    shutil.rmtree(journal, ignore_errors=True)
     return saved
 
 

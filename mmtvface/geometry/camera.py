@@ -72,3 +72,27 @@ def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
 def ndc_to_pixel(ndc: Array, size: Array | int) -> Array:
     """NDC to pixel-centre indices, the inverse of :func:`pixel_to_ndc`."""
     return ((ndc + 1) * size - 1) / 2
+
+
+def move_camera(cam: torch.Tensor, old: torch.Tensor, new: torch.Tensor,
+                size: int) -> torch.Tensor:
+    """Cameras of other crops of the same frames.
+
+    Args:
+        cam: (B, 3) scale s and shifts of crops, see :func:`project`; s not 0.
+        old: (B, 3, 3) frame pixels -> pixels of those crops, no rotation.
+        new: (B, 3, 3) or (3, 3) the same of the other crops.
+        size: Side of all crops in pixels.
+
+    Returns:
+        (B, 3): points are projected to the same place of the frame.
+    """
+    ratio = new[..., 0, 0] / old[..., 0, 0]
+    scale = cam[:, 0] * ratio
+    middle = (size - 1) / 2
+    # Where the middle of the old crop is in the new one, pixels from its own
+    moved = (ratio[..., None] * (middle - old[..., :2, 2])
+             + new[..., :2, 2] - middle)
+    shift = moved / (size / 2 * scale)[:, None]
+    return torch.stack([scale, cam[:, 1] + shift[:, 0],
+                        cam[:, 2] - shift[:, 1]], 1)

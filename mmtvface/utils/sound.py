@@ -1,7 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The sound of one video put under the pictures of another."""
 
+import heapq
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +47,10 @@ def add_sound(video: str | os.PathLike, source: str | os.PathLike) -> bool:
 
 
 def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
-    """Write pictures and sound to a new file."""
+    """Write pictures and sound, interleaved, to a new file."""
     sound = sounding.streams.best('audio')
+    if sound.codec_context is None:
+        raise ValueError('there is no decoder for it')
     pictures = sounding.streams.best('video')
     begin = 0.
     if pictures is not None and pictures.start_time is not None:
@@ -56,30 +60,63 @@ def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
         shown = silent.streams.video[0]
         end = float(shown.duration * shown.time_base)
         copied = out.add_stream_from_template(shown)
-        kept = sound.codec_context.name in _KEPT
-        heard = out.add_stream_from_template(sound) if kept else (
-            out.add_stream('aac', rate=sound.rate))
-        for packet in silent.demux(shown):
-            if packet.dts is not None:
-                packet.stream = copied
-                out.mux(packet)
-        if kept:
-            shift = round(begin / sound.time_base)
-            for packet in sounding.demux(sound):
-                if packet.dts is None or packet.pts is None:
-                    continue
-                time = float(packet.pts * sound.time_base) - begin
-                if -1e-6 <= time < end:
-                    packet.pts -= shift
-                    packet.dts -= shift
-                    packet.stream = heard
-                    out.mux(packet)
-            return
-        resampler = av.AudioResampler('fltp', sound.layout, sound.rate)
+        if sound.codec_context.name in _KEPT:
+            packets = _copied(sounding, sound, out, begin, end)
+        else:
+            packets = _encoded(av, sounding, sound, out, begin, end)
+        # In the order of time, or players would have to seek.
+        for _, packet in heapq.merge(
+                _pictures(silent, shown, copied), packets,
+                key=lambda entry: entry[0]):
+            out.mux(packet)
+
+
+def _pictures(silent: Any, shown: Any, copied: Any
+              ) -> Iterator[tuple[float, Any]]:
+    """Packets of the pictures and their times."""
+    for packet in silent.demux(shown):
+        if packet.dts is not None:
+            time = float(packet.dts * shown.time_base)
+            packet.stream = copied
+            yield time, packet
+
+
+def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
+            ) -> Iterator[tuple[float, Any]]:
+    """Packets of the sound as they are, from ``begin`` on."""
+    heard = out.add_stream_from_template(sound)
+    shift = round(begin / sound.time_base)
+
+    def packets() -> Iterator[tuple[float, Any]]:
+        for packet in sounding.demux(sound):
+            if packet.dts is None or packet.pts is None:
+                continue
+            time = float(packet.pts * sound.time_base) - begin
+            if -1e-6 <= time < end:
+                packet.pts -= shift
+                packet.dts -= shift
+                packet.stream = heard
+                yield time, packet
+    return packets()
+
+
+def _encoded(av: Any, sounding: Any, sound: Any, out: Any, begin: float,
+             end: float) -> Iterator[tuple[float, Any]]:
+    """Packets of the sound as AAC, from ``begin`` on."""
+    heard = out.add_stream('aac', rate=sound.rate)
+    resampler = av.AudioResampler('fltp', sound.layout, sound.rate)
+
+    def frames() -> Iterator[Any]:
         for frame in sounding.decode(sound):
             if frame.time is None or not 0 <= frame.time - begin < end:
                 continue
             frame.pts = round((frame.time - begin) / frame.time_base)
-            for piece in resampler.resample(frame):
-                out.mux(heard.encode(piece))
-        out.mux(heard.encode(None))
+            yield from resampler.resample(frame)
+        yield from resampler.resample(None)
+        yield None  # the encoder gives what it holds
+
+    def packets() -> Iterator[tuple[float, Any]]:
+        for frame in frames():
+            for packet in heard.encode(frame):
+                yield float(packet.pts * packet.time_base), packet
+    return packets()

@@ -202,7 +202,8 @@ def test_numbers_that_are_not_finite_are_flagged(model_files):
 
 def test_detail_of_a_model_with_a_branch(model_files, monkeypatch):
     """Its codes and its displacement come with each frame."""
-    reconstructor = build(model_files, clip_length=2, crop_sigma=0.)
+    reconstructor = build(model_files, clip_length=2, crop_sigma=0.,
+                          identity='frame')
     assert next(iter(reconstructor(picture()))).displacement is None
     model = reconstructor.model
     plain = model.encode

@@ -6,6 +6,7 @@ import torch
 
 from mmtvface.apis.refinement import RefineSettings, refine_track
 from mmtvface.apis.refinement.landmark_head import LandmarkHead
+from mmtvface.apis.refinement.refine import _cosines
 from mmtvface.evaluation.functional import score_clip
 from mmtvface.geometry.camera import project
 from mmtvface.head_models import FLAME
@@ -117,6 +118,24 @@ def test_unknown_and_wild_landmarks(flame, truth, regressed):
     one = {name: value[:1] for name, value in regressed.items()}
     alone = refine_track(flame, one, points[:1, :, :2], 25.)
     assert alone['pose'].isfinite().all()
-    broken = dict(regressed, cam=-regressed['cam'])
+    # A camera that looks backwards spoils its own frame only.
+    broken = {name: value.clone() for name, value in regressed.items()}
+    broken['cam'][4, 0] = -1
+    some = refine_track(flame, broken, points[..., :2], 25.)
+    assert torch.equal(some['pose'][4], broken['pose'][4])
+    assert (some['shape'] == some['shape'][0]).all()
+    kept = torch.arange(FRAMES) != 4
+    assert (some['pose'] - good['pose'])[kept].abs().max() < .02
+    broken['cam'][:, 0] = 0
+    assert refine_track(flame, broken, points[..., :2], 25.) is broken
     with pytest.raises(ValueError, match='positive scale'):
-        refine_track(flame, broken, points[..., :2], 25.)
+        LandmarkHead(flame).state(broken)
+
+
+def test_time_goes_on_in_gaps():
+    steady, gap = (_cosines(numbers, 5., 25.) for numbers in (
+        torch.arange(10), torch.tensor([0, 1, 2, 7, 8, 9])))
+    assert torch.allclose(steady.T @ steady, torch.eye(
+        steady.shape[1], dtype=torch.float64), atol=1e-12)
+    rows = steady[[0, 1, 2, 7, 8, 9]][:, :gap.shape[1]]
+    assert torch.allclose(gap, rows / rows.norm(dim=0))

@@ -20,6 +20,7 @@ from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.testing.toy_reconstructor import ToyFlame
 
+NUMBERS = torch.arange(9)
 LAYOUT = FlameCodeLayout(shape=2, tex=0, exp=1, light=0)  # pose from 3, cam
 
 
@@ -104,23 +105,43 @@ def test_finishing_keeps_what_it_should():
         cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
     points = torch.zeros(9, 68, 2)
     figures = Figures()
-    done = finish_track(ToyFlame(), codes, points, 25., FinishSettings(),
-                        figures)
+    done = finish_track(ToyFlame(), codes, points, NUMBERS, 25.,
+                        FinishSettings(), figures)
     assert figures.report() == {}
     assert (done['shape'] == done['shape'][0]).all()
     assert (done['tex'] == done['tex'][0]).all()
     for name in ('exp', 'pose', 'cam'):
         assert torch.equal(done[name], codes[name])
-    kept = finish_track(ToyFlame(), codes, points, 25.,
+    kept = finish_track(ToyFlame(), codes, points, NUMBERS, 25.,
                         FinishSettings('frame'), figures)
     assert torch.equal(kept['shape'], codes['shape'])
     # A parabola passes the filter of Savitzky and Golay unchanged.
     time = torch.arange(9.)[:, None]
     smooth = dict(codes, pose=.01 * (time - 4)**2 * torch.ones(6))
-    done = finish_track(ToyFlame(), smooth, points, 25.,
+    done = finish_track(ToyFlame(), smooth, points, NUMBERS, 25.,
                         FinishSettings(smooth='savgol'), figures)
     assert done['pose'] == pytest.approx(smooth['pose'], abs=1e-5)
     two = {name: code[:2] for name, code in codes.items()}
-    done = finish_track(ToyFlame(), two, points[:2], 25.,
+    done = finish_track(ToyFlame(), two, points[:2], NUMBERS[:2], 25.,
                         FinishSettings(smooth='savgol'), figures)
     assert torch.equal(done['pose'], two['pose'])
+
+
+def test_filters_do_not_cross_gaps():
+    """Two parabolas with a jump between them stay as they are."""
+    numbers = torch.tensor([0, 1, 2, 3, 4, 10, 11, 12, 13])
+    time = numbers[:, None].float()
+    pose = .01 * time**2 * torch.ones(6) - .5 * (time > 7)
+    codes = dict(shape=torch.zeros(9, 4), tex=torch.zeros(9, 3),
+                 exp=torch.zeros(9, 3), pose=pose,
+                 cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
+    settings, figures = FinishSettings(smooth='savgol'), Figures()
+    done = finish_track(ToyFlame(), codes, torch.zeros(9, 68, 2), numbers,
+                        25., settings, figures)
+    assert done['pose'] == pytest.approx(pose, abs=1e-4)
+    report = figures.report()['smoothing']
+    assert report['jitter_after_mm'] == pytest.approx(
+        report['jitter_before_mm'], rel=1e-2)
+    across = finish_track(ToyFlame(), codes, torch.zeros(9, 68, 2),
+                          NUMBERS, 25., settings, Figures())
+    assert (across['pose'] - pose).abs().max() > .05

@@ -1,9 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The sound of a source under the pictures made from it."""
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
+from mmtvface.apis.inputs import open_frames
 from mmtvface.utils.sound import add_sound
 from mmtvface.utils.video_io import read_video, write_video
 
@@ -73,6 +76,28 @@ def test_sound_ends_with_the_pictures_and_begins_when_it_did(tmp_path):
     samples, first, _ = heard_in(video)
     assert first == pytest.approx(.4, abs=.07)
     assert first + len(samples) / RATE == pytest.approx(.8, abs=.08)
+
+
+def test_uneven_films_keep_no_sound(tmp_path, caplog):
+    """After a second of 25 frames there is one of 10."""
+    path = film(tmp_path / 'a.mp4', 'aac')
+    source = open_frames(path)
+    assert len(list(source)) == 30 and source.sound == path
+    uneven = tmp_path / 'b.mkv'
+    with av.open(str(uneven), 'w') as out:
+        shown = out.add_stream('libx264', rate=1000)
+        shown.width, shown.height, shown.pix_fmt = 32, 32, 'yuv420p'
+        for time in [*range(0, 1000, 40), *range(1000, 2000, 100)]:
+            frame = av.VideoFrame.from_ndarray(
+                np.zeros((32, 32, 3), np.uint8), format='rgb24')
+            frame.pts, frame.time_base = time, Fraction(1, 1000)
+            out.mux(shown.encode(frame))
+        out.mux(shown.encode(None))
+    source = open_frames(uneven)
+    assert len(list(source)) == 35 and source.sound is None
+    source = open_frames(path)
+    source.fps = 30.
+    assert source.sound is None
 
 
 def test_no_sound_is_no_error(tmp_path, caplog):

@@ -17,7 +17,7 @@ from mmtvface.evaluation.functional import (
 from mmtvface.geometry.camera import project
 
 from ..refinement import RefineSettings, refine_track
-from .smoothing import IDENTITY, SMOOTHERS, smooth_track
+from .smoothing import IDENTITY, SMOOTHERS, smooth_run
 
 Codes = dict[str, torch.Tensor]
 IDENTITIES = ('track', 'frame')
@@ -32,12 +32,12 @@ class FinishSettings:
     """What is done to the codes of a track.
 
     Attributes:
-        identity: 'track': shape and albedo codes are the robust mean of the
-            track's. 'frame': as the model gave them.
+        identity: 'track': shape, albedo and detail codes are the robust mean
+            of the track's. 'frame': as the model gave them.
         refine: Gauss-Newton steps on the landmarks that placed the crops,
             see :func:`~mmtvface.apis.refinement.refine_track`; 0: none.
         smooth: None or one of :data:`~.smoothing.SMOOTHERS`, see
-            :func:`~.smoothing.smooth_track`.
+            :func:`~.smoothing.smooth_run`.
 
     Raises:
         ValueError: If an option is unknown.
@@ -85,7 +85,7 @@ def robust_mean(rows: torch.Tensor, steps: int = 20) -> torch.Tensor:
 
 
 def one_identity(codes: Codes) -> Codes:
-    """The codes of a track, with shape and albedo that stay.
+    """The codes of a track, with those of the person the same throughout.
 
     Args:
         codes: Name -> (T, ...), finite.
@@ -137,14 +137,16 @@ class Figures:
 
 @torch.no_grad()
 def finish_track(flame: nn.Module, codes: Codes, points: torch.Tensor,
-                 fps: float, settings: FinishSettings, figures: Figures
-                 ) -> Codes:
+                 numbers: torch.Tensor, fps: float, settings: FinishSettings,
+                 figures: Figures) -> Codes:
     """Identity, refinement and smoothing of a track.
 
     Args:
         flame: Head model on the CPU; a FLAME if it is to be refined.
-        codes: Name -> (T, ...) of successive frames of one face, finite.
-        points: (T, 68, 2) landmarks of the frames, NDC of the crops.
+        codes: Name -> (T, ...) of frames of one face in order, finite; the
+            cameras are of one and the same crop.
+        points: (T, 68, 2) landmarks of the frames, NDC of that crop.
+        numbers: (T,) growing, of the frames.
         fps: Frames per second.
         settings: What to do.
         figures: Told what it changed.
@@ -154,13 +156,26 @@ def finish_track(flame: nn.Module, codes: Codes, points: torch.Tensor,
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
         codes = refine_track(flame, codes, points, fps,
-                             RefineSettings(steps=settings.refine))
+                             RefineSettings(steps=settings.refine), numbers)
         figures.add_errors(before, _landmark_errors(flame, codes, points))
     if settings.smooth:
-        before = _landmarks(flame, codes)[1]
-        codes = smooth_track(codes, settings.smooth, fps)
-        figures.add_motion(_MM * before, _MM * _landmarks(flame, codes)[1])
+        gaps = torch.nonzero(numbers.diff() > 1)[:, 0] + 1
+        runs = [code.tensor_split(gaps) for code in codes.values()]
+        smooth = []
+        for run in zip(*runs, strict=True):
+            before = dict(zip(codes, run, strict=True))
+            smooth.append(smooth_run(before, settings.smooth, fps))
+            figures.add_motion(_placed(flame, before),
+                               _placed(flame, smooth[-1]))
+        codes = {name: torch.cat([run[name] for run in smooth])
+                 for name in codes}
     return codes
+
+
+def _placed(flame: nn.Module, codes: Codes) -> torch.Tensor:
+    """(T, 68, 3) landmarks in mm, at their place before the camera."""
+    shift = torch.nn.functional.pad(codes['cam'][:, 1:], (0, 1))
+    return _MM * (_landmarks(flame, codes)[1] + shift[:, None])
 
 
 def _landmarks(flame: nn.Module, codes: Codes

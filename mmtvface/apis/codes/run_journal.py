@@ -5,7 +5,6 @@ import base64
 import contextlib
 import json
 import os
-import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, TextIO
 
@@ -16,7 +15,8 @@ from mmtvface.utils.atomic import atomic_path, writable_dir
 from ..detection import FramePlan
 
 _KEY, _FACES, _CODES = 'key.json', 'faces.jsonl', 'codes.bin'
-_VERSION = 2
+_VERSION = 3
+_MOST_CODES = 1 << 20
 
 
 class RunJournal:
@@ -24,7 +24,8 @@ class RunJournal:
 
     A process that is killed loses at most the window in work: an incomplete
     last line or row is cut off when the journal is opened again. A journal
-    of another input, model or option is begun anew.
+    of another input, model or option is begun anew, and codes that make no
+    sense are found anew. Who is done with it deletes the folder.
 
     Args:
         folder: Of the journal; it is made.
@@ -64,11 +65,6 @@ class RunJournal:
         self._faces.close()
         self._codes.close()
 
-    def remove(self) -> None:
-        """Delete the journal: the work is done."""
-        self.__exit__()
-        shutil.rmtree(self.folder)
-
     def add_faces(self, plan: FramePlan) -> None:
         """Note the faces of the next frame."""
         faces = [base64.b64encode(np.asarray(face, '<f8').tobytes()).decode()
@@ -104,12 +100,18 @@ class RunJournal:
             path.unlink(missing_ok=True)
             return
         width = int(np.frombuffer(data[:8], '<i8')[0])
-        kind = _record(width)
-        count = (len(data) - 8) // kind.itemsize
-        os.truncate(path, 8 + count * kind.itemsize)
-        records = np.frombuffer(data, kind, count, 8)
-        self.frames = records['frame'].tolist()
-        self.codes = records['row'].copy()
+        if 0 < width < _MOST_CODES:
+            kind = _record(width)
+            count = (len(data) - 8) // kind.itemsize
+            records = np.frombuffer(data, kind, count, 8)
+            frames = records['frame']
+            if count and (np.diff(frames) > 0).all() and (
+                    0 <= frames[0] and frames[-1] < len(self.plans)):
+                os.truncate(path, 8 + count * kind.itemsize)
+                self.frames, self.codes = frames.tolist(), records[
+                    'row'].copy()
+                return
+        path.unlink()  # it is of no use
 
     @staticmethod
     def _records(frames: Sequence[int], rows: np.ndarray) -> np.ndarray:

@@ -11,8 +11,8 @@ from mmtvface.preprocessing.one_euro import one_euro
 
 Codes = Mapping[str, torch.Tensor]
 SMOOTHERS = ('one-euro', 'savgol')
-IDENTITY = ('shape', 'tex')
-"""Codes that do not move."""
+IDENTITY = ('shape', 'tex', 'detail')
+"""Codes of the person, which do not move."""
 
 # Units in which codes move about equally much, so that one speed means the
 # same for all of them.
@@ -63,12 +63,12 @@ def smooth_codes(codes: Codes, settings: SmoothSettings,
     return smoothed
 
 
-def smooth_track(codes: Codes, method: str, fps: float
-                 ) -> dict[str, torch.Tensor]:
-    """The codes of a track with the noise of their movement filtered off.
+def smooth_run(codes: Codes, method: str, fps: float
+               ) -> dict[str, torch.Tensor]:
+    """Codes of successive frames, the noise of their movement filtered off.
 
     Args:
-        codes: Name -> (t, ...); shape and albedo stay as they are.
+        codes: Name -> (t, ...); those of the person stay as they are.
         method: 'one-euro' (causal), or 'savgol': the filter of Savitzky and
             Golay, parabolas over nine frames, without lag.
         fps: Frames per second.

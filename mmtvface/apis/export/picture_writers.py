@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Pictures and videos of heads in their frames."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
@@ -52,11 +53,12 @@ class OverlayVideoWriter(Writer):
         out_dir: Folder.
         kind: One of :data:`VIDEOS`.
         fps: Frames per second.
-        sound: File whose sound the video gets.
+        sound: Tells, when all frames have been read, the file whose sound
+            the video gets.
     """
 
     def __init__(self, out_dir: Path, kind: str, fps: float,
-                 sound: Path | None = None) -> None:
+                 sound: Callable[[], Path | None] = lambda: None) -> None:
         self._sound = sound
         self.kind, self._picture = kind, VIDEOS[kind]
         self.path = out_dir / f'{self._picture}.mp4'
@@ -82,6 +84,6 @@ class OverlayVideoWriter(Writer):
 
     def finish(self) -> bool:
         """Add the sound; whether there is a video."""
-        if self._begun and self._sound is not None:
-            add_sound(self.path, self._sound)
+        if self._begun and (source := self._sound()):
+            add_sound(self.path, source)
         return self._begun

@@ -164,7 +164,7 @@ def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
     writers = [make() for kind, make in build.items() if kind in save]
     writers += [PictureWriter(out_dir, kind) for kind in PICTURES
                 if kind in save]
-    writers += [OverlayVideoWriter(out_dir, kind, fps, source.sound)
+    writers += [OverlayVideoWriter(out_dir, kind, fps, lambda: source.sound)
                 for kind in VIDEOS if kind in save]
     if 'grid' in save:
         writers.append(GridWriter(out_dir, max_grid_rows))

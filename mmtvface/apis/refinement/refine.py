@@ -108,11 +108,20 @@ class _Problem:
                 (slopes.mT @ residual[..., None])[..., 0])
 
 
-def _cosines(frames: int, cutoff: float, fps: float) -> torch.Tensor:
-    """(T, m) orthonormal cosines of time up to a frequency, float64."""
-    number = min(frames, 1 + int(2 * frames * cutoff / fps))
-    time = (torch.arange(frames, dtype=torch.float64) + .5) / frames
-    basis = torch.cos(math.pi * time[:, None] * torch.arange(number))
+def _cosines(frames: torch.Tensor, cutoff: float, fps: float
+             ) -> torch.Tensor:
+    """(T, m) cosines of time of length 1 up to a frequency, float64.
+
+    Args:
+        frames: (T,) growing numbers of the frames.
+        cutoff: Hz.
+        fps: Frames per second.
+    """
+    time = frames.double() - frames[0] + .5
+    span = float(time[-1]) + .5
+    number = min(len(frames), 1 + int(2 * span * cutoff / fps))
+    basis = torch.cos(
+        math.pi / span * time[:, None] * torch.arange(number))
     return basis / basis.norm(dim=0)
 
 
@@ -155,8 +164,8 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
 
 def refine_window(head: LandmarkHead, state: torch.Tensor,
                   points: torch.Tensor, settings: RefineSettings,
-                  fps: float) -> torch.Tensor:
-    """Slow corrections (T, D) of the codes of successive frames.
+                  fps: float, numbers: torch.Tensor) -> torch.Tensor:
+    """Slow corrections (T, D) of the codes of some frames.
 
     Args:
         head: Landmarks of the head model.
@@ -164,10 +173,11 @@ def refine_window(head: LandmarkHead, state: torch.Tensor,
         points: (T, 68, 2) NDC, NaN where unknown.
         settings: Deviations, steps and cutoff.
         fps: Frames per second.
+        numbers: (T,) of the frames.
     """
     problem = _Problem(head, state, points, settings)
     shapes, frames = head.num_shape, len(state)
-    basis = _cosines(frames, settings.cutoff, fps)
+    basis = _cosines(numbers, settings.cutoff, fps)
     number, size = basis.shape[1], head.size - shapes
     # Half of the variance is constant, half is spread over the cosines.
     spread = torch.full((number, ), frames / (2 * max(1, number - 1)),
@@ -193,7 +203,8 @@ def refine_window(head: LandmarkHead, state: torch.Tensor,
 @torch.no_grad()
 def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
                  points: torch.Tensor, fps: float,
-                 settings: RefineSettings | None = None
+                 settings: RefineSettings | None = None,
+                 numbers: torch.Tensor | None = None
                  ) -> dict[str, torch.Tensor]:
     """Bring the codes of a face into line with its landmarks.
 
@@ -203,20 +214,24 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
 
     Args:
         flame: Head model on the CPU.
-        codes: ``shape`` (T, S), ``exp``, ``pose`` and ``cam``, of successive
-            frames of one face; others are passed on.
+        codes: ``shape`` (T, S), ``exp``, ``pose`` and ``cam``, of frames of
+            one face in order; others are passed on.
         points: (T, 68, 2) landmarks, NDC of the frames' crops; NaN where
             unknown.
         fps: Frames per second.
         settings: Default: :class:`RefineSettings`.
+        numbers: (T,) growing numbers of the frames; default: successive ones.
 
     Returns:
         The codes, changed.
-
-    Raises:
-        ValueError: If a camera's scale is not positive.
     """
     settings = settings or RefineSettings()
+    if numbers is None:
+        numbers = torch.arange(len(points))
+    good = codes['cam'][:, 0] > 0
+    if not good.all():
+        return _refine_some(flame, codes, points, fps, settings, numbers,
+                            good)
     head = LandmarkHead(flame)
     state = head.state(codes)
     frames, shapes = len(state), head.num_shape
@@ -234,6 +249,23 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
     for start in starts:
         part = slice(start, start + size)
         total[part] += ramp * refine_window(
-            head, state[part], points[part], settings, fps)
+            head, state[part], points[part], settings, fps, numbers[part])
         weights[part] += ramp
     return {**codes, **head.codes(state + total / weights)}
+
+
+def _refine_some(flame: FLAME, codes: dict[str, torch.Tensor],
+                 points: torch.Tensor, fps: float, settings: RefineSettings,
+                 numbers: torch.Tensor, good: torch.Tensor
+                 ) -> dict[str, torch.Tensor]:
+    """Refine the frames that are good; the others get their shape."""
+    if not good.any():
+        return codes
+    part = refine_track(
+        flame, {name: code[good] for name, code in codes.items()},
+        points[good], fps, settings, numbers[good])
+    whole = {name: code.clone() for name, code in codes.items()}
+    for name, code in part.items():
+        whole[name][good] = code
+    whole['shape'][~good] = part['shape'][0]
+    return whole

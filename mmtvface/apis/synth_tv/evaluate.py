@@ -234,12 +234,12 @@ def evaluate_model(
     for grade, dataset in sets.items():
         clips: Predicted = []
         for codes, sample in predict_clips(model, dataset, batch_size):
-            if smooth is not None:
-                codes = smooth_codes(codes, smooth)
             if refine:
                 codes = refine_track(
                     flame, codes, detected(sample.gt_landmarks, len(clips)),
                     sample.fps, RefineSettings(steps=refine))
+            if smooth is not None:
+                codes = smooth_codes(codes, smooth)
             clips.append((codes, sample))
             tell(grade, len(clips), len(dataset))
         scores = score_clips(flame, true_flame, clips)
