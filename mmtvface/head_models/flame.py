@@ -29,6 +29,13 @@ from .landmark_embedding import (
 )
 from .lbs import blend, linear_blend_skinning
 
+CORRECTIVE_JOINTS = (2, 1, 3, 4)
+"""Order of the pose correctives in ``FLAME.directions``: jaw, neck, eyes.
+
+The jaw comes first, so that heads whose neck and eyes rest do without the
+others, which would be multiplied by zero.
+"""
+
 
 class FlameOutput(NamedTuple):
     """Posed heads and their landmarks, metres, model space.
@@ -134,11 +141,14 @@ class FLAME(nn.Module):
             :num_shape, NUM_IDENTITY:NUM_IDENTITY + num_expression]]
         joint_shapes = np.einsum('jv,vck->kjc', model.J_regressor, shapes,
                                  optimize=True)
+        correctives = np.concatenate([
+            model.posedirs[..., 9 * (joint - 1):9 * joint]
+            for joint in CORRECTIVE_JOINTS], -1)
         tables = landmark_tables(landmarks, model.faces)
         buffers = dict(
             faces=torch.from_numpy(model.faces),
             v_template=_planar(model.v_template),
-            directions=torch.cat((_planar(shapes), _planar(model.posedirs))),
+            directions=torch.cat((_planar(shapes), _planar(correctives))),
             joint_template=torch.from_numpy(model.joints).flatten(),
             joint_shapes=torch.from_numpy(joint_shapes).flatten(1),
             weights=torch.from_numpy(model.weights).t().contiguous(),
@@ -175,6 +185,7 @@ class FLAME(nn.Module):
         batch = len(shape)
         check_shape('expression', expression, (batch, self.num_expression))
         check_shape('pose', pose, (batch, 6))
+        resting = eye_pose is None and neck_pose is None
         if eye_pose is None:
             eye_pose = pose.new_zeros(batch, 6)
         if neck_pose is None:
@@ -184,14 +195,27 @@ class FLAME(nn.Module):
         full_pose = torch.cat((pose[:, :3], neck_pose, pose[:, 3:], eye_pose),
                               1).unflatten(1, (-1, 3))
         rotations = axis_angle_to_matrix(full_pose)
+        directions, joints = self.moving_directions(resting)
         vertices = linear_blend_skinning(
             torch.cat((shape, expression), 1), rotations, self.v_template,
-            self.directions, self.joint_template, self.joint_shapes,
-            self.weights, self.parents)
+            directions, self.joint_template, self.joint_shapes, self.weights,
+            self.parents, joints)
         return FlameOutput(
             vertices,
             *self.vertices_to_landmarks(vertices,
                                         rotations[:, 0] @ rotations[:, 1]))
+
+    def moving_directions(self, resting: bool
+                          ) -> tuple[torch.Tensor, tuple[int, ...]]:
+        """What :func:`linear_blend_skinning` takes: directions and joints.
+
+        Args:
+            resting: Neck and eyes are in the zero pose.
+        """
+        if not resting:
+            return self.directions, CORRECTIVE_JOINTS
+        used = self.num_shape + self.num_expression + 9
+        return self.directions[:used], CORRECTIVE_JOINTS[:1]
 
     def neutral(self, shape: torch.Tensor) -> torch.Tensor:
         """Heads at rest: without expression, in the zero pose.

@@ -27,17 +27,21 @@ def blend(base: torch.Tensor, coefficients: torch.Tensor,
     return torch.addmm(base, coefficients, directions)
 
 
-def pose_feature(rotations: torch.Tensor) -> torch.Tensor:
-    """Input of the pose correctives: ``R - I`` of all non-root joints.
+def pose_feature(rotations: torch.Tensor,
+                 joints: Sequence[int] | None = None) -> torch.Tensor:
+    """Input of the pose correctives: ``R - I`` of joints.
 
     Args:
         rotations: (B, J, 3, 3).
+        joints: Which, in which order; default: all but the root.
 
     Returns:
-        (B, 9 * (J - 1)), row-major per joint.
+        (B, 9 * number of joints), row-major per joint.
     """
     eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
-    return (rotations[:, 1:] - eye).flatten(1)
+    chosen = rotations[:, 1:] if joints is None else torch.stack(
+        [rotations[:, joint] for joint in joints], 1)
+    return (chosen - eye).flatten(1)
 
 
 def skinning_transforms(rotations: torch.Tensor, joints: torch.Tensor,
@@ -91,7 +95,9 @@ def linear_blend_skinning(betas: torch.Tensor, rotations: torch.Tensor,
                           v_template: torch.Tensor, directions: torch.Tensor,
                           joint_template: torch.Tensor,
                           joint_shapes: torch.Tensor, weights: torch.Tensor,
-                          parents: Sequence[int]) -> torch.Tensor:
+                          parents: Sequence[int],
+                          joints: Sequence[int] | None = None
+                          ) -> torch.Tensor:
     """Posed vertices of a blend-shape model.
 
     Shape and pose blends are one matrix product. The joints of the blended
@@ -103,18 +109,20 @@ def linear_blend_skinning(betas: torch.Tensor, rotations: torch.Tensor,
         betas: (B, K) shape and expression coefficients.
         rotations: (B, J, 3, 3), of each joint in its parent's frame.
         v_template: (3 * V,) planar mean vertices, metres.
-        directions: (K + 9 * (J - 1), 3 * V) planar: K shape directions,
-            then the pose correctives.
+        directions: (K + 9 * number of ``joints``, 3 * V) planar: K shape
+            directions, then the pose correctives of the joints.
         joint_template: (J * 3,) joints of the mean, metres.
         joint_shapes: (K, J * 3) change of the joints per coefficient.
         weights: (J, V) skinning weights.
         parents: J parents, -1 for the root, parents before children.
+        joints: Whose correctives ``directions`` has; default: all but the
+            root. Those of a joint at rest are zero and can be left out.
 
     Returns:
         (B, V, 3) metres, contiguous.
     """
-    coefficients = torch.cat((betas, pose_feature(rotations)), 1)
+    coefficients = torch.cat((betas, pose_feature(rotations, joints)), 1)
     rest = blend(v_template, coefficients, directions).unflatten(1, (3, -1))
-    joints = blend(joint_template, betas, joint_shapes).unflatten(1, (-1, 3))
-    transforms = skinning_transforms(rotations, joints, parents)
+    places = blend(joint_template, betas, joint_shapes).unflatten(1, (-1, 3))
+    transforms = skinning_transforms(rotations, places, parents)
     return skin(rest, weights, transforms).transpose(1, 2).contiguous()

@@ -23,7 +23,7 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models.flame import FLAME
+from mmtvface.head_models.flame import CORRECTIVE_JOINTS, FLAME
 
 JOINTS = ('root', 'neck', 'jaw', 'left_eye', 'right_eye')
 
@@ -177,7 +177,8 @@ def build_rig(flame: FLAME, codes: Mapping[str, np.ndarray],
     identity, targets, corrective = np.split(
         directions, [flame.num_shape, flame.num_shape + flame.num_expression])
     mean = shape.mean(0)
-    feature = (rotations[:, 1:] - np.eye(3)).reshape(count, -1)
+    feature = (rotations[:, CORRECTIVE_JOINTS] - np.eye(3)).reshape(
+        count, -1)
     weights, correctives, error = low_rank(
         np.concatenate([shape - mean, feature], 1),
         np.concatenate([identity, corrective]), tolerance)

@@ -34,7 +34,8 @@ class LandmarkHead:
         self.parents = flame.parents
         self._corners, self._weights2d = corners, flame.weights2d
         self._template = planes[:, used].flatten()
-        self._directions = flame.directions.unflatten(1, (3, -1))[
+        directions, self._joints = flame.moving_directions(resting=True)
+        self._directions = directions.unflatten(1, (3, -1))[
             ..., used].flatten(1)
         self._joint_template = flame.joint_template
         self._joint_shapes = flame.joint_shapes
@@ -85,7 +86,7 @@ class LandmarkHead:
         vertices = linear_blend_skinning(
             torch.cat([codes['shape'], codes['exp']], 1), rotations,
             self._template, self._directions, self._joint_template,
-            self._joint_shapes, self._skin, self.parents)
+            self._joint_shapes, self._skin, self.parents, self._joints)
         points = interpolate_landmarks(vertices, self._corners[rows],
                                        self._weights2d[rows])
         return project(points, codes['cam'])[..., :2]
