@@ -42,13 +42,14 @@ kinds of output (--save), in the output folder:
   grid            overlay_grid.png: all of these for some frames
   video           overlay.mp4: the overlays of all frames, with the sound
   detail_video    detail_overlay.mp4
+  side_video      side_by_side.mp4: input, landmarks, mesh, detail, normals
 Pictures are <kind>/frame/<frame>.png at the size of the frame and
 <kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
 written. albedo and rendered need a model with an albedo model; dense and
 detail_* one with a detail branch; glb one with a FLAME head."""
 KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
          'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
-         'depth', 'grid', 'video', 'detail_video')
+         'depth', 'grid', 'video', 'detail_video', 'side_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 SMOOTHERS = ('one-euro', 'savgol')
 

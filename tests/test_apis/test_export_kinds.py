@@ -14,6 +14,8 @@ from scipy.io import loadmat
 
 from mmtvface.apis import FaceReconstructor, pose_result, save_results
 from mmtvface.apis.export import DEFAULT_KINDS, KINDS, check_kinds
+from mmtvface.apis.export.painted_frame import PaintedFrame
+from mmtvface.apis.export.panels import SideVideoWriter
 from mmtvface.preprocessing.crop import warp
 from mmtvface.renderers import DetailSurface
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
@@ -279,3 +281,20 @@ def test_one_failing_video_does_not_spoil_the_other(results, frames, painter,
     assert len(list(read_video(tmp_path / 'overlay.mp4'))) == 2
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['stopped'] == 'OSError: the disk is full'
+
+
+def test_side_by_side_video(out, frames, results, painter, tmp_path):
+    """Five pictures in a row; a frame without a face stands alone."""
+    shown = list(read_video(out / 'side_by_side.mp4'))
+    assert len(shown) == len(frames)
+    for row in shown:
+        assert row.shape == (256, 5 * 256, 3)
+        # The mesh is over the input, normals are on black.
+        rest = row.astype(int)
+        assert np.abs(rest[:, 512:768] - rest[:, :256]).mean() > 1
+        assert rest[128, -128].max() > 80
+    lost = PaintedFrame(painter, replace(results[0], status='no_face'),
+                        frames[0])
+    alone = SideVideoWriter(tmp_path, 'side_video', 25.).picture(lost)
+    assert alone.shape == (256, 5 * 256, 3)
+    assert alone[:, :256].any() and not alone[:, 256:].any()

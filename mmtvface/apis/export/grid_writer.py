@@ -3,25 +3,16 @@
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from mmtvface.preprocessing.crop import transform_points
-from mmtvface.visualization.drawing import (
-    GREEN,
-    RED,
-    add_caption,
-    draw_landmarks,
-)
-from mmtvface.visualization.encodings import view_depth
+from mmtvface.visualization.drawing import add_caption
 from mmtvface.visualization.grid import image_grid
 
 from .painted_frame import PaintedFrame
+from .panels import panels
 from .writer import Writer, save_png
 
 CELL = 256
-_FINE = 2 * CELL  # drawn twice as large and averaged, for smooth edges
-_WIDER = 1.2  # than the crop of the model
 _COLUMNS = ('detail_overlay', 'rendered', 'normals', 'depth')
 
 
@@ -64,26 +55,9 @@ class GridWriter(Writer):
 
     def row(self, frame: PaintedFrame) -> list[np.ndarray]:
         """Pictures of a frame, (CELL, CELL, 3) uint8 each."""
-        result, painter = frame.result, frame.painter
-        # The crop of the model, somewhat wider.
-        zoom = _FINE / result.crop_size / _WIDER
-        shift = (_FINE - 1) / 2 - zoom * (result.crop_size - 1) / 2
-        matrix = np.array([[zoom, 0, shift], [0, zoom, shift], [0, 0, 1]]
-                          ) @ result.crop_matrix
-        kinds = [kind for kind in _COLUMNS if not painter.missing_part(kind)]
-        image, drawn = frame.resampled(matrix, _FINE, ['overlay', *kinds])
-        drawn['depth'] = view_depth(drawn['depth'])
-        marked = image
-        for points, color in ((result.detection, GREEN),
-                              (result.landmarks2d, RED)):
-            marked = draw_landmarks(
-                marked, transform_points(points, matrix), color)
-        cells = [
-            cv2.resize(cell, (CELL, CELL), interpolation=cv2.INTER_AREA)
-            for cell in (image, marked, drawn['overlay'],
-                         *(drawn[kind] for kind in kinds))]
-        cells.insert(3, painter.front(frame.face, CELL))
-        return [add_caption(cells[0], result.name), *cells[1:]]
+        cells = panels(frame, CELL, _COLUMNS)
+        cells.insert(3, frame.painter.front(frame.face, CELL))
+        return [add_caption(cells[0], frame.result.name), *cells[1:]]
 
     def finish(self) -> bool:
         """Write the table, if any frame had a face."""

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from mmtvface.utils.sound import add_sound
 from mmtvface.utils.video_io import VideoWriter
 from mmtvface.visualization.encodings import view_depth
@@ -61,7 +63,7 @@ class OverlayVideoWriter(Writer):
                  sound: Callable[[], Path | None] = lambda: None) -> None:
         self._sound = sound
         self.kind, self._picture = kind, VIDEOS[kind]
-        self.path = out_dir / f'{self._picture}.mp4'
+        self.path = self.target(out_dir)
         self._video = VideoWriter(self.path, fps)
         self._begun = False
 
@@ -74,12 +76,20 @@ class OverlayVideoWriter(Writer):
                  trace: TracebackType | None) -> None:
         self._video.__exit__(kind, error, trace)
 
+    def target(self, out_dir: Path) -> Path:
+        """File of the video."""
+        return out_dir / f'{self._picture}.mp4'
+
+    def picture(self, frame: PaintedFrame) -> np.ndarray:
+        """What is shown of a frame with an image; without a face, itself."""
+        return (frame.in_frame[self._picture] if frame.drawable
+                else frame.image)
+
     def add(self, frame: PaintedFrame) -> None:
-        """Append a frame; without a face as it is."""
+        """Append a frame that has an image."""
         if frame.image is None:
             return
-        self._video.write(frame.in_frame[self._picture] if frame.drawable
-                          else frame.image)
+        self._video.write(self.picture(frame))
         self._begun = True
 
     def finish(self) -> bool:

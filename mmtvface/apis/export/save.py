@@ -25,6 +25,7 @@ from .grid_writer import GridWriter
 from .kinds import DEFAULT_KINDS, VIDEOS, check_kinds
 from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
 from .painted_frame import PaintedFrame
+from .panels import SideVideoWriter
 from .picture_writers import OverlayVideoWriter, PictureWriter
 from .writer import METRICS, Writer
 
@@ -74,6 +75,7 @@ def save_results(results: Iterable[FrameResult],
       :class:`GridWriter`;
     * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
       the mesh over all frames at their own size;
+    * 'side_video': ``side_by_side.mp4``, see :class:`SideVideoWriter`;
     * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`,
       with ``source``, the input's full path.
 
@@ -164,8 +166,10 @@ def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
     writers = [make() for kind, make in build.items() if kind in save]
     writers += [PictureWriter(out_dir, kind) for kind in PICTURES
                 if kind in save]
-    writers += [OverlayVideoWriter(out_dir, kind, fps, lambda: source.sound)
-                for kind in VIDEOS if kind in save]
+    for kind in VIDEOS:
+        make = SideVideoWriter if kind == 'side_video' else OverlayVideoWriter
+        if kind in save:
+            writers.append(make(out_dir, kind, fps, lambda: source.sound))
     if 'grid' in save:
         writers.append(GridWriter(out_dir, max_grid_rows))
     return writers
