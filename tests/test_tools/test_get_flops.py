@@ -56,7 +56,7 @@ def test_parts_make_the_whole(temporal):
         p.numel() for p in model.parameters())
     assert {'head', 'flame', 'texture', 'detail.head', 'detail.decoder',
             'encoder.rnn.fusion', 'encoder.layer4'} <= set(parts)
-    # One product: 3 frames, 150 blend shapes and 4 x 9 pose correctives
+    # One product: 3 frames, 150 blend shapes, 9 correctives of the jaw
     vertices = model.flame.v_template.numel()
     assert parts['flame']['flops'] >= 2 * 3 * 159 * vertices
 
