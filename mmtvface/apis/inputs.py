@@ -23,12 +23,15 @@ from mmtvface.datasets.clip_index import (
     natural_key,
 )
 from mmtvface.datasets.frame_io import read_image, read_landmarks
-from mmtvface.utils.video_io import DEFAULT_FPS, decode_video, probe_video
+from mmtvface.utils.video_io import (
+    DEFAULT_FPS,
+    VIDEO_SUFFIXES,
+    decode_video,
+    probe_video,
+)
 
 _MOST_DRIFT = .1  # seconds between picture and sound
 STILL_SUFFIXES = (*IMAGE_SUFFIXES, '.tif', '.tiff')
-VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg',
-                  '.mpeg', '.wmv', '.flv', '.ts', '.mts', '.gif', '.3gp')
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,10 @@ from .deps import require
 from .video_packets import DecodingLog, decoded_frames, seek_before
 
 DEFAULT_FPS = 25.
+#: By which videos are told from other files in folders.
+VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg',
+                  '.mpeg', '.m2v', '.vob', '.wmv', '.asf', '.flv', '.ts',
+                  '.mts', '.m2ts', '.ogv', '.gif', '.3gp')
 # Frames after which a fault has faded even where no key frame comes.
 _HEALED = 300
 

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-VIDEO_SUFFIXES = ('.mp4', '.mov', '.mkv', '.avi', '.webm', '.m4v', '.mpg',
-                  '.mpeg', '.m2v', '.vob', '.wmv', '.asf', '.flv', '.ts',
-                  '.mts', '.m2ts', '.ogv', '.gif', '.3gp')
+from mmtvface.utils.video_io import VIDEO_SUFFIXES
+
 _SAMPLE = 1 << 16  # bytes of both ends and the middle tell files apart
 
 
@@ -59,7 +58,8 @@ def find_videos(inputs: Sequence[str | os.PathLike]
 
     Args:
         inputs: Files are taken whatever their suffix; folders are searched
-            for the suffixes of :data:`VIDEO_SUFFIXES`, with sub-folders.
+            for the suffixes of :data:`mmtvface.utils.video_io.
+            VIDEO_SUFFIXES`, with sub-folders.
 
     Returns:
         The videos, sorted by key and each content once, and path -> why it
