@@ -7,7 +7,7 @@ import pytest
 
 from mmtvface.apis import FaceReconstructor, save_results
 from mmtvface.testing.toy_pictures import POINTS, find_bright_boxes, picture
-from mmtvface.utils.video_io import write_video
+from mmtvface.utils.video_writer import write_video
 
 #: What the API may raise for bad input.
 CLEAR = (ValueError, OSError)

@@ -10,7 +10,8 @@ from mmtvface.apis.export.grid_writer import GridWriter
 from mmtvface.apis.export.painted_frame import PaintedFrame
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.utils.mesh_io import read_obj
-from mmtvface.utils.video_io import VideoWriter, read_video, write_video
+from mmtvface.utils.video_io import read_video
+from mmtvface.utils.video_writer import VideoWriter, write_video
 
 KINDS = ('obj', 'codes', 'grid', 'video', 'landmarks')
 

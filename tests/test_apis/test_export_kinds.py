@@ -266,7 +266,7 @@ def test_names_of_kinds():
 
 def test_one_failing_video_does_not_spoil_the_other(results, frames, painter,
                                                     tmp_path, monkeypatch):
-    from mmtvface.utils.video_io import VideoWriter
+    from mmtvface.utils.video_writer import VideoWriter
     leave = VideoWriter.__exit__
 
     def fail(self, *args):

@@ -18,7 +18,7 @@ from mmtvface.renderers import DetailSurface
 from mmtvface.testing.fake_face_alignment import install
 from mmtvface.testing.toy_pictures import POINTS, find_bright_boxes, picture
 from mmtvface.testing.toy_reconstructor import toy_topology
-from mmtvface.utils.video_io import write_video
+from mmtvface.utils.video_writer import write_video
 
 
 def build(model_files, **kwargs):

@@ -5,7 +5,7 @@ import pytest
 
 from mmtvface.apis.inputs import open_frames
 from mmtvface.datasets.clip_index import natural_key
-from mmtvface.utils.video_io import write_video
+from mmtvface.utils.video_writer import write_video
 
 
 def image(value=100, size=(20, 31)):

@@ -11,7 +11,7 @@ import pytest
 from mmtvface.apis import FaceReconstructor
 from mmtvface.apis.inputs import Frame, FrameSource
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.utils.video_io import write_video
+from mmtvface.utils.video_writer import write_video
 
 
 def build(model_files, **kwargs):

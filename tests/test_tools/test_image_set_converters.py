@@ -25,7 +25,7 @@ from mmtvface.testing.fake_datasets import (
     write_clip_set,
     write_face,
 )
-from mmtvface.utils.video_io import write_video
+from mmtvface.utils.video_writer import write_video
 
 sys.path.insert(0, str(
     Path(__file__).resolve().parents[2] / 'tools/dataset_converters'))

@@ -8,7 +8,8 @@ import pytest
 
 from mmtvface.apis.inputs import open_frames
 from mmtvface.utils.sound import add_sound
-from mmtvface.utils.video_io import read_video, write_video
+from mmtvface.utils.video_io import read_video
+from mmtvface.utils.video_writer import write_video
 
 av = pytest.importorskip('av')
 RATE = 16000

@@ -3,14 +3,8 @@ import numpy as np
 import pytest
 
 from mmtvface.utils import video_io
-from mmtvface.utils.video_io import (
-    VideoWriter,
-    fit_frame,
-    probe_video,
-    read_video,
-    upright,
-    write_video,
-)
+from mmtvface.utils.video_io import probe_video, read_video, upright
+from mmtvface.utils.video_writer import VideoWriter, fit_frame, write_video
 
 av = pytest.importorskip('av')
 

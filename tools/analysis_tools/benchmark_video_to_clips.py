@@ -41,7 +41,8 @@ from mmtvface.preprocessing.face_mask import outline_mask
 from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
 )
-from mmtvface.utils.video_io import decode_video, write_video
+from mmtvface.utils.video_io import decode_video
+from mmtvface.utils.video_writer import write_video
 
 
 def make_video(path: Path, num_frames: int, height: int = 720) -> Path:

@@ -11,7 +11,8 @@ import numpy as np
 
 from mmtvface.head_models.flame_io import PROCEDURAL
 from mmtvface.utils.atomic import atomic_path, writable_dir
-from mmtvface.utils.video_io import DEFAULT_FPS, VideoWriter
+from mmtvface.utils.video_io import DEFAULT_FPS
+from mmtvface.utils.video_writer import VideoWriter
 from mmtvface.visualization.drawing import add_caption
 from mmtvface.visualization.grid import image_grid
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mmtvface.utils.atomic import atomic_path, writable_dir
-from mmtvface.utils.video_io import VideoWriter
+from mmtvface.utils.video_writer import VideoWriter
 from mmtvface.visualization.frame_painter import FramePainter
 
 from ..detection import Progress

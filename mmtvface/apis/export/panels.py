@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from mmtvface.preprocessing.crop import transform_points
-from mmtvface.utils.video_io import fit_frame
+from mmtvface.utils.video_writer import fit_frame
 from mmtvface.visualization.drawing import GREEN, RED, draw_landmarks
 from mmtvface.visualization.encodings import view_depth
 

@@ -8,7 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from mmtvface.utils.sound import add_sound
-from mmtvface.utils.video_io import VideoWriter
+from mmtvface.utils.video_writer import VideoWriter
 from mmtvface.visualization.encodings import view_depth
 
 from .kinds import VIDEOS
