@@ -30,7 +30,8 @@ from mmtvface.utils.video_io import (
     probe_video,
 )
 
-_MOST_DRIFT = .1  # seconds between picture and sound
+_ROUNDING = 1e-3  # seconds; some containers count in milliseconds
+_LONGEST = 10.  # seconds that a frame may be shown
 STILL_SUFFIXES = (*IMAGE_SUFFIXES, '.tif', '.tiff')
 
 
@@ -44,6 +45,8 @@ class Frame:
         image: (H, W, 3) uint8 RGB, None if it cannot be read.
         landmarks: (68, 2) float64 pixel indices that came with it, or None.
         problem: Why image or landmarks are missing, '' if nothing is wrong.
+        time: Seconds since the first frame, None where all are shown for the
+            same time.
     """
 
     index: int
@@ -51,6 +54,7 @@ class Frame:
     image: np.ndarray | None
     landmarks: np.ndarray | None = None
     problem: str = ''
+    time: float | None = None
 
 
 class FrameSource(ABC):
@@ -150,7 +154,12 @@ def unique_names(paths: Sequence[Path]) -> list[str]:
 
 
 class VideoFrames(FrameSource):
-    """Frames of a video file, named 000000, 000001, ..."""
+    """Frames of a video file, named 000000, 000001, ...
+
+    They have the times of the file, so that videos made from them keep in
+    step with its sound, also where frames come at a changing rate or are
+    lost. At another ``fps`` than that of the file they come evenly.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -158,22 +167,26 @@ class VideoFrames(FrameSource):
         info = probe_video(path)
         self.fps = self._rate = info.fps
         self._length = info.num_frames
-        self._drift = 0.
+        self._leaps = 0
 
     @property
     def sound(self) -> Path | None:
         """The video itself; None at another rate than its own.
 
-        When the frames have been read it is known, too, whether they come
-        evenly: a film of changing rate, or with lost frames, has none.
+        When the frames have been read it is known, too, whether their times
+        leap, as in recordings that are joined: then it is None as well.
         """
-        if self._drift > _MOST_DRIFT:
-            print_log(f'{self.path}: its frames come unevenly (by up to '
-                      f'{self._drift:.2f} s), so that videos made from it '
-                      'would not be in step with its sound: it is left out.',
+        if self.fps != self._rate:
+            return None
+        if self._leaps:
+            print_log(f'{self.path}: the times of its frames leap '
+                      f'{self._leaps} times, so that videos made from it '
+                      'would not be in step with its sound: it is left out. '
+                      'To mend the times, re-encode the file, e.g. ffmpeg '
+                      '-i IN -c:v libx264 OUT.mp4.',
                       logger='current', level=30)
             return None
-        return self.path if self.fps == self._rate else None
+        return self.path
 
     def fingerprint(self) -> list:
         """See :class:`FrameSource`."""
@@ -183,12 +196,17 @@ class VideoFrames(FrameSource):
         return self._length
 
     def __iter__(self) -> Iterator[Frame]:
-        begin = None
+        before, time, leaps = None, 0., 0
         for frame in decode_video(self.path):
-            begin = frame.time if begin is None else begin
-            drift = abs(frame.time - begin - frame.index / self._rate)
-            self._drift = max(self._drift, drift)
-            yield Frame(frame.index, f'{frame.index:06d}', frame.image)
+            step = 0. if before is None else frame.time - before
+            if not 0 <= step <= _LONGEST:
+                step, leaps = 1 / self._rate, leaps + 1
+                self._leaps = max(self._leaps, leaps)
+            before, time = frame.time, time + step
+            even = frame.index / self._rate
+            shown = even if abs(time - even) < _ROUNDING else time
+            yield Frame(frame.index, f'{frame.index:06d}', frame.image,
+                        time=shown if self.fps == self._rate else None)
 
 
 class ArrayFrames(FrameSource):

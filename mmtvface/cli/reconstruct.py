@@ -40,7 +40,8 @@ kinds of output (--save), in the output folder:
                   the head's origin, 0 where there is no head; *_view/ has
                   pictures for the eye
   grid            overlay_grid.png: all of these for some frames
-  video           overlay.mp4: the overlays of all frames, with the sound
+  video           overlay.mp4: the overlays of all frames; videos have the
+                  times and the sound of the input
   detail_video    detail_overlay.mp4
   side_video      side_by_side.mp4: input, landmarks, mesh, detail, normals
 Pictures are <kind>/frame/<frame>.png at the size of the frame and

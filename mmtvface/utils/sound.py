@@ -58,7 +58,7 @@ def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
     with av.open(str(video)) as silent, av.open(
             str(part), 'w', format='mp4') as out:
         shown = silent.streams.video[0]
-        end = float(shown.duration * shown.time_base)
+        end = float((shown.start_time + shown.duration) * shown.time_base)
         copied = out.add_stream_from_template(shown)
         if sound.codec_context.name in _KEPT:
             packets = _copied(sounding, sound, out, begin, end)
@@ -92,7 +92,9 @@ def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
             if packet.dts is None or packet.pts is None:
                 continue
             time = float(packet.pts * sound.time_base) - begin
-            if -1e-6 <= time < end:
+            # One packet is not heard, but the next is decoded with it.
+            lead = float((packet.duration or 0) * sound.time_base)
+            if -1.5 * lead - 1e-6 <= time < end:
                 packet.pts -= shift
                 packet.dts -= shift
                 packet.stream = heard

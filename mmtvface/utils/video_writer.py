@@ -14,6 +14,9 @@ import numpy as np
 from .atomic import unfinished_path
 from .video_io import DEFAULT_FPS, av_module
 
+# Ticks per second in which times of frames are stored, at least.
+_TICKS = 15_000
+
 
 class VideoWriter:
     """Write an H.264 file (yuv420p, plays everywhere) frame by frame.
@@ -37,6 +40,11 @@ class VideoWriter:
         self.path = Path(path)
         self._part = unfinished_path(self.path)
         self._fps = Fraction(fps).limit_denominator(1001)
+        # A frame is a whole number of ticks.
+        self._step = self._fps.denominator * math.ceil(
+            _TICKS / self._fps.numerator)
+        self._tick = 1 / (self._fps * self._step)
+        self._next = 0
         self._crf = crf
         self._container = None
         self._stream = None
@@ -44,7 +52,7 @@ class VideoWriter:
     def __enter__(self) -> 'VideoWriter':
         return self
 
-    def write(self, frame: np.ndarray) -> None:
+    def write(self, frame: np.ndarray, time: float | None = None) -> None:
         """Append a frame.
 
         The first frame sets the size (an odd side gains a repeated line, as
@@ -53,17 +61,31 @@ class VideoWriter:
 
         Args:
             frame: (H, W, 3) uint8 RGB.
+            time: When it is shown, in seconds from the beginning, for
+                frames that come unevenly; given for all of them. Default:
+                ``1 / fps`` after the one before.
         """
         av = av_module()
         if self._stream is None:
-            self._start(av, frame.shape[0], frame.shape[1])
+            self._start(av, *frame.shape[:2], uneven=time is not None)
         frame = fit_frame(frame, self._stream.height, self._stream.width)
         picture = av.VideoFrame.from_ndarray(frame, format='rgb24')
+        if time is not None:
+            # Later than the frame before, of which a tick is left.
+            self._next = max(round(time / self._tick),
+                             self._next - self._step + 1)
+        picture.pts, picture.time_base = self._next, self._tick
+        picture.duration = self._step
+        self._next += self._step
         self._container.mux(self._stream.encode(picture))
 
-    def _start(self, av: ModuleType, height: int, width: int) -> None:
+    def _start(self, av: ModuleType, height: int, width: int,
+               uneven: bool) -> None:
         self._container = av.open(str(self._part), 'w', format='mp4')
         options = {'crf': str(self._crf), 'preset': 'fast'}
+        if uneven:
+            # Frames out of order would make an .mp4 look shorter than it is.
+            options['bf'] = '0'
         try:
             self._stream = self._container.add_stream(
                 'libx264', rate=self._fps, options=options)
@@ -75,6 +97,7 @@ class VideoWriter:
         self._stream.width = width + width % 2
         self._stream.height = height + height % 2
         self._stream.pix_fmt = 'yuv420p'
+        self._stream.codec_context.time_base = self._tick
 
     def __exit__(self, kind: type[BaseException] | None,
                  error: BaseException | None,

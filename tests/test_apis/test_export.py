@@ -173,7 +173,7 @@ def test_what_is_done_survives_a_stop_in_the_middle(reconstructor, tmp_path,
 
 def test_a_failing_video_does_not_take_the_rest_along(
         reconstructor, tmp_path, monkeypatch):
-    def full(self, frame):
+    def full(self, frame, time):
         self._container = self._stream = FullDisk()
         raise OSError('the disk is full')
 

@@ -1,8 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The sound of a source under the pictures made from it."""
 
-from fractions import Fraction
-
 import numpy as np
 import pytest
 
@@ -12,43 +10,20 @@ from mmtvface.utils.video_io import read_video
 from mmtvface.utils.video_writer import write_video
 
 av = pytest.importorskip('av')
-RATE = 16000
+
+from mmtvface.testing.bad_videos import encode_video  # noqa: E402
+from mmtvface.testing.sounding_film import (  # noqa: E402
+    RATE,
+    heard_in,
+    pitch,
+    write_film,
+)
 
 
-def film(path, codec, seconds=1.2, sound_seconds=1.2, delay=0.):
-    """A film of 25 frames a second with a tone of 440 Hz."""
-    with av.open(str(path), 'w') as out:
-        shown = out.add_stream('libx264', rate=25)
-        shown.width, shown.height, shown.pix_fmt = 32, 32, 'yuv420p'
-        heard = out.add_stream(codec, rate=RATE, layout='mono')
-        for index in range(round(25 * seconds)):
-            frame = av.VideoFrame.from_ndarray(
-                np.full((32, 32, 3), 8 * index, np.uint8), format='rgb24')
-            out.mux(shown.encode(frame))
-        out.mux(shown.encode(None))
-        time = np.arange(round(RATE * sound_seconds)) / RATE
-        tone = (.5 * np.sin(2 * np.pi * 440 * time)).astype(np.float32)
-        planar = codec == 'aac'
-        data = tone if planar else (tone * 32767).astype(np.int16)
-        for start in range(0, len(data), 1024):
-            piece = av.AudioFrame.from_ndarray(
-                data[None, start:start + 1024],
-                format='fltp' if planar else 's16', layout='mono')
-            piece.sample_rate, piece.pts = RATE, start + round(RATE * delay)
-            out.mux(heard.encode(piece))
-        out.mux(heard.encode(None))
-    return path
-
-
-def heard_in(path):
-    """Samples, and the time of the first, of the sound of a file."""
-    with av.open(str(path)) as container:
-        frames = list(container.decode(audio=0))
-        names = [stream.type for stream in container.streams]
-        assert names == ['video', 'audio']
-        return (np.concatenate([frame.to_ndarray()[0].astype(float)
-                                for frame in frames]), frames[0].time,
-                container.streams.audio[0].codec_context.name)
+def film(path, codec, count=30, **options):
+    """25 frames a second that become brighter, and a tone."""
+    return write_film(path, [np.full((32, 32, 3), 8 * i, np.uint8)
+                             for i in range(count)], codec, **options)
 
 
 @pytest.mark.parametrize(('codec', 'suffix'), [
@@ -62,15 +37,13 @@ def test_sound_is_kept(tmp_path, codec, suffix):
     samples, first, name = heard_in(video)
     assert name == 'aac' and abs(first) < .07
     assert abs(len(samples) / RATE - 1.2) < .13
-    middle = samples[RATE // 4:RATE // 4 + 8000]
-    spectrum = np.abs(np.fft.rfft(middle))
-    assert abs(np.argmax(spectrum) * RATE / 8000 - 440) < 5
+    assert abs(pitch(samples[RATE // 4:RATE // 4 + 8000]) - 440) < 5
     for one, other in zip(read_video(video), pictures, strict=True):
         np.testing.assert_array_equal(one, other)
 
 
 def test_sound_ends_with_the_pictures_and_begins_when_it_did(tmp_path):
-    source = film(tmp_path / 'a.mp4', 'aac', 1.2, .8, delay=.4)
+    source = film(tmp_path / 'a.mp4', 'aac', sound_seconds=.8, delay=.4)
     video = write_video(tmp_path / 'b.mp4', [
         np.zeros((32, 32, 3), np.uint8)] * 20, 25.)
     assert add_sound(video, source)
@@ -79,25 +52,41 @@ def test_sound_ends_with_the_pictures_and_begins_when_it_did(tmp_path):
     assert first + len(samples) / RATE == pytest.approx(.8, abs=.08)
 
 
-def test_uneven_films_keep_no_sound(tmp_path, caplog):
-    """After a second of 25 frames there is one of 10."""
+def times_in(path):
+    return [frame.time for frame in open_frames(path)]
+
+
+def silent_film(path, times):
+    """A film of frames that are shown at these milliseconds."""
+    return encode_video(path, [np.zeros((32, 32, 3), np.uint8)] * len(times),
+                        'libx264', 'yuv420p', times=times, bf='0')
+
+
+def test_frames_have_the_times_of_their_film(tmp_path):
     path = film(tmp_path / 'a.mp4', 'aac')
     source = open_frames(path)
-    assert len(list(source)) == 30 and source.sound == path
-    uneven = tmp_path / 'b.mkv'
-    with av.open(str(uneven), 'w') as out:
-        shown = out.add_stream('libx264', rate=1000)
-        shown.width, shown.height, shown.pix_fmt = 32, 32, 'yuv420p'
-        for time in [*range(0, 1000, 40), *range(1000, 2000, 100)]:
-            frame = av.VideoFrame.from_ndarray(
-                np.zeros((32, 32, 3), np.uint8), format='rgb24')
-            frame.pts, frame.time_base = time, Fraction(1, 1000)
-            out.mux(shown.encode(frame))
-        out.mux(shown.encode(None))
+    assert times_in(path) == [i / 25 for i in range(30)]  # exactly
+    assert source.sound == path
+    source.fps = 30.  # another rate than the sound's
+    assert source.sound is None
+    assert {frame.time for frame in source} == {None}
+    # After a second of 25 frames there is one of 10.
+    times = [*range(0, 1000, 40), *range(1000, 2000, 100)]
+    uneven = silent_film(tmp_path / 'b.mkv', times)
     source = open_frames(uneven)
-    assert len(list(source)) == 35 and source.sound is None
+    np.testing.assert_allclose([f.time for f in source],
+                               np.array(times) / 1000, atol=1.1e-3)
+    assert source.sound == uneven
+
+
+def test_joined_recordings_keep_no_sound(tmp_path):
+    """Their times leap: by an hour, which nobody wants to see."""
+    path = silent_film(tmp_path / 'a.mkv', [
+        0, 40, 80, 3_600_000, 3_600_040, 3_600_080])
     source = open_frames(path)
-    source.fps = 30.
+    times = [frame.time for frame in source]
+    np.testing.assert_allclose(np.diff(times)[[0, 1, 3, 4]], .04, atol=2e-3)
+    assert times[3] - times[2] == pytest.approx(1 / source.fps)
     assert source.sound is None
 
 

@@ -31,6 +31,27 @@ def test_what_is_written_is_read(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
+@pytest.mark.parametrize('fps', [7, 25, 24000 / 1001, 30000 / 1001, 59.94])
+def test_rates_are_exact(tmp_path, fps):
+    path = write_video(tmp_path / 'a.mp4', frames(5), fps)
+    assert probe_video(path).fps == pytest.approx(fps, rel=1e-6)
+
+
+def test_frames_at_their_own_times(tmp_path):
+    times = [0., .04, .08, .3, .3, .31, 1.]
+    with VideoWriter(tmp_path / 'a.mp4', 20) as writer:
+        for image, time in zip(frames(), times, strict=False):
+            writer.write(image, time)
+    read = list(video_io.decode_video(tmp_path / 'a.mp4'))
+    np.testing.assert_allclose([frame.time for frame in read], times,
+                               atol=2e-4)
+    assert np.diff([frame.time for frame in read]).min() > 0
+    with av.open(str(tmp_path / 'a.mp4')) as container:
+        stream = container.streams.video[0]
+        # The last is shown for 1 / 20 s.
+        assert stream.duration * stream.time_base == pytest.approx(1.05)
+
+
 def test_odd_and_changing_sizes(tmp_path):
     first, second = frames(2, 33, 45)[0], frames(2, 60, 20)[1]
     path = write_video(tmp_path / 'a.mp4', [first, second])

@@ -30,6 +30,7 @@ class PaintedFrame:
         result: Of the frame.
         image: (H, W, 3) uint8 RGB; None if it was not read (again).
         kinds: Pictures that will be asked for.
+        time: Of the frame, see :class:`mmtvface.apis.inputs.Frame`.
 
     Attributes:
         drawable: Whether there are a face and an image.
@@ -37,8 +38,10 @@ class PaintedFrame:
 
     def __init__(self, painter: FramePainter, result: FrameResult,
                  image: np.ndarray | None = None,
-                 kinds: Collection[str] = ()) -> None:
+                 kinds: Collection[str] = (),
+                 time: float | None = None) -> None:
         self.painter, self.result, self.image = painter, result, image
+        self.time = time
         self.drawable = result.valid and image is not None
         self._kinds = kinds
 

@@ -47,7 +47,7 @@ class PictureWriter(Writer):
 
 
 class OverlayVideoWriter(Writer):
-    """A video of the mesh over all frames that can be read.
+    """A video of the mesh over all frames that can be read, at their times.
 
     A context manager, as the file appears when it is left.
 
@@ -89,7 +89,7 @@ class OverlayVideoWriter(Writer):
         """Append a frame that has an image."""
         if frame.image is None:
             return
-        self._video.write(self.picture(frame))
+        self._video.write(self.picture(frame), frame.time)
         self._begun = True
 
     def finish(self) -> bool:

@@ -9,8 +9,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.visualization.frame_painter import PICTURES, FramePainter
@@ -74,7 +72,8 @@ def save_results(results: Iterable[FrameResult],
     * 'grid': ``overlay_grid.png``, a table of pictures, see
       :class:`GridWriter`;
     * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
-      the mesh over all frames at their own size;
+      the mesh over all frames at their own size; videos have the times and
+      the sound of the source;
     * 'side_video': ``side_by_side.mp4``, see :class:`SideVideoWriter`;
     * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`,
       with ``source``, the input's full path.
@@ -121,8 +120,10 @@ def save_results(results: Iterable[FrameResult],
                 videos.enter_context(writer)
         for result in itertools.chain(first, results):
             summary.add(result)
-            frame = PaintedFrame(painter, result, _image_of(result, images),
-                                 pictures)
+            shown = _frame_of(result, images)
+            frame = PaintedFrame(
+                painter, result, shown and shown.image, pictures,
+                shown and shown.time)
             for writer in writers:
                 writer.add(frame)
     files = {}
@@ -190,10 +191,10 @@ def _caught(errors: list[BaseException]) -> Iterator[None]:
         errors.append(error)
 
 
-def _image_of(result: FrameResult,
-              frames: Iterator[Frame] | None) -> np.ndarray | None:
-    """Go on to the image of a result; None if the frames end before it."""
+def _frame_of(result: FrameResult,
+              frames: Iterator[Frame] | None) -> Frame | None:
+    """Go on to the frame of a result; None if the frames end before it."""
     if frames is None:
         return None
-    return next((frame.image for frame in frames
-                 if frame.index == result.index), None)
+    return next((frame for frame in frames if frame.index == result.index),
+                None)
