@@ -38,29 +38,33 @@ def damaged(rng, data):
 
 def landmark_file(rng, path):
     """Landmarks of some shape, type and content."""
-    points = [POINTS * 39 + [40, 30], np.full((68, 2), np.nan),
-              np.zeros((68, 2)), np.zeros((5, 2)), np.zeros((68, 3)),
-              np.array(['x'] * 68), np.array([]), 1e30 * np.ones((68, 2)),
-              np.array({'a': 1}, dtype=object)][int(rng.integers(9))]
+    good = POINTS * 39 + [40, 30]
+    some = np.where(np.arange(68)[:, None] == 30, np.nan, good)
+    points = [good, np.full((68, 2), np.nan), some, good.astype(int),
+              good.astype(complex), good > 60, np.zeros((68, 2)),
+              np.zeros((5, 2)), np.zeros((68, 3)), np.array(['x'] * 68),
+              np.array([]), 1e30 * np.ones((68, 2)), np.array(3.),
+              np.array({'a': 1}, dtype=object)][int(rng.integers(14))]
     np.save(path, points)
     if rng.random() < .3:
         path.write_bytes(damaged(rng, path.read_bytes()))
 
 
 @pytest.fixture(scope='module')
-def film(tmp_path_factory):
+def films(tmp_path_factory):
+    """Films of six frames and of one, as the bytes of files."""
     path = tmp_path_factory.mktemp('film') / 'a.mp4'
-    return write_video(path, [picture(x=30 + i) for i in range(6)]
-                       ).read_bytes()
+    return [write_video(path, [picture(x=30 + i) for i in range(count)]
+                        ).read_bytes() for count in (6, 1)]
 
 
-def make_input(rng, folder, film):
+def make_input(rng, folder, films):
     """A file or folder that may be broken in any way."""
     folder.mkdir()
     kind = rng.integers(3)
     if kind == 0:
         path = folder / ['a.mp4', 'a.mkv', 'a', 'a.txt'][int(rng.integers(4))]
-        path.write_bytes(damaged(rng, film))
+        path.write_bytes(damaged(rng, films[int(rng.integers(2))]))
         return path
     clip = kind == 1
     pictures = folder / 'jpg' if clip else folder
@@ -73,12 +77,15 @@ def make_input(rng, folder, film):
             landmark_file(rng, folder / 'kpt' / f'{index}_kpt2d.npy')
     if rng.random() < .3:
         (folder / 'notes.txt').write_bytes(rng.bytes(20))
+        (folder / 'film.mp4').write_bytes(damaged(rng, films[0]))
+        (folder / '.hidden.png').write_bytes(b'')
+        (folder / 'folder.png').mkdir()
     if clip and rng.random() < .3:
         (folder / 'serial.npy').write_bytes(rng.bytes(50))
     return folder
 
 
-def test_any_input_ends_well(model_files, tmp_path, film):
+def test_any_input_ends_well(model_files, tmp_path, films):
     rng = np.random.default_rng(0)
     reconstructor = FaceReconstructor(
         *model_files, device='cpu', detector=find_bright_boxes)
@@ -90,7 +97,7 @@ def test_any_input_ends_well(model_files, tmp_path, film):
             if path.is_file()}
     outcomes = dict(fine=0, skipped=0, refused=0)
     for number in range(ROUNDS):
-        source = make_input(rng, tmp_path / str(number), film)
+        source = make_input(rng, tmp_path / str(number), films)
         try:
             results = list(reconstructor(source))
         except CLEAR as error:
