@@ -4,6 +4,7 @@
 import heapq
 import os
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from mmengine.logging import print_log
 
 from .atomic import atomic_path
 from .video_io import av_module
+from .video_packets import packets_of
 
 # What an .mp4 may hold and players play; anything else is encoded as AAC.
 _KEPT = {'aac', 'mp3', 'ac3', 'eac3', 'opus', 'alac'}
@@ -49,7 +51,7 @@ def add_sound(video: str | os.PathLike, source: str | os.PathLike) -> bool:
 def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
     """Write pictures and sound, interleaved, to a new file."""
     sound = sounding.streams.best('audio')
-    if sound.codec_context is None:
+    if sound is None or sound.codec_context is None:
         raise ValueError('there is no decoder for it')
     pictures = sounding.streams.best('video')
     begin = 0.
@@ -88,7 +90,7 @@ def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
     shift = round(begin / sound.time_base)
 
     def packets() -> Iterator[tuple[float, Any]]:
-        for packet in sounding.demux(sound):
+        for packet in packets_of(sounding, sound):
             if packet.dts is None or packet.pts is None:
                 continue
             time = float(packet.pts * sound.time_base) - begin
@@ -109,7 +111,8 @@ def _encoded(av: Any, sounding: Any, sound: Any, out: Any, begin: float,
     resampler = av.AudioResampler('fltp', sound.layout, sound.rate)
 
     def frames() -> Iterator[Any]:
-        for frame in sounding.decode(sound):
+        for frame in chain.from_iterable(
+                packet.decode() for packet in packets_of(sounding, sound)):
             if frame.time is None or not 0 <= frame.time - begin < end:
                 continue
             frame.pts = round((frame.time - begin) / frame.time_base)

@@ -50,6 +50,27 @@ class DecodingLog:
                 'broken packets skipped')
 
 
+def packets_of(container: Any, stream: Any) -> Iterator[Any]:
+    """The packets of a stream from where its container stands.
+
+    PyAV stumbles over streams that begin later than the file, as they do in
+    broadcasts and damaged files: they are passed over.
+
+    Args:
+        container: PyAV's, open for reading.
+        stream: One of its streams.
+
+    Yields:
+        PyAV's packets; the last one is empty and has no times.
+    """
+    while True:
+        try:
+            yield from container.demux(stream)
+            return
+        except IndexError:  # the packet is taken, it goes on behind it
+            pass
+
+
 def seek_before(container: Any, stream: Any, start: float) -> bool:
     """Go to a key frame from which a frame can be decoded exactly.
 
@@ -76,7 +97,7 @@ def seek_before(container: Any, stream: Any, start: float) -> bool:
         place = int((start - step) / stream.time_base)
         try:
             container.seek(place, stream=stream)
-            for _, packet in zip(range(_LOOK), container.demux(stream),
+            for _, packet in zip(range(_LOOK), packets_of(container, stream),
                                  strict=False):
                 if packet.is_keyframe and packet.pts is not None:
                     if packet.pts > wanted:
@@ -104,7 +125,7 @@ def decoded_frames(container: Any, stream: Any, log: DecodingLog
         OSError: If the file cannot be read for the moment.
     """
     error = require('av', 'Reading videos', 'pip install av').error
-    packets = container.demux(stream)
+    packets = packets_of(container, stream)
     packet = True
     while packet is not None:
         try:

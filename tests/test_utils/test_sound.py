@@ -100,3 +100,27 @@ def test_no_sound_is_no_error(tmp_path, caplog):
     (tmp_path / 'junk.mp4').write_bytes(b'junk')
     assert not add_sound(video, tmp_path / 'junk.mp4')
     assert video.read_bytes() == before
+
+
+@pytest.mark.parametrize(('suffix', 'codec'), [
+    ('mp4', 'aac'), ('mov', 'pcm_s16le'), ('ts', 'aac')])
+def test_broken_sound_leaves_the_pictures(tmp_path, caplog, suffix, codec):
+    whole = film(tmp_path / f'a.{suffix}', codec, 3, sound_seconds=.1)
+    data, broken = whole.read_bytes(), tmp_path / 'broken'
+    video = write_video(tmp_path / 'b.mp4', [
+        np.zeros((32, 32, 3), np.uint8)] * 3)
+    silent = video.read_bytes()
+    rng = np.random.default_rng(0)
+    kept = 0
+    for _ in range(60):
+        bad = bytearray(data[:rng.integers(len(data))]
+                        if rng.random() < .3 else data)
+        for place in rng.integers(len(bad), size=20) if bad else ():
+            bad[place] = rng.integers(256)
+        broken.write_bytes(bad)
+        video.write_bytes(silent)
+        kept += add_sound(video, broken)
+        assert len(list(read_video(video))) == 3
+    assert 0 < kept < 60
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [whole.name, 'b.mp4', 'broken'])

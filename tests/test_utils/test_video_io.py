@@ -4,6 +4,7 @@ import pytest
 
 from mmtvface.utils import video_io
 from mmtvface.utils.video_io import probe_video, read_video, upright
+from mmtvface.utils.video_packets import packets_of
 from mmtvface.utils.video_writer import VideoWriter, fit_frame, write_video
 
 av = pytest.importorskip('av')
@@ -100,6 +101,20 @@ def test_truncated_video_gives_what_is_left_and_warns(tmp_path,
     assert 5 < len(list(read_video(half))) < 30
     assert 'half.mkv is damaged or incomplete' in reports[0]
     assert 'of 30' in reports[0]
+
+
+def test_a_stream_that_begins_later_is_passed_over():
+    """As PyAV does it: the packet is read, and the generator has ended."""
+    class Container:
+        left = [1, 2, 'of another stream', 3, 'again', 4, 5]
+
+        def demux(self, stream):
+            while self.left:
+                if isinstance(packet := self.left.pop(0), str):
+                    raise IndexError('list index out of range')
+                yield packet
+
+    assert list(packets_of(Container(), None)) == [1, 2, 3, 4, 5]
 
 
 def test_mp4_without_its_index_is_explained(tmp_path):
