@@ -7,10 +7,10 @@ Example::
 """
 
 import argparse
+import contextlib
 import importlib
 import json
 import platform
-import shutil
 import sys
 import warnings
 from collections.abc import Callable, Mapping
@@ -66,9 +66,18 @@ def _cuda() -> str:
 def _triton() -> str:
     _imports('triton')
     _cuda()
-    if not any(map(shutil.which, ('cc', 'gcc', 'clang'))):
+    choice = importlib.import_module('mmtvface.renderers.auto_rasterizer')
+    if not choice.is_usable('triton'):
         raise RuntimeError('it needs a C compiler')
     return 'imports'
+
+
+def _video() -> str:
+    av = importlib.import_module('av')
+    version = '.'.join(map(str, av.library_versions['libavcodec']))
+    writes = ('H.264' if 'libx264' in av.codecs_available else
+              'MPEG-4 (this FFmpeg has no x264)')
+    return f'libavcodec {version}; videos are written as {writes}'
 
 
 def _model() -> str:
@@ -91,8 +100,9 @@ CHECKS: dict[str, Callable[[], str]] = {
         'mmagic.models.editors.basicvsr_plusplus_net'),
     'faces by mediapipe': lambda: _imports('mediapipe'),
     'faces by face-alignment': lambda: _imports('face_alignment'),
-    'skin by facexlib': lambda: _imports('facexlib'),
-    'video (PyAV)': lambda: _imports('av'),
+    'skin by BiSeNet (facexlib)': lambda: _imports(
+        'facexlib.parsing.bisenet'),
+    'video (PyAV, FFmpeg)': _video,
     'shots (scenedetect)': lambda: _imports('scenedetect'),
 }
 
@@ -107,9 +117,11 @@ def check(checks: Mapping[str, Callable[[], str]] = CHECKS
     results: dict[str, dict[str, str | bool]] = {}
     for name, test in checks.items():
         try:
-            results[name] = dict(usable=True, note=test())
-        # A broken package may raise anything at all.
-        except Exception as error:
+            # What packages print must not stand in the answer.
+            with contextlib.redirect_stdout(sys.stderr):
+                results[name] = dict(usable=True, note=test())
+        # A broken package may raise anything at all, or try to end here.
+        except (Exception, SystemExit) as error:
             lines = str(error).strip().splitlines()
             results[name] = dict(
                 usable=False, note=lines[0] if lines else repr(error))

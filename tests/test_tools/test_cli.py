@@ -56,11 +56,18 @@ def test_info_says_what_is_there_and_why_not(capsys, monkeypatch):
     def silent():
         raise RuntimeError
 
-    found = info.check(dict(good=lambda: 'fine', bad=broken, odd=silent))
+    def leaving():
+        sys.stdout.write('goodbye\n')
+        sys.exit('no licence')
+
+    found = info.check(dict(good=lambda: 'fine', bad=broken, odd=silent,
+                            leaving=leaving))
     assert found == dict(
         good=dict(usable=True, note='fine'),
         bad=dict(usable=False, note='libGL.so.1: cannot open'),
-        odd=dict(usable=False, note='RuntimeError()'))
+        odd=dict(usable=False, note='RuntimeError()'),
+        leaving=dict(usable=False, note='no licence'))
+    assert capsys.readouterr().out == ''
     assert info.main(['--json']) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown['versions']['mmtvface'] == __version__
