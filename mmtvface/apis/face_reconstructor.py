@@ -100,7 +100,7 @@ class FaceReconstructor:
             landmarks that placed the crops, see
             :func:`~mmtvface.apis.refinement.refine_track`; 0: none.
         smooth: None, 'one-euro' or 'savgol': filter the movement, see
-            :func:`~mmtvface.apis.codes.smoothing.smooth_track`.
+            :func:`~mmtvface.apis.codes.smoothing.smooth_run`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
             uint8 RGB image in, (68, 2) pixel indices per face out. Or
             'face-alignment', an optional package. Default: 'mediapipe',

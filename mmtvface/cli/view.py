@@ -11,6 +11,7 @@ import argparse
 import sys
 
 from .number_arguments import positive
+from .shared import step_bars
 
 DESCRIPTION = """\
 Write a page on which the reconstructed heads play beside the video: turn
@@ -47,16 +48,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def view(args: argparse.Namespace) -> str:
     """Write the page with a progress bar; return what is to be said."""
-    from rich.progress import Progress
-
     from mmtvface.apis.viewer import write_view
 
-    with Progress() as bars:
-        task = bars.add_task('Encoding frames', total=None)
-
-        def show(step: str, done: int, total: int) -> None:
-            bars.update(task, description=step, completed=done, total=total)
-
+    with step_bars() as show:
         made = write_view(args.result, args.out, args.input, args.height,
                           args.every, args.max_mb, show)
     return (f'{made["path"]}: {made["frames"]} frames, {made["tracks"]} '

@@ -30,6 +30,23 @@ class Similarity(NamedTuple):
     translation: torch.Tensor | np.ndarray
 
 
+def _polar(matrices: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Nearest rotations and signed singular values of (..., D, D)."""
+    u, singular, vh = torch.linalg.svd(matrices)
+    signs = torch.ones_like(singular)
+    signs[..., -1] = torch.sign(torch.linalg.det(u @ vh).detach())
+    return (u * signs[..., None, :]) @ vh, singular * signs
+
+
+def nearest_rotation(matrices: torch.Tensor) -> torch.Tensor:
+    """The rotations nearest to matrices (Frobenius norm).
+
+    Args:
+        matrices: (..., D, D), finite.
+    """
+    return _polar(matrices)[0]
+
+
 def procrustes(source: Array,
                target: Array,
                weights: Array | None = None,
@@ -69,15 +86,12 @@ def procrustes(source: Array,
     source_centred = source - source_mean
     target_centred = target - target_mean
     covariance = (weights * target_centred).mT @ source_centred
-    u, singular, vh = torch.linalg.svd(covariance)
-    signs = torch.ones_like(singular)
-    signs[..., -1] = torch.sign(torch.linalg.det(u @ vh).detach())
-    rotation = (u * signs[..., None, :]) @ vh
+    rotation, stretch = _polar(covariance)
     if with_scale:
         variance = (weights * source_centred.square()).sum((-2, -1))
-        scale = (singular * signs).sum(-1) / variance
+        scale = stretch.sum(-1) / variance
     else:
-        scale = torch.ones_like(singular[..., 0])
+        scale = torch.ones_like(stretch[..., 0])
     moved = (rotation @ source_mean.mT).mT * scale[..., None, None]
     return Similarity(scale, rotation, (target_mean - moved).squeeze(-2))
 

@@ -12,6 +12,7 @@ import numpy as np
 from mmtvface.utils.array_files import read_code_arrays
 from mmtvface.utils.video_io import DEFAULT_FPS
 
+from ..codes.averaging import robust_mean
 from ..detection import Progress
 from ..export.code_writers import stack_results
 from ..face_reconstructor import FaceReconstructor
@@ -29,7 +30,6 @@ from .checks import (
 REQUIRED = ('shape', 'exp', 'pose', 'cam')
 #: All codes that have a meaning here.
 CODES = (*REQUIRED, 'tex', 'light', 'detail')
-_OUTLIER = 2.
 
 
 @dataclass(frozen=True)
@@ -196,25 +196,6 @@ def reconstruct_codes(reconstructor: FaceReconstructor, source: Any,
                for result in reconstructor(frames, progress=progress)]
     return CodeTrack.from_arrays(stack_results(results), frames.name,
                                  frames.fps)
-
-
-def robust_mean(values: np.ndarray) -> np.ndarray:
-    """Mean of the frames that lie near the median of all.
-
-    A frame is left out if its distance from the median over all frames is
-    more than twice the median of these distances: a code that was
-    regressed from a blurred or hidden face lies far away.
-
-    Args:
-        values: (T, ...), T > 0, finite.
-
-    Returns:
-        (...), of the same type.
-    """
-    flat = values.reshape(len(values), -1).astype(np.float64)
-    distance = np.linalg.norm(flat - np.median(flat, 0), axis=1)
-    near = distance <= _OUTLIER * np.median(distance) + 1e-12
-    return flat[near].mean(0).reshape(values.shape[1:]).astype(values.dtype)
 
 
 def pick_identity(track: CodeTrack,

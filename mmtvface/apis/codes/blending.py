@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from mmtvface.geometry.alignment import nearest_rotation
 from mmtvface.geometry.rotation import (
     axis_angle_to_matrix,
     matrix_to_axis_angle,
@@ -60,12 +61,11 @@ class WindowBlender:
 
     def _blend(self, opinions: list[tuple[float, np.ndarray]]) -> np.ndarray:
         sound = [entry for entry in opinions if np.isfinite(entry[1]).all()]
-        opinions = sound or opinions
-        if len(opinions) == 1:
-            return opinions[0][1]
-        weights = np.array([weight for weight, _ in opinions], float)
+        if len(sound) < 2:
+            return (sound or opinions)[0][1]
+        weights = np.array([weight for weight, _ in sound], float)
         weights /= weights.sum()
-        rows = np.stack([row for _, row in opinions]).astype(float)
+        rows = np.stack([row for _, row in sound]).astype(float)
         mean = weights @ rows
         vectors = torch.from_numpy(rows[:, self._pose]).unflatten(1, (-1, 3))
         matrices = torch.einsum('k,kjab->jab', torch.from_numpy(weights),
@@ -73,17 +73,3 @@ class WindowBlender:
         mean[self._pose] = matrix_to_axis_angle(
             nearest_rotation(matrices)).flatten().numpy()
         return mean.astype(np.float32)
-
-
-def nearest_rotation(matrices: torch.Tensor) -> torch.Tensor:
-    """The rotations nearest to matrices (Frobenius norm).
-
-    Args:
-        matrices: (..., 3, 3), finite.
-    """
-    if not matrices.isfinite().all():
-        return matrices
-    left, _, right = torch.linalg.svd(matrices)
-    flip = torch.ones_like(matrices[..., 0])
-    flip[..., 2] = torch.linalg.det(left @ right)
-    return left @ (flip[..., None] * right)

@@ -17,6 +17,7 @@ from mmtvface.evaluation.functional import (
 from mmtvface.geometry.camera import project
 
 from ..refinement import RefineSettings, refine_track
+from .averaging import robust_mean
 from .smoothing import IDENTITY, SMOOTHERS, smooth_run
 
 Codes = dict[str, torch.Tensor]
@@ -62,28 +63,6 @@ class FinishSettings:
                              "does not go with identity='frame'.")
 
 
-def robust_mean(rows: torch.Tensor, steps: int = 20) -> torch.Tensor:
-    """Geometric median: the point with the least sum of distances.
-
-    Up to half of the rows may be anything without moving it far. By
-    Weiszfeld's iteration ("Sur le point pour lequel la somme des distances de
-    n points donnés est minimum", 1937).
-
-    Args:
-        rows: (n, C), n > 0, finite.
-        steps: Iterations.
-
-    Returns:
-        (C,).
-    """
-    values = rows.double()
-    centre = values.median(0).values
-    for _ in range(steps):
-        weights = 1 / (values - centre).norm(dim=1).clamp(min=1e-6)
-        centre = (weights[:, None] * values).sum(0) / weights.sum()
-    return centre.to(rows)
-
-
 def one_identity(codes: Codes) -> Codes:
     """The codes of a track, with those of the person the same throughout.
 
@@ -92,9 +71,9 @@ def one_identity(codes: Codes) -> Codes:
     """
     count = len(codes['shape'])
     chosen = torch.linspace(0, count - 1, min(count, _MOST_FRAMES)).long()
-    return {name: robust_mean(code[chosen]).expand_as(code).contiguous()
-            if name in IDENTITY and code.shape[1] else code
-            for name, code in codes.items()}
+    return {name: torch.from_numpy(robust_mean(code[chosen].numpy())).repeat(
+        count, 1) if name in IDENTITY and code.shape[1] else code
+        for name, code in codes.items()}
 
 
 class Figures:

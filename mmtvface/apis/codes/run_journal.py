@@ -78,7 +78,9 @@ class RunJournal:
         """Note codes of frames that follow those known."""
         if not self._codes.tell():
             self._codes.write(np.array(rows.shape[1], '<i8').tobytes())
-        self._codes.write(self._records(frames, rows).tobytes())
+        records = np.empty(len(rows), _record(rows.shape[1]))
+        records['frame'], records['row'] = list(frames), rows
+        self._codes.write(records.tobytes())
         self._codes.flush()
 
     def _read(self, name: str) -> Any:
@@ -112,12 +114,6 @@ class RunJournal:
                     'row'].copy()
                 return
         path.unlink()  # it is of no use
-
-    @staticmethod
-    def _records(frames: Sequence[int], rows: np.ndarray) -> np.ndarray:
-        records = np.empty(len(rows), _record(rows.shape[1]))
-        records['frame'], records['row'] = list(frames), rows
-        return records
 
 
 def _record(width: int) -> np.dtype:
