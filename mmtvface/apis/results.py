@@ -20,7 +20,8 @@ class FrameResult:
 
     Attributes:
         index: Position in the input, from 0.
-        name: Of the frame, unique and fit for a file name.
+        name: Unique and fit for a file name: that of the frame, and where
+            several people are reconstructed ``<frame>_track<id>``.
         status: 'ok', 'no_face', 'unreadable' (the image), or 'failed' (the
             model gave numbers that are not finite).
         problem: Explanation where the status is not 'ok'.
@@ -44,7 +45,12 @@ class FrameResult:
         crop_size: Side of the crop in pixels.
         detection: (68, 2) float64 pixels, the landmarks that placed the
             crop.
-        detection_source: 'given' or 'detected'.
+        detection_source: 'given' or 'detected'; 'interpolated' where the
+            face was not found, but shortly before and after.
+        frame_name: Of the frame; several results may share it. Default:
+            ``name``.
+        time: Of the frame in seconds since the first; None where all frames
+            are shown for the same time.
     """
 
     index: int
@@ -65,6 +71,12 @@ class FrameResult:
     crop_size: int | None = None
     detection: np.ndarray | None = None
     detection_source: str = ''
+    frame_name: str = ''
+    time: float | None = None
+
+    def __post_init__(self) -> None:
+        if not self.frame_name:
+            object.__setattr__(self, 'frame_name', self.name)
 
     @property
     def valid(self) -> bool:
