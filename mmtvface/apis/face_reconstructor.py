@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """From images and videos to animatable faces."""
 
-import bisect
 import contextlib
 import copy
 import hashlib
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,30 +17,18 @@ from mmengine.config import Config
 from mmtvface.geometry.camera import ndc_to_pixel
 from mmtvface.head_models.flame import FLAME
 from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.models.reconstructors.code_stream import can_stream
 from mmtvface.preprocessing.crop import transform_points
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.visualization.frame_painter import FramePainter
 
-from .codes import (
-    CodeStore,
-    EncoderPass,
-    FinishSettings,
-    RunJournal,
-    finish_tracks,
-    split_rows,
-)
-from .detection import (
-    FramePlan,
-    Progress,
-    choose_detector,
-    choose_faces,
-    cut_clips,
-    find_faces,
-    place_crops,
-)
+from .codes import FinishSettings, RunJournal, SegmentCodes, split_rows
+from .detection import FramePlan, Progress, choose_detector
+from .faces import FACES, CropPlan, Face, Segment
 from .inputs import FrameSource, open_frames
 from .landmark_visibility import landmark_visibility
+from .lost_frames import LostFrames
 from .model_setup import (
     build_model,
     choose_device,
@@ -48,8 +36,9 @@ from .model_setup import (
     crop_settings,
     load_config,
 )
+from .pipeline import Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
-from .results import FAILED, OK, UNREADABLE, FrameResult, frame_camera
+from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
 
 _CHUNK = 32  # frames whose surfaces are in memory
 
@@ -68,19 +57,18 @@ class FaceReconstructor:
             if result.valid:
                 result.vertices, result.codes, result.landmarks2d, ...
 
-    Two passes are made. The first finds the faces, follows one of them
-    (:func:`mmtvface.preprocessing.tracking.follow_face`) and steadies its
-    crop; it keeps landmarks only. The second decodes the frames again, crops
-    them, runs the model on clips that overlap by half and blends their codes,
-    which go to a temporary file. Then every track gets one identity, and
-    is refined and smoothed if that is wanted; surfaces are made of the codes
-    while results are taken, in order. Memory does not grow with the length
-    of a video, apart from some kilobytes of landmarks per frame and the codes
-    of a track while it is finished.
+    The input is worked on in segments that end at cuts, by several threads
+    (:class:`~.pipeline.Pipeline`). Faces are found and linked to tracks; when
+    a segment is complete, its frames are decoded again, cropped, and go
+    through the model; then every track gets one identity, and is refined
+    and smoothed if that is wanted; surfaces are made of the codes while
+    results are taken, in order. Landmarks and codes are in files meanwhile:
+    memory does not grow with the length of a video, apart from some 100 bytes
+    per face and frame of the segments in work.
 
     Attributes:
         report: What refinement and smoothing changed in the last input,
-            filled when its first result comes; for ``metrics.json``.
+            filled after its last result; for ``metrics.json``.
 
     Args:
         config: Config file, or a config that is loaded already. Default:
@@ -88,12 +76,23 @@ class FaceReconstructor:
         checkpoint: Weights for it; read without running code from the file.
             Given if and only if ``config`` is.
         device: Default: 'cuda' if there is one, else 'cpu'.
-        clip_length: Frames per clip of the temporal model; default: as in
-            the config (test, else training dataset).
+        clip_length: Frames per clip of the temporal model; default: as the
+            config says, see :func:`~.model_setup.crop_settings`. 1: each
+            frame by itself.
+        overlap: Frames that successive clips have in common, whose codes are
+            blended; or, of a model that goes through a track and remembers
+            what was before (:func:`can_stream`), those that it sees ahead.
+            Default: as the config says, else half of a clip, or 40 frames
+            per clip and 80 ahead.
         crop_scale: Side of the crop relative to the landmark box; default:
             as in the config.
         crop_sigma: Smoothing of the crop over time, in frames.
         batch_size: Clips that go through the model at once.
+        faces: 'main': one face per frame, which is followed as long as it is
+            in sight; of several, the most prominent. 'all': every face.
+        fill_gaps: Longest gap, in frames, in which a face that is not found
+            is looked for between where it was and where it is afterwards.
+            0: such frames have no result.
         identity: 'track': one shape and albedo for all frames of a track,
             the robust mean of the frames'. 'frame': as the model gives them.
         refine: Gauss-Newton steps that bring codes into line with the
@@ -119,25 +118,35 @@ class FaceReconstructor:
                  checkpoint: str | os.PathLike | None = None,
                  device: str | torch.device | None = None,
                  clip_length: int | None = None,
+                 overlap: int | None = None,
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
+                 faces: str = 'main', fill_gaps: int = 0,
                  detector: LandmarkDetector | str | None = None,
                  identity: str = 'track', refine: int = 0,
                  smooth: str | None = None,
                  restore: Sequence[str | os.PathLike] | None = None) -> None:
-        self.finish = FinishSettings(identity, refine, smooth)
+        finish = FinishSettings(identity, refine, smooth)
+        if faces not in FACES:
+            raise ValueError(f'faces must be one of {FACES}, but it is '
+                             f"'{faces}'.")
+        if fill_gaps < 0:
+            raise ValueError('fill_gaps is a number of frames, but it is '
+                             f'{fill_gaps}.')
         config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
-                                      scale=crop_scale)
+                                      scale=crop_scale, overlap=overlap)
         self.device = choose_device(device)
         self.model = build_model(self.config, checkpoint, self.device)
         if restore is not None:
             side = put_in_front(build_restorer(*restore), self.model,
                                 self.settings.image_size)
             self.settings = replace(self.settings, image_size=side)
-        self.crop_sigma = crop_sigma
-        self.batch_size = max(1, batch_size)
+        self.run = RunSettings(
+            CropPlan(self.settings.image_size, self.settings.scale,
+                     crop_sigma), faces, fill_gaps, *self.settings.windows(
+                         can_stream(self.model)), max(1, batch_size), finish)
         self.detector = choose_detector(detector, self.device)
         self.report: dict[str, Any] = {}
         if refine and not isinstance(self.model.flame, FLAME):
@@ -189,15 +198,17 @@ class FaceReconstructor:
                 :func:`mmtvface.apis.inputs.open_frames`.
             independent: The frames do not follow one another: each is
                 reconstructed by itself.
-            progress: Told the step, frames done and in all (0: unknown).
+            progress: Told the step, frames done and in all (0: unknown), by
+                several threads.
             journal: Folder in which faces and codes are noted as they are
                 found. Called again with the same input and options, after
                 an interruption, the reconstruction goes on from there. Delete
                 it when the results are safe.
 
         Yields:
-            One result per frame, in order; ``valid`` is False where there
-            is no face or no image.
+            One result per frame, in order; with ``faces='all'`` one per face,
+            those of a frame one after the other. ``valid`` is False where
+            there is no face or no image.
 
         Raises:
             FileNotFoundError: If the input does not exist.
@@ -225,7 +236,7 @@ class FaceReconstructor:
         return dict(
             input=state, consecutive=source.consecutive,
             model=weights.hexdigest(), config=str(self.config.model),
-            crop=[*vars(self.settings).values(), self.crop_sigma],
+            settings=repr(replace(self.run, finish=None, batch_size=1)),
             detector=_name_of(self.detector))
 
     def _run(self, source: FrameSource, progress: Progress,
@@ -234,70 +245,65 @@ class FaceReconstructor:
         self.report.clear()
         with contextlib.ExitStack() as stack:
             # A folder is made when the first result is wanted, not before.
-            journal = None if folder is None else stack.enter_context(
-                RunJournal(folder, key))
-            yield from self._reconstruct(source, progress, journal, stack)
+            if folder is None:
+                folder = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix='mmtvface-'))
+            journal = stack.enter_context(RunJournal(folder, key or {}))
+            pipeline = Pipeline(self.model, self.detector, self.run, journal,
+                                progress)
+            finished = stack.enter_context(contextlib.closing(
+                pipeline(source)))
+            lost = LostFrames(source.name)
+            # Nothing is said before the first face, as there may be none.
+            waiting = []
+            for part in finished:
+                waiting.append(part)
+                if part.segment.tracks or lost.found:
+                    for one in waiting:
+                        yield from self._results(*one, lost)
+                    waiting.clear()
+            for one in waiting:
+                for _ in self._results(*one, lost):
+                    pass
+            lost.report()
+            self.report.update(pipeline.figures.report())
 
-    def _reconstruct(self, source: FrameSource, progress: Progress,
-                     journal: RunJournal | None,
-                     stack: contextlib.ExitStack) -> Iterator[FrameResult]:
-        plans = find_faces(
-            source, self.detector, progress,
-            *((journal.plans, journal.add_faces) if journal else ()))
-        choose_faces(plans, source)
-        tracks = place_crops(plans, self.settings.image_size,
-                             self.settings.scale, self.crop_sigma)
-        clips = cut_clips(
-            tracks, self.settings.clip_length if source.consecutive else 1)
-        total = sum(map(len, tracks))
-        store: CodeStore | None = None
-        known: list[FramePlan] = []
+    def _results(self, segment: Segment, codes: SegmentCodes,
+                 lost: LostFrames) -> Iterator[FrameResult]:
+        """Results of the frames of a segment."""
+        with codes:
+            chunk: list[tuple[FramePlan, list[Face]]] = []
+            count = 0
+            for plan, faces in segment.frames():
+                chunk.append((plan, faces))
+                count += max(1, len(faces))
+                if count >= _CHUNK:
+                    yield from self._chunk_results(chunk, codes, lost)
+                    chunk, count = [], 0
+            yield from self._chunk_results(chunk, codes, lost)
 
-        def take(frames: list[int], rows: np.ndarray) -> None:
-            nonlocal store
-            if store is None:
-                store = stack.enter_context(CodeStore(rows.shape[1]))
-            store.append(rows)
-            known.extend(plans[index] for index in frames)
-            progress('Reconstructing', len(known), total)
-
-        first = 0
-        if journal and journal.frames:
-            take(journal.frames, journal.codes)
-            first = journal.frames[-1] + 1
-        encode = EncoderPass(self.model, self.settings.image_size,
-                             self.batch_size)
-        for frames, rows in encode(source, clips, first):
-            if journal:
-                journal.add_codes(frames, rows)
-            take(frames, rows)
-        if store is not None:
-            self.report.update(finish_tracks(
-                self.model, self.settings.image_size, store, known,
-                source.fps, self.finish, progress))
-        yield from self._results(store, known, plans)
-
-    def _results(self, store: CodeStore | None, known: list[FramePlan],
-                 plans: list[FramePlan]) -> Iterator[FrameResult]:
-        """Results of all frames, made of the codes in the store."""
-        for start in range(0, len(plans), _CHUNK):
-            part = plans[start:start + _CHUNK]
-            first, last = (bisect.bisect_left(
-                known, index, key=lambda plan: plan.index)
-                for index in (part[0].index, part[-1].index + 1))
-            arrays = {} if first == last else self._surface(
-                split_rows(self.model.layout, store.read(first, last)))
-            places = {plan.index: place
-                      for place, plan in enumerate(known[first:last])}
-            for plan in part:
-                if plan.index in places:
-                    yield self._frame_result(plan, arrays,
-                                             places[plan.index])
-                elif plan.status == OK:
-                    plan.problem = 'the image could not be read again'
-                    yield _empty_result(plan, UNREADABLE)
-                else:
-                    yield _empty_result(plan)
+    def _chunk_results(self, chunk: list[tuple[FramePlan, list[Face]]],
+                       codes: SegmentCodes, lost: LostFrames
+                       ) -> Iterator[FrameResult]:
+        """Results of some frames, whose surfaces are made at once."""
+        rows = [codes.read(face.track, np.array([face.place]))
+                for _, faces in chunk for face in faces]
+        there = [row for row in rows if not np.isnan(row).all() and row.size]
+        arrays = self._surface(split_rows(
+            self.model.layout, np.concatenate(there))) if there else {}
+        position, rows = 0, iter(rows)
+        for plan, faces in chunk:
+            results = []
+            for face in faces:
+                row = next(rows)
+                if row.size and not np.isnan(row).all():
+                    results.append(self._frame_result(plan, face, arrays,
+                                                      position))
+                    position += 1
+            if not results:
+                results = [_without_face(plan, faces)]
+            lost.add(plan, results)
+            yield from results
 
     @torch.inference_mode()
     def _surface(self, codes: dict[str, torch.Tensor]) -> dict[str, Any]:
@@ -312,8 +318,8 @@ class FaceReconstructor:
             visible2d=visible[0].cpu().numpy(),
             visible3d=visible[1].cpu().numpy())
 
-    def _frame_result(self, plan: FramePlan, arrays: dict[str, Any],
-                      position: int) -> FrameResult:
+    def _frame_result(self, plan: FramePlan, face: Face,
+                      arrays: dict[str, Any], position: int) -> FrameResult:
         size = self.settings.image_size
         codes = {name: code[position].copy()
                  for name, code in arrays['codes'].items()}
@@ -323,10 +329,18 @@ class FaceReconstructor:
         if 'displacement' in arrays:
             displacement = arrays['displacement'][position, 0].copy()
             found.append(displacement)
+        track_id = face.track.track_id
+        common = dict(
+            index=plan.index, frame_name=plan.name, frame_size=plan.size,
+            name=plan.name if self.run.faces == 'main' else
+            f'{plan.name}_track{track_id}', track_id=track_id, time=plan.time,
+            detection=face.landmarks, detection_source=face.origin)
         if not all(np.isfinite(values).all() for values in found):
-            plan.problem = 'the model gave numbers that are not finite'
-            return _empty_result(plan, FAILED)
-        back = np.linalg.inv(plan.crop_matrix)
+            return FrameResult(
+                **common, status=FAILED,
+                problem='the model gave numbers that are not finite')
+        matrix = face.crop_matrix
+        back = np.linalg.inv(matrix)
         zoom = np.sqrt(abs(np.linalg.det(back[:2, :2])))
         landmarks3d = arrays['landmarks3d'][position].astype(np.float64)
         landmarks3d[:, 2] *= size / 2 * zoom
@@ -334,24 +348,27 @@ class FaceReconstructor:
         landmarks2d = ndc_to_pixel(
             arrays['landmarks2d'][position].astype(np.float64), size)
         return FrameResult(
-            index=plan.index, name=plan.name, problem=plan.problem,
-            frame_size=plan.size, track_id=plan.track_id, codes=codes,
-            vertices=vertices,
-            camera=frame_camera(codes['cam'], plan.crop_matrix, size),
+            **common, problem=plan.problem, codes=codes, vertices=vertices,
+            camera=frame_camera(codes['cam'], matrix, size),
             landmarks2d=transform_points(landmarks2d, back),
             landmarks3d=transform_points(landmarks3d, back),
             visible2d=arrays['visible2d'][position],
             visible3d=arrays['visible3d'][position],
-            displacement=displacement,
-            crop_matrix=plan.crop_matrix, crop_size=size,
-            detection=plan.detection, detection_source=plan.origin)
+            displacement=displacement, crop_matrix=matrix, crop_size=size)
 
 
-def _empty_result(plan: FramePlan, status: str = '') -> FrameResult:
-    return FrameResult(
-        index=plan.index, name=plan.name, status=status or plan.status,
-        problem=plan.problem, frame_size=plan.size, track_id=plan.track_id,
-        detection=plan.detection, detection_source=plan.origin)
+def _without_face(plan: FramePlan, faces: list[Face]) -> FrameResult:
+    """The result of a frame of which nothing is known."""
+    status, problem = NO_FACE, plan.problem
+    if plan.size is None:
+        status = UNREADABLE
+    elif faces:
+        status, problem = UNREADABLE, 'the image could not be read again'
+    elif not problem:
+        problem = ('another face is followed' if plan.faces
+                   else 'no face was found')
+    return FrameResult(index=plan.index, name=plan.name, status=status,
+                       problem=problem, frame_size=plan.size, time=plan.time)
 
 
 def _name_of(detector: object) -> str:

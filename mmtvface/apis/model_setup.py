@@ -20,6 +20,9 @@ from mmtvface.utils.packaged_model import packaged_model
 
 DEFAULT_SCALE = 1.6
 DEFAULT_CLIP_LENGTH = 5
+# The packaged model's gates remember for a second or two: with these, a track
+# in clips is the track in one piece to 0.2 mm.
+STREAM_LENGTH, STREAM_AHEAD = 40, 80
 
 
 @dataclass(frozen=True)
@@ -30,11 +33,40 @@ class CropSettings:
         clip_length: Frames per clip.
         image_size: Side of the crop in pixels.
         scale: Side of the crop relative to the landmark box.
+        overlap: Frames that clips have in common, or that a model that
+            remembers sees ahead; None: by :meth:`windows`.
+        stated: ``clip_length`` was stated for reconstruction, not only for
+            a data set.
     """
 
     clip_length: int
     image_size: int
     scale: float
+    overlap: int | None = None
+    stated: bool = False
+
+    def windows(self, remembers: bool) -> tuple[int, int]:
+        """Frames per clip, and how many it has in common with the next.
+
+        Args:
+            remembers: The model goes through a track and remembers what was
+                before; the second number is how far it looks ahead then.
+
+        Raises:
+            ValueError: If clips that overlap would not advance.
+        """
+        length, overlap = self.clip_length, self.overlap
+        if length == 1:
+            return 1, 0
+        if remembers:
+            if not self.stated:
+                length = STREAM_LENGTH
+            return length, STREAM_AHEAD if overlap is None else overlap
+        overlap = length // 2 if overlap is None else overlap
+        if overlap >= length:
+            raise ValueError(f'Clips of {length} frames cannot have '
+                             f'{overlap} frames in common with the next.')
+        return length, overlap
 
 
 def load_config(config: str | os.PathLike | Config) -> Config:
@@ -76,14 +108,19 @@ def choose_model(config: str | os.PathLike | Config | None,
 
 def crop_settings(config: Config, clip_length: int | None = None,
                   image_size: int | None = None,
-                  scale: float | None = None) -> CropSettings:
+                  scale: float | None = None,
+                  overlap: int | None = None) -> CropSettings:
     """Clip length and crop from a config, unless given.
 
-    They are those of the first of the test, validation and training datasets
-    that states them; a range of scales counts as its middle. Without any:
-    5 frames, the model's ``image_size`` or 224, and 1.6, which are the
+    ``reconstruction = dict(clip_length=, overlap=)`` of a config comes first.
+    Else they are those of the first of the test, validation and training
+    datasets that states them; a range of scales counts as its middle. Without
+    any: 5 frames, the model's ``image_size`` or 224, and 1.6, which are the
     datasets' own defaults.
     """
+    windows = config.get('reconstruction') or {}
+    clip_length = clip_length or windows.get('clip_length')
+    overlap = windows.get('overlap') if overlap is None else overlap
     datasets = [
         config[name]['dataset']
         for name in ('test_dataloader', 'val_dataloader', 'train_dataloader')
@@ -102,7 +139,7 @@ def crop_settings(config: Config, clip_length: int | None = None,
         clip_length or int(find('clip_length', DEFAULT_CLIP_LENGTH)),
         image_size or int(find('image_size',
                                config.model.get('image_size', 224))),
-        float(scale))
+        float(scale), overlap, bool(clip_length))
 
 
 def build_model(config: Config, checkpoint: str | os.PathLike,

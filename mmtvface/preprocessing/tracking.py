@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Follow one face through the frames of a clip and steady its crop."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -40,15 +41,111 @@ def prominence(box: Box, frame_size: tuple[int, int]) -> float:
     return _area(box) / (height * width) / (1 + (off_x + off_y) / 2)
 
 
-@dataclass
-class _Track:
-    """Boxes of one face; ``faces`` maps the frame to the face's number."""
+@dataclass(eq=False)
+class LinkedTrack:
+    """Where one face is, frame by frame.
 
+    Attributes:
+        number: Of the track in order of appearance.
+        scene: It ends where this changes.
+        box: The last one.
+        weight: Sum of :func:`prominence`.
+        times: Frames in which it is seen, growing.
+        faces: Number of the face in each of them.
+    """
+
+    number: int
     scene: tuple
-    last: int
     box: Box
     weight: float = 0.
-    faces: dict[int, int] = field(default_factory=dict)
+    times: array = field(default_factory=lambda: array('q'))
+    faces: array = field(default_factory=lambda: array('i'))
+
+    @property
+    def first(self) -> int:
+        """First frame in which it is seen."""
+        return self.times[0]
+
+    @property
+    def last(self) -> int:
+        """Last frame in which it is seen."""
+        return self.times[-1]
+
+
+class FaceLinker:
+    """Links the faces of successive frames by the overlap of their boxes.
+
+    What is kept grows by 12 bytes per face, until :meth:`take`.
+
+    Args:
+        max_gap: Frames for which a face may be missed without losing it.
+        min_iou: Least overlap of its boxes before and after.
+    """
+
+    def __init__(self, max_gap: int = 5, min_iou: float = 0.3) -> None:
+        self._max_gap, self._min_iou = max_gap, min_iou
+        self._count = 0
+        self._tracks: list[LinkedTrack] = []
+        # A film has thousands of tracks, of which a few may still go on.
+        self._recent: list[LinkedTrack] = []
+
+    def update(self, time: int, boxes: Sequence[Box],
+               frame_size: tuple[int, int] | None, shot: int = 0
+               ) -> list[LinkedTrack]:
+        """Take the faces of the next frame.
+
+        Args:
+            time: Its number.
+            boxes: Of its faces.
+            frame_size: Height and width; None if unknown, without faces. A
+                change ends all tracks.
+            shot: Number of its shot, with which all tracks end.
+
+        Returns:
+            The track of each face, this frame included.
+        """
+        scene = (frame_size, shot)
+        self._recent = [track for track in self._recent
+                        if time - track.last <= self._max_gap + 1]
+        live = [track for track in self._recent if track.scene == scene]
+        pairs = sorted(((box_iou(track.box, box), i, number)
+                        for i, track in enumerate(live)
+                        for number, box in enumerate(boxes)), reverse=True)
+        owner: dict[int, LinkedTrack] = {}
+        taken: set[int] = set()
+        for iou, i, number in pairs:
+            if iou < self._min_iou:
+                break
+            if i not in taken and number not in owner:
+                taken.add(i)
+                owner[number] = live[i]
+        for number, box in enumerate(boxes):
+            if number not in owner:
+                owner[number] = LinkedTrack(self._count, scene, box)
+                self._count += 1
+                self._tracks.append(owner[number])
+                self._recent.append(owner[number])
+            track = owner[number]
+            track.box = box
+            track.weight += prominence(box, frame_size)
+            track.times.append(time)
+            track.faces.append(number)
+        return [owner[number] for number in range(len(boxes))]
+
+    def take(self) -> list[LinkedTrack]:
+        """All tracks so far; none of them goes on."""
+        tracks, self._tracks, self._recent = self._tracks, [], []
+        return tracks
+
+
+def main_tracks(tracks: Sequence[LinkedTrack]) -> list[LinkedTrack]:
+    """Tracks that do not overlap in time, the weightiest first, by time."""
+    kept: list[LinkedTrack] = []
+    for track in sorted(tracks, key=lambda t: -t.weight):
+        if all(track.last < other.first or track.first > other.last
+               for other in kept):
+            kept.append(track)
+    return sorted(kept, key=lambda track: track.first)
 
 
 def follow_face(detections: Sequence[Sequence[np.ndarray]],
@@ -58,17 +155,17 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
                 ) -> tuple[np.ndarray, np.ndarray]:
     """Choose one face per frame, the same one as long as it is in sight.
 
-    Faces are linked from frame to frame by the overlap of their boxes. The
-    most prominent track (:func:`prominence`, summed over its frames) is
-    kept, then the most prominent one that does not overlap it in time, and so
-    on: when the picture cuts to another face, that one is followed.
+    Faces are linked by :class:`FaceLinker`. The most prominent track
+    (:func:`prominence`, summed over its frames) is kept, then the most
+    prominent one that does not overlap it in time, and so on: when the
+    picture cuts to another face, that one is followed.
 
     Args:
         detections: For every frame the landmarks (N, 2) of its faces.
         frame_sizes: For every frame (height, width), None if unknown; a
             change of size ends all tracks.
-        max_gap: Frames for which a face may be missed without losing it.
-        min_iou: Least overlap of its boxes before and after.
+        max_gap: See :class:`FaceLinker`.
+        min_iou: See :class:`FaceLinker`.
         shots: For every frame the number of its shot, with which all tracks
             end; default: a single one.
 
@@ -76,52 +173,15 @@ def follow_face(detections: Sequence[Sequence[np.ndarray]],
         Number of the chosen face in every frame, -1 if none, and the number
         of its track, -1 if none, counted in order of appearance. Both (T,).
     """
-    tracks: list[_Track] = []
-    # A film has thousands of tracks, of which a few may still go on.
-    recent: list[_Track] = []
+    linker = FaceLinker(max_gap, min_iou)
     for time, faces in enumerate(detections):
-        boxes = [landmark_box(face) for face in faces]
-        size = frame_sizes[time]
-        scene = (size, shots[time] if shots is not None else 0)
-        recent = [t for t in recent if time - t.last <= max_gap + 1]
-        live = [t for t in recent if t.scene == scene]
-        pairs = sorted(((box_iou(t.box, box), i, number)
-                        for i, t in enumerate(live)
-                        for number, box in enumerate(boxes)), reverse=True)
-        owner: dict[int, _Track] = {}
-        taken: set[int] = set()
-        for iou, i, number in pairs:
-            if iou < min_iou:
-                break
-            if i not in taken and number not in owner:
-                taken.add(i)
-                owner[number] = live[i]
-        for number, box in enumerate(boxes):
-            if number not in owner:
-                owner[number] = _Track(scene, time, box)
-                tracks.append(owner[number])
-                recent.append(owner[number])
-            track = owner[number]
-            track.last, track.box = time, box
-            track.weight += prominence(box, size)
-            track.faces[time] = number
-    return _timeline(tracks, len(detections))
-
-
-def _timeline(tracks: list[_Track], length: int
-              ) -> tuple[np.ndarray, np.ndarray]:
-    """Fill the time axis with disjoint tracks, the weightiest first."""
-    kept: list[_Track] = []
-    for track in sorted(tracks, key=lambda t: -t.weight):
-        first = min(track.faces)
-        if all(track.last < min(other.faces) or first > other.last
-               for other in kept):
-            kept.append(track)
-    face = np.full(length, -1)
-    ids = np.full(length, -1)
-    for number, track in enumerate(sorted(kept, key=lambda t: t.last)):
-        times = list(track.faces)
-        face[times] = list(track.faces.values())
+        linker.update(time, [landmark_box(face) for face in faces],
+                      frame_sizes[time], shots[time] if shots else 0)
+    face = np.full(len(detections), -1)
+    ids = np.full(len(detections), -1)
+    for number, track in enumerate(main_tracks(linker.take())):
+        times = list(track.times)
+        face[times] = list(track.faces)
         ids[times] = number
     return face, ids
 

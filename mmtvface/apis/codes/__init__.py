@@ -2,15 +2,18 @@
 """From the codes of clips to the codes of whole tracks."""
 
 from .blending import WindowBlender
+from .code_log import CodeLog
 from .code_store import CodeStore
-from .encoder_pass import EncoderPass
-from .finish import Figures, FinishSettings, finish_track
-from .finish_pass import finish_tracks, split_rows
+from .encoder_pass import Coded, EncoderPass
+from .finish import Figures, FinishSettings, finish_run, one_identity
+from .finish_pass import TrackFinisher, split_rows
 from .run_journal import RunJournal
+from .segment_codes import SegmentCodes
 from .smoothing import SMOOTHERS
 
 __all__ = [
-    'CodeStore', 'EncoderPass', 'Figures', 'FinishSettings', 'RunJournal',
-    'SMOOTHERS', 'WindowBlender', 'finish_track', 'finish_tracks',
+    'CodeLog', 'CodeStore', 'Coded', 'EncoderPass', 'Figures',
+    'FinishSettings', 'RunJournal', 'SMOOTHERS', 'SegmentCodes',
+    'TrackFinisher', 'WindowBlender', 'finish_run', 'one_identity',
     'split_rows'
 ]

@@ -1,125 +1,142 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Second pass over an input: the codes of its frames."""
+"""Second pass over an input: the codes of its faces."""
 
-import math
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from mmtvface.models.reconstructors import TemporalDECA
+from mmtvface.models.reconstructors.code_stream import (
+    CodeStream,
+    can_stream,
+    join_states,
+    split_states,
+)
 from mmtvface.preprocessing.crop import warp
 
-from ..detection import FramePlan
-from ..inputs import FrameSource
-from .blending import WindowBlender
+from ..faces import Face, FaceTrack
+from ..inputs import Frame
+from .track_coder import Clip, StreamCoder, TrackCoder, WindowCoder
 
 
-class CroppedClip(NamedTuple):
-    """A clip ready for the model.
+class Coded(NamedTuple):
+    """Codes of successive frames of a track.
 
     Attributes:
-        number: Of the clip.
-        frames: Its frames.
-        images: (t, S, S, 3) uint8 RGB.
+        track: The track.
+        places: (n,) of the frames in it.
+        rows: (n, C) float32: codes, then detail codes.
     """
 
-    number: int
-    frames: list[FramePlan]
-    images: np.ndarray
+    track: FaceTrack
+    places: np.ndarray
+    rows: np.ndarray
 
 
 class EncoderPass:
-    """Crops clips and runs the model on them.
+    """Crops faces and runs the model on clips of them.
 
-    The crops of one batch of clips are in memory.
+    A model that can (:func:`can_stream`) goes through a track clip by clip
+    and remembers what was before; of others, clips overlap and their codes
+    are blended. The crops of one batch of clips are in memory, and of the
+    clip that is being filled, per track.
 
     Args:
         model: A :class:`~mmtvface.models.reconstructors.TemporalDECA`.
         image_size: Side of the crops in pixels.
-        batch_size: Clips that go through the model at once.
+        batch_size: Clips that go through the model at once; of a model that
+            remembers, of as many tracks.
+        clip_length: Frames per clip.
+        overlap: Frames that successive clips have in common, or that a model
+            that remembers sees ahead.
     """
 
     def __init__(self, model: TemporalDECA, image_size: int,
-                 batch_size: int) -> None:
+                 batch_size: int, clip_length: int, overlap: int) -> None:
         self._model = model
         self._image_size, self._batch_size = image_size, batch_size
+        self._clip_length, self._overlap = clip_length, overlap
+        self._stream = CodeStream(model, overlap) if (
+            clip_length > 1 and can_stream(model)) else None
 
-    def __call__(self, source: FrameSource, clips: list[list[FramePlan]],
-                 first: int = 0) -> Iterator[tuple[list[int], np.ndarray]]:
-        """Blended codes of successive frames.
+    def _coder(self, track: FaceTrack, first: int) -> TrackCoder:
+        if self._stream is not None:
+            return StreamCoder(track, self._clip_length, self._overlap, first)
+        return WindowCoder(track, self._clip_length, self._overlap,
+                           self._model.layout, first)
+
+    def __call__(self, frames: Iterable[tuple[Frame | None, list[Face]]],
+                 known: dict[int, int]) -> Iterator[Coded]:
+        """Codes of the faces of a segment.
 
         Args:
-            source: Read anew.
-            clips: Overlapping, in order of time.
-            first: Frames before it are known already.
+            frames: All its frames, None where they cannot be read again, with
+                their faces.
+            known: Track id -> first place whose codes are wanted.
 
         Yields:
-            n indices and (n, C) rows: codes, then detail codes.
+            Of every track, its places in order.
         """
-        clips = [clip for clip in clips if clip[-1].index >= first]
-        blender = WindowBlender(self._model.layout)
-        # A clip is finished when it is known where the next one begins.
-        starts = [clip[0].index for clip in clips[1:]] + [math.inf]
-        batch: list[CroppedClip] = []
-
-        def run() -> Iterator[tuple[list[int], np.ndarray]]:
-            for clip, rows in zip(batch, self._run_batch(batch),
-                                  strict=True):
-                done = [entry for entry in blender.add(
-                    [plan.index for plan in clip.frames], rows,
-                    starts[clip.number]) if entry[0] >= first]
-                if done:
-                    frames, blended = zip(*done, strict=True)
-                    yield list(frames), np.stack(blended)
-            batch.clear()
-
-        for clip in self._crop_clips(source, clips):
-            if batch and (len(batch) == self._batch_size
-                          or len(batch[0].frames) != len(clip.frames)):
-                yield from run()
-            batch.append(clip)
+        coders: dict[int, TrackCoder] = {}
+        batch: list[Clip] = []
+        for frame, faces in frames:
+            for face in faces:
+                track = face.track
+                first = known.get(track.track_id, 0)
+                if first == len(track):
+                    continue
+                coder = coders.get(track.track_id)
+                if coder is None:
+                    coder = coders[track.track_id] = self._coder(track, first)
+                if face.place < coder.begin:
+                    continue
+                image = None if frame is None or frame.image is None else (
+                    warp(frame.image, face.crop_matrix, self._image_size))
+                for clip in coder.add(face.place, image):
+                    if batch and not self._fits(clip, batch):
+                        yield from self._run(batch)
+                        batch = []
+                    batch.append(clip)
+                if face.place + 1 == len(track):
+                    del coders[track.track_id]  # the clips hold it
         if batch:
-            yield from run()
+            yield from self._run(batch)
 
-    def _crop_clips(self, source: FrameSource, clips: list[list[FramePlan]]
-                    ) -> Iterator[CroppedClip]:
-        """Read the frames again; a clip comes as soon as it is complete."""
-        queue = deque(enumerate(clips))
-        wanted = {plan.index: plan.crop_matrix
-                  for frames in clips for plan in frames}
-        crops: dict[int, np.ndarray] = {}
-
-        def take() -> Iterator[CroppedClip]:
-            number, frames = queue.popleft()
-            # All are there unless files were removed since the first pass.
-            there = [plan for plan in frames if plan.index in crops]
-            if there:
-                yield CroppedClip(number, there, np.stack(
-                    [crops[plan.index] for plan in there]))
-            if queue:
-                first = queue[0][1][0].index
-                for index in [i for i in crops if i < first]:
-                    del crops[index]
-
-        for frame in source:
-            if frame.index in wanted and frame.image is not None:
-                crops[frame.index] = warp(
-                    frame.image, wanted[frame.index],
-                    self._image_size)
-            while queue and queue[0][1][-1].index <= frame.index:
-                yield from take()
-        while queue:
-            yield from take()
+    def _fits(self, clip: Clip, batch: Sequence[Clip]) -> bool:
+        """Whether a clip can go through the model with others."""
+        return len(batch) < self._batch_size and (
+            clip.kind == batch[0].kind) and not (
+                clip.coder.sequential
+                and any(clip.coder is other.coder for other in batch))
 
     @torch.inference_mode()
-    def _run_batch(self, batch: list[CroppedClip]) -> np.ndarray:
-        """(n, t, C) codes of clips of equal length."""
-        data = self._model.data_preprocessor(dict(inputs=[torch.from_numpy(
-            np.ascontiguousarray(clip.images.transpose(0, 3, 1, 2)))
-            for clip in batch]))
-        flat, detail = self._model.encode_with_detail(data['inputs'])
-        parts = [flat] if detail is None else [flat, detail]
-        return torch.cat([part.float() for part in parts], -1).cpu().numpy()
+    def _run(self, batch: list[Clip]) -> Iterator[Coded]:
+        images = self._prepare(batch)
+        if self._stream is None:
+            flat, detail = self._model.encode_with_detail(images)
+            rows = torch.cat([part.float() for part in (flat, detail)
+                              if part is not None], -1)
+        else:
+            states = [clip.coder.state for clip in batch]
+            rows, state = self._stream.advance(
+                images, None if states[0] is None else join_states(states),
+                batch[0].last)
+            for clip, own in zip(batch, split_states(state), strict=True):
+                clip.coder.state = own
+        for clip, part in zip(batch, rows.cpu().numpy(), strict=True):
+            if finished := clip.coder.take(clip, part):
+                places, blended = zip(*finished, strict=True)
+                yield Coded(clip.coder.track, np.array(places),
+                            np.stack(blended))
+
+    def _prepare(self, batch: list[Clip]) -> torch.Tensor:
+        """(n, t, 3, S, S) RGB [0, 1] of clips of equal length."""
+        if not batch[0].images:
+            side = self._image_size
+            weight = next(self._model.parameters())
+            return weight.new_zeros(len(batch), 0, 3, side, side)
+        return self._model.data_preprocessor(dict(inputs=[torch.from_numpy(
+            np.ascontiguousarray(np.stack(clip.images).transpose(0, 3, 1, 2)))
+            for clip in batch]))['inputs']

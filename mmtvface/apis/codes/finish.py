@@ -16,14 +16,13 @@ from mmtvface.evaluation.functional import (
 )
 from mmtvface.geometry.camera import project
 
-from ..refinement import RefineSettings, refine_track
+from ..refinement import RefineSettings, refine_motion
 from .averaging import robust_mean
 from .smoothing import IDENTITY, SMOOTHERS, smooth_run
 
 Codes = dict[str, torch.Tensor]
 IDENTITIES = ('track', 'frame')
 
-_MOST_FRAMES = 2000  # whose median is taken; more say nothing new
 _CHUNK = 64
 _MM = 1000.
 
@@ -64,16 +63,17 @@ class FinishSettings:
 
 
 def one_identity(codes: Codes) -> Codes:
-    """The codes of a track, with those of the person the same throughout.
+    """The codes of a track that belong to the person, robust means.
 
     Args:
-        codes: Name -> (T, ...), finite.
+        codes: Name -> (T, ...), finite, of frames spread over the track.
+
+    Returns:
+        Those of :data:`~.smoothing.IDENTITY` that there are, name -> (C,).
     """
-    count = len(codes['shape'])
-    chosen = torch.linspace(0, count - 1, min(count, _MOST_FRAMES)).long()
-    return {name: torch.from_numpy(robust_mean(code[chosen].numpy())).repeat(
-        count, 1) if name in IDENTITY and code.shape[1] else code
-        for name, code in codes.items()}
+    return {name: torch.from_numpy(robust_mean(code.numpy()))
+            for name, code in codes.items()
+            if name in IDENTITY and code.shape[1]}
 
 
 class Figures:
@@ -115,40 +115,54 @@ class Figures:
 
 
 @torch.no_grad()
-def finish_track(flame: nn.Module, codes: Codes, points: torch.Tensor,
-                 numbers: torch.Tensor, fps: float, settings: FinishSettings,
-                 figures: Figures) -> Codes:
-    """Identity, refinement and smoothing of a track.
+def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
+               numbers: torch.Tensor, fps: float, settings: FinishSettings,
+               figures: Figures, counted: slice = slice(None)) -> Codes:
+    """Refinement and smoothing of frames of a track.
 
     Args:
         flame: Head model on the CPU; a FLAME if it is to be refined.
         codes: Name -> (T, ...) of frames of one face in order, finite; the
-            cameras are of one and the same crop.
-        points: (T, 68, 2) landmarks of the frames, NDC of that crop.
+            identity is what it shall be, the cameras are of one and the same
+            crop.
+        points: (T, 68, 2) landmarks of the frames, NDC of that crop, NaN
+            where they are not known.
         numbers: (T,) growing, of the frames.
         fps: Frames per second.
         settings: What to do.
         figures: Told what it changed.
+        counted: Frames that count in the figures; the others are
+            neighbours, which are finished elsewhere.
     """
-    if settings.identity == 'track':
-        codes = one_identity(codes)
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
-        codes = refine_track(flame, codes, points, fps,
-                             RefineSettings(steps=settings.refine), numbers)
-        figures.add_errors(before, _landmark_errors(flame, codes, points))
+        codes = refine_motion(flame, codes, points, fps,
+                              RefineSettings(steps=settings.refine), numbers)
+        figures.add_errors(
+            before[counted],
+            _landmark_errors(flame, codes, points)[counted])
     if settings.smooth:
-        gaps = torch.nonzero(numbers.diff() > 1)[:, 0] + 1
-        runs = [code.tensor_split(gaps) for code in codes.values()]
-        smooth = []
-        for run in zip(*runs, strict=True):
-            before = dict(zip(codes, run, strict=True))
-            smooth.append(smooth_run(before, settings.smooth, fps))
-            figures.add_motion(_placed(flame, before),
-                               _placed(flame, smooth[-1]))
-        codes = {name: torch.cat([run[name] for run in smooth])
-                 for name in codes}
+        codes = _smooth(flame, codes, numbers, fps, settings.smooth, figures,
+                        counted)
     return codes
+
+
+def _smooth(flame: nn.Module, codes: Codes, numbers: torch.Tensor,
+            fps: float, method: str, figures: Figures,
+            counted: slice) -> Codes:
+    gaps = torch.nonzero(numbers.diff() > 1)[:, 0] + 1
+    inside = torch.zeros(len(numbers), dtype=torch.bool)
+    inside[counted] = True
+    runs = [code.tensor_split(gaps) for code in codes.values()]
+    smooth = []
+    for *run, inner in zip(*runs, inside.tensor_split(gaps), strict=True):
+        before = dict(zip(codes, run, strict=True))
+        smooth.append(smooth_run(before, method, fps))
+        if inner.any():
+            figures.add_motion(_placed(flame, before)[inner],
+                               _placed(flame, smooth[-1])[inner])
+    return {name: torch.cat([run[name] for run in smooth])
+            for name in codes}
 
 
 def _placed(flame: nn.Module, codes: Codes) -> torch.Tensor:

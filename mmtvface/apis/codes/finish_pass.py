@@ -1,9 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Third pass: the codes of every track, finished in the store."""
+"""Third pass: the codes of every track, finished."""
 
-import itertools
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -14,10 +12,15 @@ from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.preprocessing.crop import transform_points
 from mmtvface.structures import FlameCodeLayout
 
-from ..detection import FramePlan, Progress
+from ..faces import FaceTrack
 from ..model_setup import on_cpu
-from .code_store import CodeStore
-from .finish import Figures, FinishSettings, finish_track
+from ..refinement import RefineSettings, refine_identity, spread_frames
+from .finish import Codes, Figures, FinishSettings, finish_run, one_identity
+from .segment_codes import SegmentCodes
+
+_BLOCK = 1000  # frames that are finished at once ...
+_MARGIN = 100  # ... with as many neighbours on both sides
+_MOST_FRAMES = 2000  # whose median is taken; more say nothing new
 
 
 def split_rows(layout: FlameCodeLayout, rows: np.ndarray
@@ -30,59 +33,108 @@ def split_rows(layout: FlameCodeLayout, rows: np.ndarray
     return codes
 
 
-def finish_tracks(model: TemporalDECA, image_size: int, store: CodeStore,
-                  known: Sequence[FramePlan], fps: float,
-                  settings: FinishSettings, progress: Progress
-                  ) -> dict[str, Any]:
-    """Finish the codes of every track, see :func:`finish_track`.
-
-    Args:
-        model: Whose codes they are.
-        image_size: Side of its crops in pixels.
-        store: The codes; changed.
-        known: The frames in it, track by track.
-        fps: Frames per second.
-        settings: What to do.
-        progress: Told the frames that are finished.
-
-    Returns:
-        What it changed, for ``metrics.json``.
-    """
-    flame, figures, start = on_cpu(model.flame), Figures(), 0
-    for _, group in itertools.groupby(known, lambda plan: plan.track_id):
-        track = list(group)
-        rows = store.read(start, start + len(track))
-        sound = np.flatnonzero(np.isfinite(rows).all(1))
-        if len(sound):
-            rows[sound] = _finish(
-                flame, model.layout, [track[i] for i in sound], rows[sound],
-                image_size, fps, settings, figures)
-            store.write(start, rows)
-        start += len(track)
-        progress('Finishing', start, len(known))
-    return figures.report()
-
-
-def _finish(flame: nn.Module, layout: FlameCodeLayout,
-            track: list[FramePlan], rows: np.ndarray, size: int, fps: float,
-            settings: FinishSettings, figures: Figures) -> np.ndarray:
-    """Rows of a track, finished.
-
-    Everything is seen in one of its crops meanwhile: in crops that move the
-    motion of the camera is not that of the head.
-    """
-    crops = torch.from_numpy(np.stack(
-        [plan.crop_matrix for plan in track])).float()
-    still = crops[len(crops) // 2]
-    points = torch.from_numpy(np.stack([pixel_to_ndc(transform_points(
-        plan.detection, still.numpy()), size) for plan in track])).float()
-    codes = split_rows(layout, rows)
-    codes['cam'] = move_camera(codes['cam'], crops, still, size)
-    codes = finish_track(
-        flame, codes, points, torch.tensor([plan.index for plan in track]),
-        fps, settings, figures)
-    codes['cam'] = move_camera(codes['cam'], still, crops, size)
+def join_rows(layout: FlameCodeLayout, codes: Codes) -> np.ndarray:
+    """The rows that :func:`split_rows` takes apart."""
     parts = [layout.join(codes)]
     if 'detail' in codes:
         parts.append(codes['detail'])
     return torch.cat(parts, 1).numpy()
+
+
+class TrackFinisher:
+    """Gives a track one identity, refines and smooths it.
+
+    In blocks of frames with some neighbours, so that memory does not grow
+    with the length of a track. Everything is seen in one of its crops
+    meanwhile: in crops that move the motion of the camera is not that of the
+    head.
+
+    Args:
+        model: Whose codes they are.
+        image_size: Side of its crops in pixels.
+        fps: Frames per second.
+        settings: What to do.
+        figures: Told what it changed.
+    """
+
+    def __init__(self, model: TemporalDECA, image_size: int, fps: float,
+                 settings: FinishSettings, figures: Figures) -> None:
+        self._flame: nn.Module = on_cpu(model.flame)
+        self._layout, self._size = model.layout, image_size
+        self._fps, self._settings, self._figures = fps, settings, figures
+
+    def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
+        """Finish a track.
+
+        Args:
+            track: The track.
+            store: Its codes and landmarks; the codes are changed.
+        """
+        sound = np.concatenate([part[np.isfinite(
+            store.read(track, part)).all(1)] for part in _parts(len(track))])
+        if not store.width or not len(sound):
+            return
+        still = torch.from_numpy(
+            track.crop_matrix(int(sound[len(sound) // 2]))).float()
+        identity = self._identity(track, store, sound, still)
+        ready: list[tuple[np.ndarray, np.ndarray]] = []
+        for start in range(0, len(sound), _BLOCK):
+            outer = slice(max(0, start - _MARGIN), start + _BLOCK + _MARGIN)
+            inner = slice(start - outer.start, start - outer.start + _BLOCK)
+            places = sound[outer]
+            codes, points = self._read(track, store, places, still)
+            for name, code in identity.items():
+                codes[name] = code.expand_as(codes[name])
+            codes = finish_run(
+                self._flame, codes, points,
+                torch.from_numpy(track.frames[places]), self._fps,
+                self._settings, self._figures, inner)
+            crops = _crops(track, places)
+            codes['cam'] = move_camera(codes['cam'], still, crops, self._size)
+            ready.append((places[inner],
+                          join_rows(self._layout, codes)[inner]))
+            # Each block reads the end of the one before as it was.
+            if len(ready) > 1:
+                store.write(track, *ready.pop(0))
+        store.write(track, *ready.pop())
+
+    def _read(self, track: FaceTrack, store: SegmentCodes,
+              places: np.ndarray, still: torch.Tensor
+              ) -> tuple[Codes, torch.Tensor]:
+        """Codes and landmarks, seen in one crop."""
+        codes = split_rows(self._layout, store.read(track, places))
+        codes['cam'] = move_camera(
+            codes['cam'], _crops(track, places), still, self._size)
+        points = pixel_to_ndc(transform_points(
+            store.read_points(track, places), still.numpy()), self._size)
+        return codes, torch.from_numpy(points).float()
+
+    def _identity(self, track: FaceTrack, store: SegmentCodes,
+                  sound: np.ndarray, still: torch.Tensor) -> Codes:
+        """The codes of the person, name -> (C,)."""
+        if self._settings.identity != 'track':
+            return {}
+        some = sound[spread_frames(len(sound), _MOST_FRAMES).numpy()]
+        identity = one_identity(split_rows(
+            self._layout, store.read(track, some)))
+        if self._settings.refine:
+            refine = RefineSettings(steps=self._settings.refine)
+            some = sound[spread_frames(
+                len(sound), refine.identity_frames).numpy()]
+            codes, points = self._read(track, store, some, still)
+            for name, code in identity.items():
+                codes[name] = code.expand_as(codes[name])
+            identity['shape'] = refine_identity(
+                self._flame, codes, points, refine)
+        return identity
+
+
+def _parts(length: int) -> Iterator[np.ndarray]:
+    for start in range(0, length, _BLOCK):
+        yield np.arange(start, min(start + _BLOCK, length))
+
+
+def _crops(track: FaceTrack, places: np.ndarray) -> torch.Tensor:
+    """(n, 3, 3) crop matrices."""
+    return torch.from_numpy(np.stack(
+        [track.crop_matrix(place) for place in places])).float()

@@ -200,6 +200,11 @@ def refine_window(head: LandmarkHead, state: torch.Tensor,
     return (correction * problem.deviations).to(state.dtype)
 
 
+def spread_frames(count: int, most: int) -> torch.Tensor:
+    """At most ``most`` of ``count`` frames, spread evenly: (n,) int64."""
+    return torch.linspace(0, count - 1, min(count, most)).round().long()
+
+
 @torch.no_grad()
 def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
                  points: torch.Tensor, fps: float,
@@ -208,9 +213,9 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
                  ) -> dict[str, torch.Tensor]:
     """Bring the codes of a face into line with its landmarks.
 
-    The shape is corrected once for the whole track, then pose, camera and
-    expression in overlapping windows. Where too little is known (no
-    landmarks), the codes stay as they are.
+    The shape is corrected once for the whole track (:func:`refine_identity`),
+    then pose, camera and expression in overlapping windows
+    (:func:`refine_motion`).
 
     Args:
         flame: Head model on the CPU.
@@ -226,19 +231,66 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
         The codes, changed.
     """
     settings = settings or RefineSettings()
+    chosen = spread_frames(len(points), settings.identity_frames)
+    shape = refine_identity(
+        flame, {name: code[chosen] for name, code in codes.items()},
+        points[chosen], settings)
+    codes = {**codes, 'shape': shape.expand_as(codes['shape'])}
+    return refine_motion(flame, codes, points, fps, settings, numbers)
+
+
+@torch.no_grad()
+def refine_identity(flame: FLAME, codes: dict[str, torch.Tensor],
+                    points: torch.Tensor, settings: RefineSettings
+                    ) -> torch.Tensor:
+    """The shape (S,) of a face, corrected by landmarks of some frames.
+
+    Args:
+        flame: Head model on the CPU.
+        codes: See :func:`refine_track`; all have the shape of the first.
+        points: (T, 68, 2), see :func:`refine_track`.
+        settings: Deviations and steps.
+    """
+    good = codes['cam'][:, 0] > 0
+    shape = codes['shape'][0]
+    if not good.any():
+        return shape
+    head = LandmarkHead(flame)
+    state = head.state({name: code[good] for name, code in codes.items()})
+    return shape + refine_shape(head, state, points[good], settings)
+
+
+@torch.no_grad()
+def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
+                  points: torch.Tensor, fps: float,
+                  settings: RefineSettings,
+                  numbers: torch.Tensor | None = None
+                  ) -> dict[str, torch.Tensor]:
+    """Pose, camera and expression of a face, corrected by its landmarks.
+
+    Where too little is known (no landmarks, a camera that shows nothing), the
+    codes stay as they are. See :func:`refine_track` for the arguments.
+    """
     if numbers is None:
         numbers = torch.arange(len(points))
     good = codes['cam'][:, 0] > 0
-    if not good.all():
-        return _refine_some(flame, codes, points, fps, settings, numbers,
-                            good)
+    if not good.any():
+        return codes
     head = LandmarkHead(flame)
-    state = head.state(codes)
-    frames, shapes = len(state), head.num_shape
-    chosen = torch.linspace(0, frames - 1, min(
-        frames, settings.identity_frames)).round().long()
-    state[:, :shapes] += refine_shape(
-        head, state[chosen], points[chosen], settings)
+    whole = {name: code.clone() for name, code in codes.items()}
+    for name, code in head.codes(_refined(
+            head, head.state({name: code[good]
+                              for name, code in codes.items()}),
+            points[good], fps, settings, numbers[good])).items():
+        whole[name][good] = code
+    return whole
+
+
+def _refined(head: LandmarkHead, state: torch.Tensor, points: torch.Tensor,
+             fps: float, settings: RefineSettings, numbers: torch.Tensor
+             ) -> torch.Tensor:
+    """States (T, D), corrected in overlapping windows."""
+    frames = len(state)
     total = torch.zeros_like(state)
     weights = state.new_zeros(frames, 1)
     size = min(settings.window, frames)
@@ -251,21 +303,4 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
         total[part] += ramp * refine_window(
             head, state[part], points[part], settings, fps, numbers[part])
         weights[part] += ramp
-    return {**codes, **head.codes(state + total / weights)}
-
-
-def _refine_some(flame: FLAME, codes: dict[str, torch.Tensor],
-                 points: torch.Tensor, fps: float, settings: RefineSettings,
-                 numbers: torch.Tensor, good: torch.Tensor
-                 ) -> dict[str, torch.Tensor]:
-    """Refine the frames that are good; the others get their shape."""
-    if not good.any():
-        return codes
-    part = refine_track(
-        flame, {name: code[good] for name, code in codes.items()},
-        points[good], fps, settings, numbers[good])
-    whole = {name: code.clone() for name, code in codes.items()}
-    for name, code in part.items():
-        whole[name][good] = code
-    whole['shape'][~good] = part['shape'][0]
-    return whole
+    return state + total / weights
