@@ -184,8 +184,7 @@ def test_how_many_frames_are_final():
 
 
 def test_the_trunk_sees_every_frame_once_and_few_at_a_time(monkeypatch):
-    monkeypatch.setattr('mmtvface.models.encoders.lite_encoder.TRUNK_IMAGES',
-                        4)
+    monkeypatch.setattr('mmtvface.models.encoders.lite_encoder.PIECE', 4)
     encoder, frames = lite(), clips()
     seen = []
     encoder.conv1.register_forward_hook(

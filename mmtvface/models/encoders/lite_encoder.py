@@ -14,8 +14,16 @@ from .flow import Flows
 from .gated_propagation import DIRECTIONS, GatedPropagation, Memory
 from .resnet_encoder import ResNetEncoder, has_pretrained_init
 
-# Images that go through the trunk of a stream at once.
-TRUNK_IMAGES = 32
+# Frames of streams that go through residual stages at once.
+PIECE = 32
+
+
+def frame_pieces(frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Parts (n, s, ...) of (n, k, ...), small enough for their activations.
+
+    There is at least one, which is empty if k is 0.
+    """
+    return frames.split(max(1, PIECE // len(frames)), 1)
 
 
 class StreamState(NamedTuple):
@@ -224,10 +232,9 @@ class LiteTemporalEncoder(ResNetEncoder):
         check_shape('frames', frames, (streams, 'k', 3, 'H', 'W'))
         parts = [] if state is None else [state.pending]
         if frames.shape[1]:
-            most = max(1, TRUNK_IMAGES // len(frames))
             parts += [
                 self._frame_maps(piece).unflatten(0, piece.shape[:2])
-                for piece in frames.split(most, 1)]
+                for piece in frame_pieces(frames)]
         if not parts:
             raise ValueError('A stream begins with at least one frame.')
         if parts[0].shape[2:] != parts[-1].shape[2:]:
