@@ -118,6 +118,23 @@ def test_one_frame_is_the_same_in_both_modes():
 
 
 @pytest.mark.parametrize('shape_mode', ['frame', 'clip', 'confidence'])
+def test_streams_share_what_was_seen_so_far(shape_mode):
+    torch.manual_seed(0)
+    head = small_head(init_std=1.0, shape_mode=shape_mode).double()
+    if head.confidence is not None:
+        torch.nn.init.normal_(head.confidence.weight, std=3.)
+    features, past = torch.randn(2, 9, 5, dtype=torch.float64), None
+    seen = 0
+    for count in (0, 4, 1, 0, 3, 1):
+        codes, past = head.advance(features[:, seen:seen + count], past)
+        assert codes.shape[:2] == (2, count)
+        seen += count
+        torch.testing.assert_close(
+            codes, head(features[:, :seen])[:, seen - count:])
+    assert (past is None) == (shape_mode == 'frame')
+
+
+@pytest.mark.parametrize('shape_mode', ['frame', 'clip', 'confidence'])
 def test_gradients(shape_mode):
     head = FLAMEHead(
         3, FlameCodeLayout(2, 1, 1, 6, 3, 0), 4, shape_mode,

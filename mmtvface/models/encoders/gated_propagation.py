@@ -81,6 +81,22 @@ class GatedBranch(nn.Module):
         keep = torch.sigmoid(gate + of_gate)
         return Memory(torch.lerp(new, memory.last, keep), memory.last)
 
+    def forward(self, frames: Sequence[torch.Tensor], memory: Memory
+                ) -> list[Memory]:
+        """Successive frames.
+
+        Args:
+            frames: (n, 2 * C, h, w) each: x_g and x_c.
+            memory: Of the frames before.
+
+        Returns:
+            The memory after each of them.
+        """
+        passed = [memory]
+        for frame in frames:
+            passed.append(self.step(*frame.chunk(2, 1), passed[-1]))
+        return passed[1:]
+
 
 class GatedPropagation(nn.Module):
     """Adds to every frame's map what the other frames tell.
@@ -145,26 +161,63 @@ class GatedPropagation(nn.Module):
         Returns:
             The same shape.
         """
-        known = [self.norm(self.reduce(maps.flatten(0, 1)))]
+        return self.advance(maps, None, maps.shape[1])[0]
+
+    def advance(self, maps: torch.Tensor, state: Sequence[Memory] | None,
+                ready: int) -> tuple[torch.Tensor, list[Memory]]:
+        """The next frames of streams, of which some are a look-ahead.
+
+        Forward branches go on from what they remember, as if the stream were
+        one clip. Backward branches begin anew at the last frame given: of
+        what follows it they know nothing. The look-ahead is what they read
+        before the frames that count; it is given again in the next call.
+
+        Args:
+            maps: (n, k, in_channels, h, w) of successive frames; not
+                changed.
+            state: Of the frame before the first one; None starts the
+                streams.
+            ready: 1 to k: number of frames at the beginning that are wanted;
+                the others are the look-ahead.
+
+        Returns:
+            (n, ready, in_channels, h, w) and the state after these frames,
+            one memory per branch (that of a backward branch is empty).
+
+        Raises:
+            ValueError: If ready is not possible.
+        """
         shape = maps.shape[:2]
-        for direction, enter, branch in zip(
-                self.directions, self.enter, self.branches, strict=True):
-            entering = enter(torch.cat(known, 1)).unflatten(0, shape)
-            frames = list(entering.unbind(1))
-            if direction == 'backward':
-                frames.reverse()
-            outputs, memory = [], Memory()
-            for frame in frames:
-                memory = branch.step(*frame.chunk(2, 1), memory)
-                outputs.append(memory.last)
-            if direction == 'backward':
-                outputs.reverse()
-            known.append(torch.stack(outputs, 1).flatten(0, 1))
-        return maps + self.expand(torch.cat(known[1:], 1)).unflatten(0, shape)
+        if not 1 <= ready <= shape[1]:
+            raise ValueError(f'ready must be 1 to {shape[1]}, the number of '
+                             f'frames, but it is {ready}.')
+        known = [self.norm(self.reduce(maps.flatten(0, 1))).unflatten(
+            0, shape)]
+        memories = []
+        for index, (enter, branch, memory) in enumerate(zip(
+                self.enter, self.branches,
+                state or [Memory()] * len(self.branches), strict=True)):
+            # Only backward branches read the look-ahead: from the last of
+            # them on, nobody wants to know more of it.
+            if 'backward' not in self.directions[index:]:
+                known = [part[:, :ready] for part in known]
+            entering = enter(torch.cat(known, 2).flatten(0, 1))
+            frames = entering.unflatten(0, known[0].shape[:2]).unbind(1)
+            if self.directions[index] == 'forward':
+                passed = branch(frames, memory)
+                memories.append(passed[ready - 1])
+            else:
+                passed = branch(frames[::-1], Memory())[::-1]
+                memories.append(Memory())
+            known.append(torch.stack([after.last for after in passed], 1))
+        outputs = torch.cat([part[:, :ready] for part in known[1:]], 2)
+        added = self.expand(outputs.flatten(0, 1))
+        return maps[:, :ready] + added.unflatten(
+            0, outputs.shape[:2]), memories
 
     def step(self, maps: torch.Tensor, state: Sequence[Memory] | None = None
              ) -> tuple[torch.Tensor, list[Memory]]:
-        """The next frame of streams.
+        """The next frame of streams: :meth:`advance` without a look-ahead.
 
         Args:
             maps: (n, in_channels, h, w).
@@ -181,11 +234,5 @@ class GatedPropagation(nn.Module):
             raise RuntimeError(
                 'Frames can only be fed one by one to a causal propagation, '
                 f"branches=('forward', ), but it has {self.directions}.")
-        state = state or [Memory()] * len(self.branches)
-        known, memories = [self.norm(self.reduce(maps))], []
-        for enter, branch, memory in zip(self.enter, self.branches, state,
-                                         strict=True):
-            memories.append(branch.step(
-                *enter(torch.cat(known, 1)).chunk(2, 1), memory))
-            known.append(memories[-1].last)
-        return maps + self.expand(torch.cat(known[1:], 1)), memories
+        maps, state = self.advance(maps[:, None], state, 1)
+        return maps[:, 0], state

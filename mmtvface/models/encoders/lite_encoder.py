@@ -2,15 +2,42 @@
 """Temporal encoder for small machines: propagation on deep features."""
 
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 import torch
 
 from mmtvface.registry import MODELS
+from mmtvface.utils.checks import check_shape
 
 from .checkpointing import run_blocks
 from .flow import Flows
 from .gated_propagation import DIRECTIONS, GatedPropagation, Memory
 from .resnet_encoder import ResNetEncoder, has_pretrained_init
+
+# Frames of streams that go through residual stages at once.
+PIECE = 32
+
+
+def frame_pieces(frames: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Parts (n, s, ...) of (n, k, ...), small enough for their activations.
+
+    There is at least one, which is empty if k is 0.
+    """
+    return frames.split(max(1, PIECE // len(frames)), 1)
+
+
+class StreamState(NamedTuple):
+    """What a stream keeps from call to call.
+
+    Attributes:
+        pending: (n, p, C, h, w) maps before the adapter of the frames that
+            wait for what follows them.
+        memories: One per branch of the adapter, after the last frame before
+            these; None at the start of the stream.
+    """
+
+    pending: torch.Tensor
+    memories: list[Memory] | None
 
 
 @MODELS.register_module()
@@ -26,6 +53,10 @@ class LiteTemporalEncoder(ResNetEncoder):
 
     A detail branch shares everything up to and with the adapter through
     :class:`SharedTrunkEncoder`.
+
+    A clip is encoded in one go by calling the module. Streams of any length
+    are encoded in constant memory: frame by frame with :meth:`step` if all
+    branches run forward, chunk by chunk with :meth:`advance` in any case.
 
     Args:
         depth: 18, 34, 50 or 101.
@@ -143,3 +174,72 @@ class LiteTemporalEncoder(ResNetEncoder):
         maps, state = self.temporal.step(
             self._frame_maps(frames[:, None]), state)
         return self.stages(maps), state
+
+    @torch.no_grad()
+    def advance(self, frames: torch.Tensor, state: StreamState | None = None,
+                look_ahead: int = 0, last: bool = False
+                ) -> tuple[torch.Tensor, StreamState | None]:
+        """Maps of the next frames of streams, in memory of a chunk.
+
+        A frame is final as soon as look_ahead frames after it are there, or
+        the stream is over. What forward branches remember goes from call to
+        call, exactly; a backward branch sees the frames up to the end of
+        the chunk, at least look_ahead of them. So the maps are those of one
+        pass over the whole stream, but for what a backward branch would tell
+        from further on; they are those of one pass exactly without backward
+        branches (they need no look-ahead; :meth:`step` is the same for
+        chunks of one frame), or if the look-ahead reaches to the end.
+
+        The trunk sees every frame once, a few at a time. A backward branch
+        runs over the look-ahead in every call: chunks should not be much
+        shorter.
+
+        Args:
+            frames: (n, k, 3, H, W) RGB in [0, 1]: the next frames of n
+                streams. k may be 0, but for the first call.
+            state: What the call before returned; None starts the streams.
+            look_ahead: Frames, at least 0; the same in all calls.
+            last: No more frames come: all that are pending become final.
+
+        Returns:
+            (n, r, trunk_channels, h, w) maps behind the adapter (see
+            :meth:`stages`) of the r >= 0 next frames that are final, and the
+            state: None after the last ones.
+
+        Raises:
+            RuntimeError: In training mode, in which the batch norm would mix
+                the frames of a piece.
+            ValueError: If the frames do not fit the state, there are none
+                to begin with, or look_ahead is negative.
+        """
+        if self.training:
+            raise RuntimeError('A stream needs the evaluation mode: call '
+                               'eval() before.')
+        if look_ahead < 0:
+            raise ValueError('look_ahead must not be negative, but it is '
+                             f'{look_ahead}.')
+        maps, memories = self._waiting(frames, state), state and state.memories
+        ready = maps.shape[1] if last else max(0, maps.shape[1] - look_ahead)
+        final = maps[:, :0]
+        if ready:
+            final, memories = self.temporal.advance(maps, memories, ready)
+        return final, None if last else StreamState(maps[:, ready:], memories)
+
+    def _waiting(self, frames: torch.Tensor, state: StreamState | None
+                 ) -> torch.Tensor:
+        """Maps before the adapter, those pending and those of new frames."""
+        streams = 'n' if state is None else len(state.pending)
+        check_shape('frames', frames, (streams, 'k', 3, 'H', 'W'))
+        parts = [] if state is None else [state.pending]
+        if frames.shape[1]:
+            parts += [
+                self._frame_maps(piece).unflatten(0, piece.shape[:2])
+                for piece in frame_pieces(frames)]
+        if not parts:
+            raise ValueError('A stream begins with at least one frame.')
+        if parts[0].shape[2:] != parts[-1].shape[2:]:
+            raise ValueError(
+                'The frames of a stream have one size, but these give maps '
+                f'of {tuple(parts[-1].shape[-2:])} cells, those before '
+                f'{tuple(parts[0].shape[-2:])}.')
+        return torch.cat(parts, 1)

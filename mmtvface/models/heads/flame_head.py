@@ -3,7 +3,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from mmengine.model import BaseModule
@@ -20,29 +20,37 @@ AMBIENT_SH = math.sqrt(4 * math.pi)
 INITIAL_LOG_SIGMA = math.log(.05)
 
 
+class ClipMean(NamedTuple):
+    """What the frames of a stream say together about the person.
+
+    Attributes:
+        codes: (n, 1, total), whose identity is their mean; the others mean
+            nothing.
+        logit: (n, 1, 1): logarithm of the sum of their weights.
+    """
+
+    codes: torch.Tensor
+    logit: torch.Tensor
+
+
 def share_over_clip(codes: torch.Tensor, layout: FlameCodeLayout,
                     names: Sequence[str],
-                    weights: torch.Tensor | None = None) -> torch.Tensor:
+                    weights: torch.Tensor) -> torch.Tensor:
     """Replace codes by their mean over the frames of the clip.
 
     Args:
         codes: (n, t, layout.total).
         layout: Names and sizes of the codes.
         names: The codes that are constant over a clip.
-        weights: (n, t, 1) of the frames, sum 1 over t; None: all equal.
+        weights: (n, t, 1) of the frames, sum 1 over t.
 
     Returns:
         (n, t, layout.total); the argument is unchanged.
     """
     parts = codes.split(list(layout.sizes.values()), -1)
-
-    def mean(part: torch.Tensor) -> torch.Tensor:
-        if weights is None:
-            return part.mean(1, keepdim=True)
-        return (weights * part).sum(1, keepdim=True)
-
     return torch.cat([
-        mean(part).expand_as(part) if name in names else part
+        (weights * part).sum(1, keepdim=True).expand_as(part)
+        if name in names else part
         for name, part in zip(layout.sizes, parts, strict=True)
     ], -1)
 
@@ -216,17 +224,44 @@ class FLAMEHead(BaseModule):
         Raises:
             ValueError: If the shape is another one.
         """
+        return self.advance(features)[0]
+
+    def advance(self, features: torch.Tensor, past: ClipMean | None = None
+                ) -> tuple[torch.Tensor, ClipMean | None]:
+        """Regress the codes of the next frames of streams.
+
+        An identity that is shared is that of all frames up to these: that
+        of the last frames is the one of the whole stream.
+
+        Args:
+            features: (n, t, in_channels).
+            past: What the call before returned; None starts the streams.
+
+        Returns:
+            Flat codes (n, t, out_channels), and what these frames and those
+            before them say together; None if they share nothing.
+
+        Raises:
+            ValueError: If the shape is another one.
+        """
         if features.ndim != 3 or features.shape[-1] != self.in_channels:
             raise ValueError(
                 f'features must have the shape (n, t, {self.in_channels}), '
                 f'but it is {tuple(features.shape)}.')
         hidden = self.layers[:2](features)
         codes = self.layers[2](hidden) * self.code_scale
-        if self.shape_mode == 'frame':
-            return codes
-        weights = None if self.confidence is None else self.confidence(
-            hidden).softmax(1)
-        return share_over_clip(codes, self.layout, IDENTITY_CODES, weights)
+        if self.shape_mode == 'frame' or not codes.shape[1]:
+            return codes, past
+        logits = torch.zeros_like(codes[..., :1]) if (
+            self.confidence is None) else self.confidence(hidden)
+        if past is not None:
+            # All that was before is one more frame, of the weight of all.
+            codes = torch.cat([past.codes, codes], 1)
+            logits = torch.cat([past.logit, logits], 1)
+        codes = share_over_clip(codes, self.layout, IDENTITY_CODES,
+                                logits.softmax(1))
+        past = ClipMean(codes[:, -1:], logits.logsumexp(1, keepdim=True))
+        return codes[:, -features.shape[1]:], past
 
     def landmark_log_sigma(self, features: torch.Tensor
                            ) -> torch.Tensor | None:

@@ -121,12 +121,25 @@ class DetailBranch(BaseModule):
             (n, t, num_detail) float32.
         """
         if self.shares_trunk:
-            features = self.encoder(maps).unflatten(0, clips.shape[:2])
-        elif self.takes_flows:
-            features = self.encoder(clips, flows)
-        else:
-            features = self.encoder(clips)
-        with torch.autocast(clips.device.type, enabled=False):
+            return self.encode_maps(maps.unflatten(0, clips.shape[:2]))
+        if self.takes_flows:
+            return self._regress(self.encoder(clips, flows))
+        return self._regress(self.encoder(clips))
+
+    def encode_maps(self, maps: torch.Tensor) -> torch.Tensor:
+        """Detail codes of a branch that shares the trunk.
+
+        Args:
+            maps: (n, t, C, h, w) of the coarse encoder's trunk.
+
+        Returns:
+            (n, t, num_detail) float32.
+        """
+        features = self.encoder(maps.flatten(0, 1))
+        return self._regress(features.unflatten(0, maps.shape[:2]))
+
+    def _regress(self, features: torch.Tensor) -> torch.Tensor:
+        with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 
     def decode(self, codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
