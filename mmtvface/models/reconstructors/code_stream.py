@@ -54,9 +54,10 @@ class CodeStream:
       to the end of the chunk; that of the very last frame is the one of the
       whole video.
 
-    With chunks of 40 frames and a look-ahead of 80, vertices of the packaged
-    model are 0.03 to 0.15 mm from those of one pass over 130 to 400 frames
-    (mean), without a look-ahead and with chunks of 20 about 1 mm.
+    With chunks of 40 frames and a look-ahead of 80, the vertices that the
+    packaged model gives for four clips of 400 frames (SynthTV test, hard) are
+    0.13 mm from those of one pass (mean); in overlapping windows of 20
+    frames, 1.5 mm. A look-ahead of 160 makes it 0.08 mm.
 
     Args:
         model: In evaluation mode.
