@@ -117,10 +117,10 @@ class Pipeline:
 
     def _finish(self, source: FrameSource) -> Iterator[FinishedSegment]:
         settings = self._settings
-        encode = EncoderPass(
-            self._model, settings.crop.size, settings.batch_size,
-            settings.clip_length if source.consecutive else 1,
-            settings.overlap)
+        windows = ((settings.clip_length, settings.overlap)
+                   if source.consecutive else (1, 0))
+        encode = EncoderPass(self._model, settings.crop.size,
+                             settings.batch_size, *windows)
         finish = TrackFinisher(self._model, settings.crop.size, source.fps,
                                settings.finish, self.figures)
         with contextlib.ExitStack() as stack:

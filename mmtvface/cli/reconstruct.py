@@ -53,6 +53,7 @@ KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
          'depth', 'grid', 'video', 'detail_video', 'side_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 SMOOTHERS = ('one-euro', 'savgol')
+FACES = ('main', 'all')
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -87,6 +88,15 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='the frames do not follow one another')
     parser.add_argument('--single-frame', action='store_true',
                         help='the model sees one frame at a time')
+    parser.add_argument('--faces', choices=FACES, default=FACES[0],
+                        help='main: one face per frame, which is followed as '
+                        'long as it is in sight. all: every face; files of a '
+                        'frame are named <frame>_track<id> (default: '
+                        '%(default)s)')
+    parser.add_argument('--fill-gaps', type=int, default=0, metavar='N',
+                        help='look for a face that is not found for up to N '
+                        'frames between where it was and where it is '
+                        'afterwards (default: such frames have no result)')
     parser.add_argument('--identity', choices=('track', 'frame'),
                         default='track', help='shape and albedo of each face: '
                         'one for all its frames, or as the model gives them '
@@ -122,8 +132,9 @@ def reconstruct(args: argparse.Namespace) -> dict:
         source.fps = args.fps
     reconstructor = FaceReconstructor(
         args.config, args.checkpoint, args.device,
-        clip_length=args.clip_length, crop_scale=args.crop_scale,
-        batch_size=args.batch_size, detector=args.detector,
+        clip_length=args.clip_length, overlap=args.overlap,
+        crop_scale=args.crop_scale, batch_size=args.batch_size,
+        faces=args.faces, fill_gaps=args.fill_gaps, detector=args.detector,
         identity=args.identity, refine=args.refine, smooth=args.smooth,
         restore=args.restore)
     painter = reconstructor.build_painter(args.texture_size)

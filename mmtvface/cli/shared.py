@@ -34,7 +34,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
                         help='what finds faces where no landmarks are given '
                         '(default: %(default)s)')
     parser.add_argument('--clip-length', type=positive(int),
-                        help='frames per clip (default: as trained)')
+                        help='frames per clip (default: as the config says)')
+    parser.add_argument('--overlap', type=int,
+                        help='frames that clips have in common, or that a '
+                        'model that remembers what was before sees ahead '
+                        '(default: as the config says)')
     parser.add_argument('--crop-scale', type=positive(float),
                         help='crop relative to the landmark box (default: '
                         'as trained)')

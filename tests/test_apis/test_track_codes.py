@@ -2,22 +2,32 @@
 """From the codes of clips to those of tracks."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
 
 from mmtvface.apis.codes import (
+    CodeLog,
     CodeStore,
     Figures,
     FinishSettings,
+    SegmentCodes,
+    TrackFinisher,
     WindowBlender,
-    finish_track,
+    finish_pass,
+    finish_run,
+    one_identity,
 )
 from mmtvface.apis.codes.averaging import robust_mean
+from mmtvface.apis.detection import FramePlan
+from mmtvface.apis.faces import CropPlan, FaceLog, SegmentCutter
 from mmtvface.geometry.alignment import nearest_rotation
 from mmtvface.geometry.rotation import axis_angle_to_matrix
+from mmtvface.head_models import FLAME
 from mmtvface.structures import FlameCodeLayout
+from mmtvface.testing.toy_pictures import POINTS
 from mmtvface.testing.toy_reconstructor import ToyFlame
 
 NUMBERS = torch.arange(9)
@@ -95,35 +105,36 @@ def test_robust_mean_ignores_outliers():
     assert robust_mean(same.numpy()).tolist() == [1, 1]
 
 
-def test_finishing_keeps_what_it_should():
+def random_codes(count=9):
     generator = torch.Generator().manual_seed(1)
-    codes = dict(
-        shape=torch.randn(9, 4, generator=generator),
-        tex=torch.randn(9, 3, generator=generator),
-        exp=torch.randn(9, 3, generator=generator),
-        pose=.1 * torch.randn(9, 6, generator=generator),
-        cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
+    return dict(
+        shape=torch.randn(count, 4, generator=generator),
+        tex=torch.randn(count, 3, generator=generator),
+        exp=torch.randn(count, 3, generator=generator),
+        pose=.1 * torch.randn(count, 6, generator=generator),
+        cam=torch.tensor([8., 0., 0.]).repeat(count, 1))
+
+
+def test_one_identity():
+    codes = dict(random_codes(), detail=torch.ones(9, 0))
+    codes['shape'][4] = 50.
+    found = one_identity(codes)
+    assert set(found) == {'shape', 'tex'}
+    assert found['shape'].shape == (4, ) and found['shape'].abs().max() < 3
+
+
+def test_smoothing_of_runs():
+    codes = random_codes()
     points = torch.zeros(9, 68, 2)
-    figures = Figures()
-    done = finish_track(ToyFlame(), codes, points, NUMBERS, 25.,
-                        FinishSettings(), figures)
-    assert figures.report() == {}
-    assert (done['shape'] == done['shape'][0]).all()
-    assert (done['tex'] == done['tex'][0]).all()
-    for name in ('exp', 'pose', 'cam'):
-        assert torch.equal(done[name], codes[name])
-    kept = finish_track(ToyFlame(), codes, points, NUMBERS, 25.,
-                        FinishSettings('frame'), figures)
-    assert torch.equal(kept['shape'], codes['shape'])
     # A parabola passes the filter of Savitzky and Golay unchanged.
     time = torch.arange(9.)[:, None]
     smooth = dict(codes, pose=.01 * (time - 4)**2 * torch.ones(6))
-    done = finish_track(ToyFlame(), smooth, points, NUMBERS, 25.,
-                        FinishSettings(smooth='savgol'), figures)
+    done = finish_run(ToyFlame(), smooth, points, NUMBERS, 25.,
+                      FinishSettings(smooth='savgol'), Figures())
     assert done['pose'] == pytest.approx(smooth['pose'], abs=1e-5)
     two = {name: code[:2] for name, code in codes.items()}
-    done = finish_track(ToyFlame(), two, points[:2], NUMBERS[:2], 25.,
-                        FinishSettings(smooth='savgol'), figures)
+    done = finish_run(ToyFlame(), two, points[:2], NUMBERS[:2], 25.,
+                      FinishSettings(smooth='savgol'), Figures())
     assert torch.equal(done['pose'], two['pose'])
 
 
@@ -136,12 +147,89 @@ def test_filters_do_not_cross_gaps():
                  exp=torch.zeros(9, 3), pose=pose,
                  cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
     settings, figures = FinishSettings(smooth='savgol'), Figures()
-    done = finish_track(ToyFlame(), codes, torch.zeros(9, 68, 2), numbers,
-                        25., settings, figures)
+    done = finish_run(ToyFlame(), codes, torch.zeros(9, 68, 2), numbers,
+                      25., settings, figures)
     assert done['pose'] == pytest.approx(pose, abs=1e-4)
     report = figures.report()['smoothing']
     assert report['jitter_after_mm'] == pytest.approx(
         report['jitter_before_mm'], rel=1e-2)
-    across = finish_track(ToyFlame(), codes, torch.zeros(9, 68, 2),
-                          NUMBERS, 25., settings, Figures())
+    across = finish_run(ToyFlame(), codes, torch.zeros(9, 68, 2), NUMBERS,
+                        25., settings, Figures())
     assert (across['pose'] - pose).abs().max() > .05
+
+
+class Model(NamedTuple):
+    """What is used of a model."""
+
+    flame: torch.nn.Module
+    layout: FlameCodeLayout
+
+
+@pytest.mark.parametrize('settings', [
+    FinishSettings(), FinishSettings('frame'), FinishSettings(refine=1),
+    FinishSettings('frame', smooth='savgol'),
+    FinishSettings(smooth='one-euro')], ids=str)
+def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
+                                              settings):
+    """Of 270 frames, and with a frame that failed."""
+    count, size = 270, 64
+    flame = FLAME('procedural', None, 5, 4).requires_grad_(False)
+    layout = FlameCodeLayout(shape=5, tex=0, exp=4, light=0)
+    log = FaceLog(tmp_path / 'faces.jsonl')
+    rng = np.random.default_rng(0)
+    shake = rng.normal(0, .5, (count, 2)) + [40, 40]
+    segment, = SegmentCutter(log, CropPlan(size, 1.5, 0.))(
+        FramePlan(i, str(i), (200, 200), faces=[POINTS * 60 + shake[i]])
+        for i in range(count))
+    track, = segment.tracks
+    rows = rng.normal(0, .1, (count, layout.total)).astype(np.float32)
+    rows[:, -3:] += [8, 0, 0]
+    rows[5] = np.nan
+
+    def finish(block):
+        monkeypatch.setattr(finish_pass, '_BLOCK', block)
+        figures = Figures()
+        with SegmentCodes(segment) as codes:
+            for _, (face, ) in segment.frames():
+                codes.write_points(face)
+            codes.write(track, np.arange(count), rows)
+            TrackFinisher(Model(flame, layout), size, 25., settings,
+                          figures)(track, codes)
+            return codes.read(track, np.arange(count)), figures.report()
+
+    whole, report = finish(1000)
+    blocks, parts = finish(100)
+    assert np.isnan(whole[5]).all() and np.isfinite(np.delete(
+        whole, 5, 0)).all()
+    np.testing.assert_allclose(blocks, whole, atol=2e-4)
+    shapes = np.delete(whole, 5, 0)[:, :5]
+    assert (settings.identity == 'track') == bool(
+        (shapes == shapes[0]).all())
+    changed = np.abs(whole - rows)[[0, 200, 269], 5:-3].max()
+    assert (changed > 1e-3) == bool(settings.refine or settings.smooth)
+    for step, values in report.items():
+        assert parts[step] == pytest.approx(values, rel=.05, abs=.01)
+    assert set(report) == (({'refinement'} if settings.refine else set())
+                           | ({'smoothing'} if settings.smooth else set()))
+
+
+def test_code_log(tmp_path):
+    path = tmp_path / 'codes.bin'
+    log = CodeLog(path)
+    assert list(log.known(9)) == []
+    log.append(0, np.arange(3), np.ones((3, 4), np.float32))
+    log.append(1, np.arange(2, 5), np.full((3, 4), 2., np.float32))
+    log.close()
+    with open(path, 'ab') as file:
+        file.write(b'cut off')
+    log = CodeLog(path)
+    first, = log.known(3)
+    assert first['frame'].tolist() == [0, 1, 2, 2]
+    assert first['track'].tolist() == [0, 0, 0, 1]
+    assert first['row'][3].tolist() == [2] * 4
+    log.forget(1)
+    assert list(log.known(9)) == []
+    log.append(2, np.array([7]), np.zeros((1, 4), np.float32))
+    log.close()
+    again, = CodeLog(path).known(9)
+    assert again['track'].tolist() == [0, 0, 0, 2]

@@ -123,8 +123,9 @@ class EncoderPass:
             rows, state = self._stream.advance(
                 images, None if states[0] is None else join_states(states),
                 batch[0].last)
-            for clip, own in zip(batch, split_states(state), strict=True):
-                clip.coder.state = own
+            if state is not None:
+                for clip, own in zip(batch, split_states(state), strict=True):
+                    clip.coder.state = own
         for clip, part in zip(batch, rows.cpu().numpy(), strict=True):
             if finished := clip.coder.take(clip, part):
                 places, blended = zip(*finished, strict=True)

@@ -68,9 +68,7 @@ class SegmentCodes:
 
     def write(self, track: FaceTrack, places: np.ndarray,
               rows: np.ndarray) -> None:
-        """Write codes (n, C) of places (n,) of a track, for the first time
-        or again.
-        """
+        """Write codes (n, C) of places (n,), also once more."""
         self._codes.write(track, places, rows)
 
     def read(self, track: FaceTrack, places: np.ndarray) -> np.ndarray:

@@ -41,8 +41,7 @@ class Clip:
     @property
     def kind(self) -> tuple:
         """Clips of one kind can go through the model together."""
-        return (len(self.images), self.last, self.coder.pending,
-                self.coder.state is None)
+        return len(self.images), self.last, self.coder.phase
 
 
 class TrackCoder(ABC):
@@ -54,14 +53,14 @@ class TrackCoder(ABC):
     Attributes:
         track: The track.
         begin: First place whose image is needed.
-        state: Of the model between two clips; one that has it wants them one
-            by one.
-        pending: Frames that the state holds.
+        state: Of the model between two clips.
+        phase: States of equal phase can be joined.
+        sequential: A clip must have its codes before the next one goes on.
     """
 
     begin: int = 0
     state: Any = None
-    pending: int = 0
+    phase: tuple = ()
     sequential: bool = False
 
     def __init__(self, track: FaceTrack) -> None:
@@ -147,11 +146,12 @@ class StreamCoder(TrackCoder):
         self._images: list[np.ndarray] = []
         self._places: list[int] = []
         self._waiting: deque[int] = deque()
+        self._given = 0
 
     @property
-    def pending(self) -> int:
-        """Frames that the state holds."""
-        return len(self._waiting)
+    def phase(self) -> tuple:
+        """Frames that wait in the state, and whether it knows two before."""
+        return len(self._waiting), self._given
 
     def add(self, place: int, image: np.ndarray | None) -> Iterator[Clip]:
         """See :class:`TrackCoder`."""
@@ -168,4 +168,5 @@ class StreamCoder(TrackCoder):
         """See :class:`TrackCoder`."""
         self._waiting.extend(clip.places)
         finished = [(self._waiting.popleft(), row) for row in rows]
+        self._given = min(2, self._given + len(finished))
         return [entry for entry in finished if entry[0] >= self._first]

@@ -231,6 +231,8 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
         The codes, changed.
     """
     settings = settings or RefineSettings()
+    if not (codes['cam'][:, 0] > 0).any():
+        return codes
     chosen = spread_frames(len(points), settings.identity_frames)
     shape = refine_identity(
         flame, {name: code[chosen] for name, code in codes.items()},
