@@ -70,11 +70,11 @@ class AddFlameCondition:
     comes out, zero where there is no head.
 
     Args:
-        codes: ``codes.npz`` of ``tools/reconstruct.py --save codes`` on the
+        codes: ``codes.npz`` of ``mmtvface reconstruct --save codes`` on the
             frames, with ``{clip}`` for the name of the frames' folder:
             ``'data/codes/{clip}/codes.npz'``.
         maps: 'normals': 255 (n + 1) / 2 of the unit normal, x right, y up,
-            z to the camera (as the normals of ``tools/reconstruct.py``);
+            z to the camera (as the normals of ``mmtvface reconstruct``);
             'uv': :func:`encode_uv`.
         key: Of the pictures.
         flame: Arguments of the head model of the codes, see
