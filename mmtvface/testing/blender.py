@@ -5,6 +5,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +14,19 @@ import numpy as np
 BLENDER = shutil.which('blender')
 _SCRIPT = Path(__file__).with_name('blender_script.py')
 _PATIENCE = 300  # seconds
+
+
+@lru_cache
+def why_no_blender() -> str:
+    """Why Blender cannot be used; '' if it can."""
+    if not BLENDER:
+        return 'Blender is not installed'
+    done = subprocess.run(
+        [BLENDER, '-b', '--factory-startup', '--python-exit-code', '1',
+         '--python-expr', 'import numpy, io_scene_gltf2'],
+        capture_output=True, timeout=_PATIENCE)
+    return ('Blender lacks its glTF importer, or NumPy (Debian: apt-get '
+            'install python3-numpy)' if done.returncode else '')
 
 
 class PlayedInBlender(NamedTuple):

@@ -66,7 +66,8 @@ def describe() -> dict:
 
 def normals_of(mesh: bpy.types.Mesh) -> np.ndarray:
     """(C, 3) of the corners."""
-    mesh.calc_normals_split()
+    if hasattr(mesh, 'calc_normals_split'):  # from 4.1 on they are there
+        mesh.calc_normals_split()
     normals = np.zeros(3 * len(mesh.loops))
     mesh.loops.foreach_get('normal', normals)
     return normals.reshape(-1, 3)

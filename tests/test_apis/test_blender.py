@@ -11,9 +11,9 @@ from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.head_models import FLAME
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.testing.blender import (
-    BLENDER,
     from_blender,
     play_in_blender,
+    why_no_blender,
 )
 from mmtvface.testing.gltf_player import GltfPlayer
 from mmtvface.testing.toy_head import toy_head
@@ -22,8 +22,12 @@ from mmtvface.visualization import FramePainter
 FPS = 25.
 FRAMES = (0, 1, 2, 5, 6)  # nobody is seen in 3 and 4
 SIZE = (120, 160)
-pytestmark = pytest.mark.skipif(not BLENDER,
-                                reason='Blender is not installed')
+
+
+@pytest.fixture(scope='module', autouse=True)
+def blender():
+    if reason := why_no_blender():
+        pytest.skip(reason)
 
 
 def make_result(flame, index):
