@@ -17,7 +17,7 @@ TRANSFER = """\
 The source's shape, albedo, light and wrinkles with the driver's expression
 and jaw; the wrinkles follow the expression.
 source, driver: an image, a folder of images, a clip folder, a video, or a
-codes.npz of tools/reconstruct.py or of this tool.
+codes.npz of mmtvface reconstruct or of this command.
 output: animation.mp4 (driver, its shape, the source in grey with detail and
 in colour), codes.npz, meshes/ and dense/ on request, metrics.json."""
 TEASER = """\

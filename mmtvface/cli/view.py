@@ -19,7 +19,7 @@ them, switch texture, detail and wireframe, follow the curves of the codes,
 click a frame. It is one HTML file that works offline and can be sent to
 others; it holds the pictures of the video."""
 EPILOG = """\
-result: output folder of tools/reconstruct.py with codes and glb
+result: output folder of mmtvface reconstruct with codes and glb
 (--save codes glb). view.html#12 opens the page at frame 12."""
 
 
@@ -29,7 +29,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         description=DESCRIPTION, epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('result', help='output folder of '
-                        'tools/reconstruct.py')
+                        'mmtvface reconstruct')
     parser.add_argument('--out', help='the page (default: view.html in the '
                         'folder)')
     parser.add_argument('--input', help='what the result was made from '

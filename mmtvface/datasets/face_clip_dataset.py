@@ -26,8 +26,8 @@ class FaceClipDataset(BaseClipDataset):
 
     ``data_root`` is one of
 
-    * a set as ``tools/dataset_converters/video_to_clips.py`` writes it: a
-      folder with ``manifest.json``; ``split`` says which part;
+    * a set as ``mmtvface prepare`` writes it: a folder with
+      ``manifest.json``; ``split`` says which part;
     * a folder of splits without a manifest: ``data_root/<split>`` or
       ``data_root/<split>.lmdb`` is read;
     * a folder of clips (or a single clip) in the layout of "Learning to

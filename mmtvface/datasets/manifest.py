@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The list of clips that ``video_to_clips.py`` writes beside a set."""
+"""The list of clips that ``mmtvface prepare`` writes beside a set."""
 
 import json
 from collections import Counter
@@ -44,7 +44,7 @@ def read_manifest(root: Path) -> list[dict]:
     except ValueError as error:
         raise ValueError(
             f"'{path}' is no valid JSON ({error}). Write it anew with "
-            'tools/dataset_converters/video_to_clips.py, or remove it and '
+            'mmtvface prepare VIDEOS --out FOLDER, or remove it and '
             'point data_root at the folder of the clips.') from error
     found = (manifest.get('format'), manifest.get('version')) if isinstance(
         manifest, dict) else (type(manifest).__name__, None)

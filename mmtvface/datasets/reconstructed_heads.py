@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Heads that tools/reconstruct.py found, placed in their frames again."""
+"""Heads that ``mmtvface reconstruct`` found, placed in their frames again."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -64,7 +64,7 @@ def write_face(image: Path, landmarks: Path | None = None,
 
 def write_clip(folder: Path, num_frames: int, masks: bool = True,
                start: int = 1) -> Path:
-    """A clip as ``video_to_clips.py`` writes it.
+    """A clip as ``mmtvface prepare`` writes it.
 
     Frame number i has the grey level ``5 * i`` and the face at x = 50 + i.
 

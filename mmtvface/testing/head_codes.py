@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Files of codes as tools/reconstruct.py writes them, with known heads."""
+"""Files of codes as mmtvface reconstruct writes them, with known heads."""
 
 from collections.abc import Sequence
 from pathlib import Path

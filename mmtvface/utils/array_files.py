@@ -8,11 +8,11 @@ import numpy as np
 
 from .assets import require_file
 
-CODES_CURE = 'Write them by tools/reconstruct.py --save codes.'
+CODES_CURE = 'Write them by mmtvface reconstruct INPUT --save codes.'
 
 
 def read_code_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
-    """All arrays of a ``codes.npz`` of tools/reconstruct.py by name.
+    """All arrays of a ``codes.npz`` of ``mmtvface reconstruct`` by name.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -25,4 +25,4 @@ def read_code_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
     except (ValueError, OSError, EOFError, TypeError, AttributeError,
             zipfile.BadZipFile) as error:
         raise ValueError(f'{path} is no file of codes ({error}). It must be '
-                         'a codes.npz of tools/reconstruct.py.') from error
+                         'a codes.npz of mmtvface reconstruct.') from error

@@ -1,8 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import os
+
 import numpy as np
 import pytest
 
 from mmtvface.datasets.reconstructed_heads import ReconstructedHeads
+from mmtvface.datasets.transforms import flame_condition
 from mmtvface.datasets.transforms.flame_condition import (
     AddFlameCondition,
     encode_uv,
@@ -86,6 +89,44 @@ def test_the_larger_of_two_heads_covers_the_other(transform):
     inside[:, -20:] = False
     assert inside.sum() > 500 and (covered & ~inside).any()
     np.testing.assert_array_equal(both[inside], shifted[inside])
+
+
+def test_a_clip_is_rendered_in_parts(transform, monkeypatch):
+    """The same pictures, also where a part ends between two heads."""
+    names = paths('3', '0', '2', '1', '3')
+    whole = transform.draw(names, SIZE)
+    counts = []
+    render = transform.renderer.render
+
+    def counted(vertices, *args, **kwargs):
+        counts.append(len(vertices))
+        return render(vertices, *args, **kwargs)
+
+    monkeypatch.setattr(transform.renderer, 'render', counted)
+    for pixels, expected in ((3 * SIZE[0] * SIZE[1] + 5, [3, 3]),
+                             (10, [1] * 6), (10**9, [6])):
+        counts.clear()
+        monkeypatch.setattr(flame_condition, '_PIXELS_AT_ONCE', pixels)
+        np.testing.assert_array_equal(transform.draw(names, SIZE), whole)
+        assert counts == expected
+
+
+def test_codes_that_were_written_anew_are_read_anew(tmp_path, monkeypatch):
+    """Even in the same size; and once only as long as they stay."""
+    path = tmp_path / 'codes.npz'
+    transform = AddFlameCondition(path)
+    drawn = []
+    for yaw, time in ((0, 1), (.6, 2)):
+        write_codes(path, head_codes(
+            ['0'], yaw=[yaw], center=[(80, 60)], scale=[400], valid=[1],
+            size=(120, 160)))
+        os.utime(path, (time, time))
+        drawn += [transform.draw(paths('0'), SIZE) for _ in range(2)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[2], drawn[3])
+    assert (drawn[1] != drawn[2]).any()
+    monkeypatch.setattr(ReconstructedHeads, 'read', None)  # not called
+    transform.draw(paths('0'), SIZE)
 
 
 def test_atlas_coordinates_by_hand():

@@ -15,11 +15,28 @@ from mmtvface.head_models.flame import FLAME
 from mmtvface.head_models.flame_io import NUM_EXPRESSION, NUM_IDENTITY
 from mmtvface.registry import TRANSFORMS
 from mmtvface.renderers.mesh_renderer import MeshRenderer, RenderOutput
+from mmtvface.utils.array_files import CODES_CURE
+from mmtvface.utils.assets import require_file
 
 from ..reconstructed_heads import ReconstructedHeads
 
 MAPS = ('normals', 'uv')
-_read = lru_cache(maxsize=64)(ReconstructedHeads.read)
+#: Pixels of the renders that are in memory at one time, at some 100 bytes
+#: each; one head is drawn whatever its size.
+_PIXELS_AT_ONCE = 2**21
+
+
+@lru_cache(maxsize=64)
+def _read_version(path: Path, mtime_ns: int, size: int) -> ReconstructedHeads:
+    """Codes of a file as it was at that time."""
+    return ReconstructedHeads.read(path)
+
+
+def _read(path: str | os.PathLike) -> ReconstructedHeads:
+    """Codes of a file; it is read again when it was written anew."""
+    path = require_file(path, 'Codes', CODES_CURE)
+    found = path.stat()
+    return _read_version(path, found.st_mtime_ns, found.st_size)
 
 
 def encode_uv(grid: np.ndarray, covered: np.ndarray) -> np.ndarray:
@@ -70,11 +87,11 @@ class AddFlameCondition:
     comes out, zero where there is no head.
 
     Args:
-        codes: ``codes.npz`` of ``tools/reconstruct.py --save codes`` on the
+        codes: ``codes.npz`` of ``mmtvface reconstruct --save codes`` on the
             frames, with ``{clip}`` for the name of the frames' folder:
             ``'data/codes/{clip}/codes.npz'``.
         maps: 'normals': 255 (n + 1) / 2 of the unit normal, x right, y up,
-            z to the camera (as the normals of ``tools/reconstruct.py``);
+            z to the camera (as the normals of ``mmtvface reconstruct``);
             'uv': :func:`encode_uv`.
         key: Of the pictures.
         flame: Arguments of the head model of the codes, see
@@ -129,14 +146,14 @@ class AddFlameCondition:
         found = [(frame, row) for frame, file in enumerate(files)
                  for row in heads.of_frame(file.stem, size)]
         canvas = np.zeros((len(files), *size, 3 * len(self.maps)), np.uint8)
-        if not found:
-            return canvas
-        frames, rows = zip(*found, strict=True)
-        drawn = self.renderer.render(
-            *heads.vertices(list(rows), self.flame), image_size=size)
-        for frame, picture, covered in zip(
-                frames, *_pictures(drawn, self.maps), strict=True):
-            canvas[frame][covered] = picture[covered]
+        step = max(1, _PIXELS_AT_ONCE // (size[0] * size[1]))
+        for start in range(0, len(found), step):
+            frames, rows = zip(*found[start:start + step], strict=True)
+            drawn = self.renderer.render(
+                *heads.vertices(list(rows), self.flame), image_size=size)
+            for frame, picture, covered in zip(
+                    frames, *_pictures(drawn, self.maps), strict=True):
+                canvas[frame][covered] = picture[covered]
         return canvas
 
     def __call__(self, results: dict) -> dict:
