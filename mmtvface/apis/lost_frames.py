@@ -5,6 +5,8 @@ from collections.abc import Sequence
 
 from mmengine.logging import print_log
 
+from mmtvface.utils.time_code import time_code
+
 from .detection import FramePlan
 from .results import UNREADABLE, FrameResult
 
@@ -38,7 +40,8 @@ class LostFrames:
         self._unreadable += results[0].status == UNREADABLE
         self._reason = self._reason or results[0].problem
         if len(self._names) < _SHOWN:
-            self._names.append(plan.name)
+            self._names.append(plan.name if plan.time is None else
+                               f'{plan.name} at {time_code(plan.time)}')
 
     def report(self) -> None:
         """Log what was lost.

@@ -238,7 +238,7 @@ def decode_video(path: str | os.PathLike, start: float | None = None,
                     frame.to_ndarray(format='rgb24', width=width,
                                      height=height), frame.rotation)
             except (av.error.FFmpegError, ValueError, MemoryError):
-                log.broken += 1  # of an impossible size or format
+                log.add_broken(time)  # of an impossible size or format
                 continue
             log.frames += 1
             yield VideoFrame(index - 1, float(time), image, spoilt > 0)

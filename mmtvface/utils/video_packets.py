@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .deps import require
+from .time_code import time_code
 
 # Containers that store the time of every frame. In the others (AVI, raw
 # streams, MPEG program streams) times are counted or guessed from where
@@ -30,11 +31,20 @@ class DecodingLog:
         frames: Frames decoded.
         broken: Packets that could not be decoded.
         expected: Frames that the header promises, 0 if it does not tell.
+        first_broken: Time of the first broken packet in seconds; None if it
+            is not known.
     """
 
     frames: int = 0
     broken: int = 0
     expected: int = 0
+    first_broken: float | None = None
+
+    def add_broken(self, time: float | None) -> None:
+        """Count a packet, of this time in seconds if it is known."""
+        if not self.broken:
+            self.first_broken = time
+        self.broken += 1
 
     def problem(self, before: int = 0) -> str:
         """What is wrong, '' if nothing is.
@@ -47,7 +57,9 @@ class DecodingLog:
             return ''
         return (f'{frames} frames decoded of '
                 f'{self.expected or "an unknown number"}, {self.broken} '
-                'broken packets skipped')
+                'broken packets skipped' + (
+                    '' if self.first_broken is None else
+                    f', the first at {time_code(self.first_broken)}'))
 
 
 def packets_of(container: Any, stream: Any) -> Iterator[Any]:
@@ -136,7 +148,7 @@ def decoded_frames(container: Any, stream: Any, log: DecodingLog
             if problem.errno in _PASSING:
                 raise OSError(problem.errno, problem.strerror,
                               container.name) from problem
-            log.broken += 1
+            log.add_broken(None)
             packet = None  # of the container: none follows
         try:
             # None asks for the frames that the decoder holds back.
@@ -144,4 +156,6 @@ def decoded_frames(container: Any, stream: Any, log: DecodingLog
         except error.EOFError:  # it has been asked already
             pass
         except error.FFmpegError:
-            log.broken += 1
+            at = packet and packet.pts
+            log.add_broken(None if at is None else
+                           float(at * packet.time_base))
