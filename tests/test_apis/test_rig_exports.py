@@ -323,9 +323,16 @@ def test_influences_by_hand():
 
 
 def test_keys_by_hand():
-    times, shown = key_times(np.array([2, 3, 7, 8, 10]), 10)
+    frames = np.array([2, 3, 7, 8, 10])
+    times, shown = key_times(frames, frames / 10, (frames - 1) / 10)
     np.testing.assert_allclose(times, [.2, .3, .6, .7, .8, .9, 1.])
     np.testing.assert_array_equal(shown, [0, 1, 1, 2, 3, 3, 4])
+    # At changing times, two of which are the same.
+    times, shown = key_times(
+        np.array([0, 1, 2, 5, 6]), np.array([0, .5, .5, 2, 2.1]),
+        np.array([0, 0, .5, 1.2, 2]))
+    np.testing.assert_allclose(times, [0, .5, 1.2, 2, 2.1])
+    np.testing.assert_array_equal(shown, [0, 1, 2, 3, 4])
 
 
 def test_quaternions_take_the_short_way():
