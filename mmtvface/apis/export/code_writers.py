@@ -123,7 +123,7 @@ class LandmarkWriter(Writer):
 
 
 class MatWriter(Writer):
-    """``mat/<frame>.mat``: everything that is known of a frame.
+    """``mat/<result>.mat``: everything that is known of a frame.
 
     All codes by their names, ``vertices`` (V, 3) metres,
     ``vertices_image`` (V, 3), ``camera`` (3, 4), ``crop_matrix`` (3, 3),

@@ -74,8 +74,7 @@ class _Column:
 
 
 class _TextColumn:
-    """Texts, one after the other in a file, and where each ends in another.
-    """
+    """Texts in a file, and in another one where each of them ends."""
 
     def __init__(self, folder: Path | None) -> None:
         self.width, self._end = 1, 0

@@ -17,14 +17,14 @@ _COLUMNS = ('detail_overlay', 'rendered', 'normals', 'depth')
 
 
 class GridWriter(Writer):
-    """``overlay_grid.png``: one row per frame, spread over the input.
+    """``overlay_grid.png``: one row per result, spread over the input.
 
     Columns: input; landmarks (of the input green, of the model red); mesh
     over the input; mesh from the front; and, where the model has the
     parts, mesh with detail, rendered image; normals; depth.
 
     The length of the input is not known before its end: every ``step``-th
-    frame gives a row, and when the rows are too many, every second one is
+    result gives a row, and when the rows are too many, every second one is
     dropped and the step doubled, so that only a few pictures are ever held.
 
     Args:
@@ -42,7 +42,7 @@ class GridWriter(Writer):
         self._seen = 0
 
     def add(self, frame: PaintedFrame) -> None:
-        """Add a row for this frame if its turn has come."""
+        """Add a row for this result if its turn has come."""
         if not frame.drawable:
             return
         if self._seen % self._step == 0:
