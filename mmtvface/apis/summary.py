@@ -46,7 +46,7 @@ class _Mean:
 class Summary:
     """Collects figures while results go by.
 
-    Per result an error with its name is kept, about 100 bytes, per frame
+    Per result an error with its name is kept, about 200 bytes, per frame
     that is skipped its name, and per face the sum of its shapes. Shapes that
     change wait on the disk. A context manager, which gives that space back.
 

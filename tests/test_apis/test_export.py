@@ -1,5 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import json
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -187,7 +188,7 @@ def test_a_failing_video_does_not_take_the_rest_along(
                      reconstructor.build_painter(64))
     assert sorted(p.name for p in (tmp_path / 'out').rglob('*.*')) == [
         '000000.mtl', '000000.obj', '000000.png', 'codes.npz',
-        'metrics.json', 'overlay_grid.png']
+        'metrics.json']
 
 
 def test_an_input_without_a_face_leaves_earlier_results(reconstructor,
@@ -213,6 +214,17 @@ def test_grid_rows_are_spread_over_any_length(reconstructor, tmp_path,
     assert writer.rows == [0, 16, 32]
     assert max(map(len, picked)) == 4
     assert picked[3] == [0, 1, 2, 3]
+    # All faces of a frame, of which the nearest.
+    writer = GridWriter(tmp_path, most=5)
+    near = replace(result, camera=result.camera * 2)
+    for number in range(7):
+        writer.add_frame([PaintedFrame(None, face, number) for face in
+                          [result, near][:1 + number % 4]])
+    assert writer.rows == [0, 4]
+    writer = GridWriter(tmp_path, most=1)
+    writer.add_frame([PaintedFrame(None, result, 1),
+                      PaintedFrame(None, near, 2)])
+    assert writer.rows == [2]
 
 
 def test_a_painted_frame_makes_everything_once(reconstructor, monkeypatch):

@@ -250,7 +250,7 @@ def test_memory_does_not_grow_with_the_results(tmp_path):
         assert tracemalloc.get_traced_memory()[1] < 6e6
         tracemalloc.stop()
     with Summary(tmp_path) as summary:
-        assert kept_in_memory(summary.add, 1000) < 250
+        assert kept_in_memory(summary.add, 1000) < 400
         figures = summary.metrics()
     assert figures['num_tracks'] == 20
     for track in (0, 19):

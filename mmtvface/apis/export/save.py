@@ -90,7 +90,8 @@ def save_results(results: Iterable[FrameResult],
         painter: Of the model, :meth:`FaceReconstructor.build_painter`; a
             renderer stands for one without albedo model and detail.
         save: What to write, of :data:`KINDS`.
-        max_grid_rows: Results shown in the grid, spread over the input.
+        max_grid_rows: Faces shown in the grid, of frames spread over the
+            input.
         notes: Further entries of ``metrics.json``, read when all results
             have been taken: :attr:`FaceReconstructor.report`.
 
