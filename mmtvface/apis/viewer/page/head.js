@@ -71,6 +71,7 @@ class Stage {
   constructor(canvas) {
     this.canvas = canvas;
     this.heads = [];
+    this.cells = {columns: 1, rows: 1};
     this.renderer = new THREE.WebGLRenderer({canvas, antialias: true});
     this.renderer.setClearColor(0x24272d);
     this.scene = new THREE.Scene();

@@ -18,6 +18,8 @@ function makeParts() {
   parts.curves = new Curves(parts.lanes[1], find('legend'));
   try {
     parts.stage = new Stage(find('head'));
+    // After the stage's own observer: names follow the cells.
+    new ResizeObserver(showHeads).observe(find('head'));
   } catch {
     find('head-note').textContent =
       'This browser shows no 3D: WebGL 2 is switched off or missing.';
