@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.apis import FaceReconstructor
+from mmtvface.apis import FaceReconstructor, stack_results
 from mmtvface.apis.animation import (
     CodePlayer,
     CodeTrack,
@@ -23,7 +23,7 @@ from mmtvface.apis.animation.tracks import reconstruct_codes
 from mmtvface.geometry.camera import project
 from mmtvface.testing.toy_animation import write_toy_clip, write_toy_model
 from mmtvface.utils.mesh_io import read_mesh
-from mmtvface.utils.video_io import probe_video, read_video
+from mmtvface.utils.video_io import decode_video, probe_video, read_video
 
 SIZE = 48
 
@@ -160,6 +160,24 @@ def test_wrinkles_are_the_sources_and_follow_the_driver(reconstructor, clips):
                   - results[0].displacement).max() > 1e-6
     coarse = CodePlayer(reconstructor.model, detail=False)
     assert next(coarse.play(codes)).displacement is None
+
+
+def test_a_driver_of_two_faces_at_changing_times(reconstructor, clips,
+                                                 tmp_path):
+    """The one that is seen most drives; its frames keep their times."""
+    times, path = [0., .1, .14, .3], tmp_path / 'driver.npz'
+    arrays = stack_results([*reconstructor(clips[1])])
+    pairs = {name: np.repeat(array, 2, 0) for name, array in arrays.items()}
+    pairs['track_id'] = pairs['track_id'] + np.array([0, 5, 0, 5, 0, 0, 0, 0])
+    np.savez(path, **pairs | dict(time=np.repeat(times, 2), fps=25.))
+    animate_transfer(reconstructor, clips[0], path, tmp_path / 'out',
+                     TransferOptions(look()))
+    shown = decode_video(tmp_path / 'out/animation.mp4')
+    np.testing.assert_allclose([frame.time for frame in shown], times,
+                               atol=2e-3)
+    track = read_codes(tmp_path / 'out/codes.npz')
+    assert track.valid.tolist() == [True, True, False, True]
+    np.testing.assert_allclose(track.time, times)
 
 
 def test_batches_make_no_difference(reconstructor, clips):

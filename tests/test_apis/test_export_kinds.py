@@ -295,6 +295,6 @@ def test_side_by_side_video(out, frames, results, painter, tmp_path):
         assert rest[128, -128].max() > 80
     lost = PaintedFrame(painter, replace(results[0], status='no_face'),
                         frames[0])
-    alone = SideVideoWriter(tmp_path, 'side_video', 25.).picture(lost)
+    alone = SideVideoWriter(tmp_path, 'side_video', 25.).picture([lost])
     assert alone.shape == (256, 5 * 256, 3)
     assert alone[:, :256].any() and not alone[:, 256:].any()

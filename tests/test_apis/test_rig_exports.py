@@ -151,6 +151,31 @@ def test_a_gap_holds_the_last_pose(out):
     assert 0 <= extras['corrective_error_m'] <= 2e-5
 
 
+def test_keyframes_at_the_times_of_the_frames(head, flame, results,
+                                             tmp_path):
+    """A face at 0.1, 0.3 and 2 s; the frame before the last is at 0.9 s."""
+    times = dict(zip((1, 2, 3, 4, 5), (.1, .3, .5, .9, 2.), strict=True))
+    shown = [replace(result, time=times[result.index]) for result in results
+             if result.index in times]
+    painter = FramePainter(MeshRenderer(head.topology), flame=flame)
+    frames = [np.zeros((8, 8, 3), np.uint8)] * 6
+    save_results(shown, frames, tmp_path, painter, ['glb', 'flame_npz'])
+    player = GltfPlayer(tmp_path / 'glb' / 'track0.glb')
+    seen = {time: player.vertices(time) for time in (0, .1, .3, .5, .9, 2)}
+    for result in shown:
+        if result.valid:
+            corners = seen[result.time]
+            distance = np.linalg.norm(
+                corners[:, None] - result.vertices[None], axis=-1).min(1)
+            assert distance.max() < 5e-5
+    np.testing.assert_allclose(seen[0], seen[.1], atol=1e-7)
+    np.testing.assert_allclose(seen[.5], seen[.3], atol=1e-6)
+    np.testing.assert_allclose(seen[.9], seen[.3], atol=1e-6)
+    assert np.abs(seen[2] - seen[.9]).max() > 5e-3
+    with np.load(tmp_path / 'flame_npz' / 'track0.npz') as content:
+        np.testing.assert_allclose(content['time'], [.1, .3, 2.])
+
+
 def test_trimesh_reads_the_mesh(out, head):
     trimesh = pytest.importorskip('trimesh')
     path = out / 'glb' / 'track0.glb'
@@ -323,9 +348,16 @@ def test_influences_by_hand():
 
 
 def test_keys_by_hand():
-    times, shown = key_times(np.array([2, 3, 7, 8, 10]), 10)
+    frames = np.array([2, 3, 7, 8, 10])
+    times, shown = key_times(frames, frames / 10, (frames - 1) / 10)
     np.testing.assert_allclose(times, [.2, .3, .6, .7, .8, .9, 1.])
     np.testing.assert_array_equal(shown, [0, 1, 1, 2, 3, 3, 4])
+    # At changing times, two of which are the same.
+    times, shown = key_times(
+        np.array([0, 1, 2, 5, 6]), np.array([0, .5, .5, 2, 2.1]),
+        np.array([0, 0, .5, 1.2, 2]))
+    np.testing.assert_allclose(times, [0, .5, 1.2, 2, 2.1])
+    np.testing.assert_array_equal(shown, [0, 1, 2, 3, 4])
 
 
 def test_quaternions_take_the_short_way():

@@ -55,17 +55,58 @@ def per_frame(arrays: Mapping[str, np.ndarray], key: str,
     return array
 
 
-def increasing(index: np.ndarray, name: str) -> np.ndarray:
-    """Positions of frames, (T,) integers that increase from 0 or above.
+def ascending(index: np.ndarray, name: str) -> np.ndarray:
+    """Positions of frames, (T,) integers from 0 or above that never fall.
 
     Raises:
-        ValueError: If they do not.
+        ValueError: If they do.
     """
     index = index.astype(np.int64)
-    if index[0] < 0 or (np.diff(index) <= 0).any():
-        raise ValueError(f"{name}: 'frame_index' must increase from 0 or "
+    if index[0] < 0 or (np.diff(index) < 0).any():
+        raise ValueError(f"{name}: 'frame_index' must not fall, from 0 or "
                          f'above, but it is {index[:8].tolist()}.')
     return index
+
+
+def known_times(arrays: Mapping[str, np.ndarray], length: int,
+                name: str) -> np.ndarray | None:
+    """Times of frames, (T,) seconds; None where they come evenly.
+
+    Args:
+        arrays: Name -> array; times are in ``time``, NaN if not known.
+        length: T.
+        name: Of the input, for messages.
+
+    Raises:
+        ValueError: If they fall, or are no times.
+    """
+    time = per_frame(arrays, 'time', np.full(length, np.nan), name,
+                     'fiu').astype(np.float64)
+    if not np.isfinite(time).all():
+        return None
+    if (np.diff(time) < 0).any():
+        raise ValueError(f"{name}: 'time' must not fall, but it is "
+                         f'{time[:8].tolist()}.')
+    return time
+
+
+def one_row_per_frame(index: np.ndarray, track_id: np.ndarray,
+                      valid: np.ndarray, track: int) -> np.ndarray:
+    """Rows of one face, and of a frame without it the first one.
+
+    Args:
+        index: (T,) positions of frames, ascending.
+        track_id: (T,).
+        valid: (T,) bool.
+        track: Id of the face.
+
+    Returns:
+        (N,) rows, one for each frame.
+    """
+    wanted = valid & (track_id == track)
+    # Of each frame the wanted row first
+    order = np.lexsort((~wanted, index))
+    return order[np.diff(index[order], prepend=-1) > 0]
 
 
 def placed(array: np.ndarray, key: str, shape: tuple[int, ...],

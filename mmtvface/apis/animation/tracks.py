@@ -19,9 +19,11 @@ from ..face_reconstructor import FaceReconstructor
 from ..inputs import open_frames
 from .checks import (
     PLACED,
+    ascending,
     check_fps,
     code_array,
-    increasing,
+    known_times,
+    one_row_per_frame,
     per_frame,
     placed,
 )
@@ -36,6 +38,9 @@ CODES = (*REQUIRED, 'tex', 'light', 'detail')
 class CodeTrack:
     """Codes of the T frames of an input, as ``codes.npz`` holds them.
 
+    There is one row per frame, with one face; only where all faces were asked
+    for, successive rows may belong to one frame.
+
     Attributes:
         name: Of the input, for messages.
         codes: Name -> (T, C) float32, light (T, 9, 3); rows of frames
@@ -45,6 +50,8 @@ class CodeTrack:
         frame_index: (T,) position in the input.
         track_id: (T,) number of the face, -1 where there is none.
         fps: Frames per second.
+        time: (T,) seconds since the first frame; None where frames come
+            evenly.
         camera: (T, 3, 4) metres to pixels of the frames, see
             :class:`mmtvface.apis.FrameResult`; None if not known.
         landmarks3d: (T, 68, 3) pixels of the frames; None if not known.
@@ -59,6 +66,7 @@ class CodeTrack:
     frame_index: np.ndarray = field(repr=False)
     track_id: np.ndarray = field(repr=False)
     fps: float = DEFAULT_FPS
+    time: np.ndarray | None = field(default=None, repr=False)
     camera: np.ndarray | None = field(default=None, repr=False)
     landmarks3d: np.ndarray | None = field(default=None, repr=False)
     frame_size: np.ndarray | None = field(default=None, repr=False)
@@ -69,7 +77,8 @@ class CodeTrack:
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray], name: str,
-                    fps: float | None = None) -> 'CodeTrack':
+                    fps: float | None = None,
+                    track: int | str | None = None) -> 'CodeTrack':
         """Take the arrays of :func:`mmtvface.apis.stack_results`.
 
         Args:
@@ -79,10 +88,15 @@ class CodeTrack:
                 known.
             name: Of the input, for messages.
             fps: Default: that of the arrays, else 25.
+            track: Id of the face that is taken: rows of others are left
+                out, frames without it are not valid. ``'all'``: all rows.
+                Default: where a frame has several rows, the face that is
+                seen most often; else all rows.
 
         Raises:
             ValueError: If a code is missing, an array or ``fps`` is not as
-                described, lengths differ, or no frame is valid.
+                described, lengths differ, no frame is valid, or there is no
+                such face.
         """
         if missing := [key for key in REQUIRED if key not in arrays]:
             raise ValueError(
@@ -105,8 +119,6 @@ class CodeTrack:
         if not valid.any():
             raise ValueError(f'{name} has no frame with a face ({length} '
                              'frames).')
-        for code in codes.values():
-            code[~valid] = np.nan
         names = per_frame(arrays, 'frame_name',
                           np.array([f'{i:06d}' for i in range(length)]),
                           name, 'Uiu')
@@ -116,19 +128,38 @@ class CodeTrack:
                  for key, shape in PLACED.items() if key in arrays}
         if known.get('frame_size') is not None:
             known['frame_size'] = known['frame_size'].max(0)
+        known['time'] = known_times(arrays, length, name)
+        index = ascending(per_frame(arrays, 'frame_index', np.arange(length),
+                                    name), name)
+        ids = per_frame(arrays, 'track_id', np.where(valid, 0, -1), name)
+        if track is None and (np.diff(index) == 0).any():
+            track = most_seen(ids[valid])
+        if track not in (None, 'all'):
+            if track not in (there := np.unique(ids[valid]).tolist()):
+                raise ValueError(f'{name} has no face {track}; there are '
+                                 f'{there}.')
+            rows = one_row_per_frame(index, ids, valid, track)
+            valid = valid[rows] & (ids[rows] == track)
+            names, index = names[rows], index[rows]
+            ids = np.where(valid, track, -1)
+            codes = {key: code[rows] for key, code in codes.items()}
+            known |= {key: known[key][rows] for key in (
+                'time', 'camera', 'landmarks3d')
+                if known.get(key) is not None}
+        for code in codes.values():
+            code[~valid] = np.nan
+        for key in ('camera', 'landmarks3d'):
+            if track is not None and known.get(key) is not None:
+                known[key][~valid] = np.nan
         return cls(
-            name, codes, valid, [str(value) for value in names],
-            increasing(per_frame(arrays, 'frame_index', np.arange(length),
-                                 name), name),
-            per_frame(arrays, 'track_id', np.where(valid, 0, -1), name),
+            name, codes, valid, [str(value) for value in names], index, ids,
             check_fps(fps, f"{name}: 'fps'"), **known)
 
     @property
     def main_track(self) -> np.ndarray:
         """(T,) bool: valid frames of the face that is seen most often."""
-        ids, counts = np.unique(self.track_id[self.valid],
-                                return_counts=True)
-        return self.valid & (self.track_id == ids[counts.argmax()])
+        return self.valid & (
+            self.track_id == most_seen(self.track_id[self.valid]))
 
     @property
     def portrait_row(self) -> int:
@@ -159,15 +190,33 @@ class CodeTrack:
         return rows[0]
 
 
-def read_codes(path: str | os.PathLike) -> CodeTrack:
+def most_seen(track_id: np.ndarray) -> int:
+    """The id that is there most often, the least of several.
+
+    Args:
+        track_id: (N,), N > 0.
+    """
+    ids, counts = np.unique(track_id, return_counts=True)
+    return int(ids[counts.argmax()])
+
+
+def read_codes(path: str | os.PathLike,
+               track: int | str | None = None) -> CodeTrack:
     """Read a ``codes.npz``, without running code from it.
+
+    Args:
+        path: Of the file.
+        track: Id of the face, or ``'all'``, see
+            :meth:`CodeTrack.from_arrays`. Default: where frames have
+            several faces, the one that is seen most often.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no such file.
+        ValueError: If it is no such file, or has no such face.
     """
     path = Path(path).expanduser()
-    return CodeTrack.from_arrays(read_code_arrays(path), str(path))
+    return CodeTrack.from_arrays(read_code_arrays(path), str(path),
+                                 track=track)
 
 
 def is_codes(source: object) -> bool:

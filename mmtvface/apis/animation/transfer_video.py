@@ -4,7 +4,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,8 @@ class TransferOptions:
             of the face; 'fit': the whole head stays in the picture. Neither
             moves.
         save: Of :data:`SAVES`.
-        fps: Of the video; None: that of the driver.
+        fps: Of the video; None: that of the driver, whose frames keep their
+            times.
 
     Raises:
         ValueError: If a value is unknown or a number out of range.
@@ -145,17 +146,21 @@ def animate_transfer(reconstructor: FaceReconstructor, source: Any,
     panels = _DriverPanels(acted, player, reconstructor.build_painter(),
                            frames, look)
     fps = options.fps or acted.fps
+    times = [None] * len(acted) if options.fps or acted.time is None else (
+        acted.time.tolist())
     writers = _build_writers(options.save, out_dir, fps)
     done, stopped = 0, None
     with VideoWriter(out_dir / 'animation.mp4', fps) as video:
         try:
             results = cast.player.play(codes, acted.frame_names, look.size)
-            for left, result in zip(panels, results, strict=True):
-                frame = AnimatedFrame(cast.painter, result, cast.lit)
+            for left, result, time in zip(panels, results, times,
+                                          strict=True):
+                frame = AnimatedFrame(cast.painter, replace(
+                    result, time=time), cast.lit)
                 right = frame.panels(cast.kinds, look.background)
                 if cast.portrait is not None:
                     right[0] = inset(right[0], cast.portrait)
-                video.write(np.hstack([*left, *right]))
+                video.write(np.hstack([*left, *right]), time)
                 for writer in writers:
                     writer.add(frame)
                 done += 1

@@ -3,12 +3,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mmtvface.utils.atomic import atomic_path
 
 from ..results import FrameResult
+from .column_store import ColumnStore
 from .painted_frame import PaintedFrame
 from .writer import Writer, result_dir
 
@@ -16,8 +18,23 @@ _PLACED = ('camera', 'crop_matrix', 'landmarks2d', 'landmarks3d',
            'visible2d', 'visible3d', 'detection')
 
 
+def result_row(result: FrameResult) -> dict[str, Any]:
+    """What ``codes.npz`` tells of a result; None where it has nothing."""
+    return dict(
+        result.codes,
+        **{name: getattr(result, name) for name in _PLACED},
+        frame_size=np.array(result.frame_size or (0, 0)),
+        frame_name=result.frame_name, result_name=result.name,
+        frame_index=result.index, status=result.status,
+        track_id=result.track_id, valid=result.valid,
+        time=np.nan if result.time is None else float(result.time))
+
+
 def stack_results(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
-    """Arrays over all T frames; NaN where a frame has no result.
+    """Arrays over all T results; NaN where a frame has none.
+
+    There is one result per frame, or, where all faces are reconstructed,
+    one per face: then successive rows have the same ``frame_index``.
 
     Args:
         results: At least one.
@@ -29,57 +46,52 @@ def stack_results(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
         of the frames as in :class:`FrameResult`; ``visible2d`` and
         ``visible3d`` (T, 68) bool, False where there is no result;
         ``frame_size`` (T, 2) height and width, 0 if unreadable;
-        ``frame_name``, ``frame_index``, ``status``, ``track_id``, ``valid``
-        (T,).
+        ``frame_name``, ``frame_index``, ``result_name`` (unique),
+        ``status``, ``track_id``, ``valid`` (T,); ``time`` (T,) seconds since
+        the first frame, NaN where frames come evenly.
     """
-    arrays: dict[str, np.ndarray] = {}
-    valid = [result for result in results if result.valid]
-    if valid:
-        for name in valid[0].codes:
-            arrays[name] = _stack([r.codes.get(name) for r in results])
-    for name in _PLACED:
-        arrays[name] = _stack([getattr(r, name) for r in results])
-    return dict(
-        arrays,
-        frame_size=np.array([r.frame_size or (0, 0) for r in results]),
-        frame_name=np.array([r.name for r in results]),
-        frame_index=np.array([r.index for r in results]),
-        status=np.array([r.status for r in results]),
-        track_id=np.array([r.track_id for r in results]),
-        valid=np.array([r.valid for r in results]))
+    rows = [result_row(result) for result in results]
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: _stack([row.get(name) for row in rows]) for name in names}
 
 
-def _stack(values: Sequence[np.ndarray | None]) -> np.ndarray:
+def _stack(values: Sequence[Any]) -> np.ndarray:
     """Stack, NaN (False) in place of None; (T, 0) if all are None."""
     like = next((value for value in values if value is not None), None)
     if like is None:
         return np.full((len(values), 0), np.nan)
+    if not isinstance(like, np.ndarray):
+        return np.array(values)
     empty = np.nan if like.dtype.kind == 'f' else 0
     blank = np.full(like.shape, empty, like.dtype)
     return np.stack([blank if value is None else value for value in values])
 
 
 class CodeWriter(Writer):
-    """``codes.npz``: :func:`stack_results` and ``fps``."""
+    """``codes.npz``: :func:`stack_results` and ``fps``.
+
+    Rows wait on the disk, some kilobytes each, and not in memory.
+    """
 
     kind = 'codes'
 
     def __init__(self, out_dir: Path, fps: float) -> None:
         self.path = out_dir / 'codes.npz'
         self._fps = fps
-        self._results: list[FrameResult] = []
+        self._rows = ColumnStore(out_dir)
 
     def add(self, frame: PaintedFrame) -> None:
-        """Keep the codes of a frame, without its large arrays."""
-        self._results.append(FrameResult(**{
-            **vars(frame.result), 'vertices': None, 'displacement': None}))
+        """Keep the codes of a result, without its large arrays."""
+        self._rows.append(result_row(frame.result))
 
     def finish(self) -> bool:
-        """Write the codes of all frames."""
-        if self._results:
+        """Write the codes of all results."""
+        with self._rows as rows:
+            if not len(rows):
+                return False
             with atomic_path(self.path) as path:
-                np.savez(path, fps=self._fps, **stack_results(self._results))
-        return bool(self._results)
+                rows.save(path, fps=self._fps)
+        return True
 
 
 class LandmarkWriter(Writer):
@@ -111,14 +123,14 @@ class LandmarkWriter(Writer):
 
 
 class MatWriter(Writer):
-    """``mat/<frame>.mat``: everything that is known of a frame.
+    """``mat/<result>.mat``: everything that is known of a frame.
 
     All codes by their names, ``vertices`` (V, 3) metres,
     ``vertices_image`` (V, 3), ``camera`` (3, 4), ``crop_matrix`` (3, 3),
     ``landmarks2d``, ``landmarks3d``, ``visible2d``, ``visible3d``,
     ``detection``, ``displacement`` (S, S) if there is one, ``faces`` (F, 3)
-    *counted from 1* as MATLAB does, ``frame_name``, ``frame_size`` (height
-    and width), ``track_id``. Pixels count from 0.
+    *counted from 1* as MATLAB does, ``frame_name``, ``result_name``,
+    ``frame_size`` (height and width), ``track_id``. Pixels count from 0.
     """
 
     kind = 'mat'
@@ -139,7 +151,8 @@ class MatWriter(Writer):
             **{name: value for name, value in values.items()
                if value is not None},
             faces=frame.painter.renderer.faces.cpu().numpy() + 1.,
-            frame_name=result.name, frame_size=np.array(result.frame_size),
+            frame_name=result.frame_name, result_name=result.name,
+            frame_size=np.array(result.frame_size),
             track_id=result.track_id)
         with atomic_path(self.path / f'{result.name}.mat') as path:
             savemat(path, content, do_compression=True)

@@ -1,8 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Codes in the layout of programs that animate FLAME."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,6 @@ from mmtvface.head_models.flame_io import NUM_EXPRESSION, NUM_IDENTITY
 from mmtvface.utils.atomic import atomic_path
 from mmtvface.version import __version__
 
-from ..results import FrameResult
 from .painted_frame import PaintedFrame
 from .tracks import TrackWriter
 
@@ -28,11 +28,12 @@ def fit_length(codes: np.ndarray, length: int) -> np.ndarray:
     return np.pad(codes[:, :length], ((0, 0), (0, missing)))
 
 
-def flame_arrays(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
+def flame_arrays(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Codes of a track as FLAME's parameters.
 
     Args:
-        results: Valid ones, at least one.
+        codes: Name -> (T, C): ``shape``, ``exp`` and ``pose``, and, if they
+            are not zero, ``neck_pose`` and ``eye_pose``.
 
     Returns:
         ``shape`` (300,), the mean over the track, and, where it is not the
@@ -45,22 +46,22 @@ def flame_arrays(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: If the model has more components than FLAME.
     """
-    def stack(name: str, length: int, default: int = 0) -> np.ndarray:
-        return fit_length(np.stack([
-            result.codes.get(name, np.zeros(default, np.float32))
-            for result in results]), length)
+    none = np.zeros((len(codes['pose']), 0), np.float32)
+
+    def padded(name: str, length: int) -> np.ndarray:
+        return fit_length(codes.get(name, none), length)
 
     for name, limit in (('shape', NUM_IDENTITY), ('exp', NUM_EXPRESSION)):
-        if (found := results[0].codes[name].size) > limit:
+        if (found := codes[name].shape[1]) > limit:
             raise ValueError(f"The code '{name}' has {found} components, but "
                              f'FLAME has {limit}.')
-    shape, pose = stack('shape', NUM_IDENTITY), stack('pose', 6)
+    shape, pose = padded('shape', NUM_IDENTITY), padded('pose', 6)
     arrays = dict(
         shape=shape.mean(0, dtype=np.float64).astype(np.float32),
-        expr=stack('exp', NUM_EXPRESSION),
-        rotation=pose[:, :3], neck_pose=stack('neck_pose', 3),
-        jaw_pose=pose[:, 3:], eyes_pose=stack('eye_pose', 6),
-        translation=np.zeros((len(results), 3), np.float32))
+        expr=padded('exp', NUM_EXPRESSION),
+        rotation=pose[:, :3], neck_pose=padded('neck_pose', 3),
+        jaw_pose=pose[:, 3:], eyes_pose=padded('eye_pose', 6),
+        translation=np.zeros((len(pose), 3), np.float32))
     if np.ptp(shape, 0).max() > 1e-6:
         arrays['shape_per_frame'] = shape
     return arrays
@@ -81,42 +82,40 @@ class FlameNpzWriter(TrackWriter):
       agrees to 0.1 pixels. To move the head and not the camera, use R^T t
       of every frame as the translation and [R | 0] as the camera, whose R is
       diag(1, -1, -1) in all frames unless the crops were turned;
-    * ``fps``, ``frame_index``, ``frame_name``, ``image_size`` (height,
-      width), ``track_id``, ``num_shape`` and ``num_expression`` that were
-      in use, ``layout`` and ``version`` of the writer.
+    * ``fps``, ``frame_index``, ``frame_name``, ``time`` (T,) seconds since
+      the first frame of the input, ``image_size`` (height, width),
+      ``track_id``, ``num_shape`` and ``num_expression`` that were in use,
+      ``layout`` and ``version`` of the writer.
     """
 
     kind, suffix = 'flame_npz', '.npz'
 
     def __init__(self, out_dir: Path, fps: float) -> None:
         super().__init__(out_dir, fps)
-        self._lenses: dict[int, list[tuple[float, float]]] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}  # of the first frames
 
-    def look(self, frame: PaintedFrame) -> None:
+    def look(self, frame: PaintedFrame) -> dict[str, Any]:
         """How long the lens must be for this frame."""
         result = frame.result
-        size = self.tracks[result.track_id][0].frame_size
+        size = self._sizes.setdefault(result.track_id, result.frame_size)
         focal, depth = required_focal(
             result.camera[None], result.vertices[None], size)
-        self._lenses.setdefault(result.track_id, []).append(
-            (float(focal[0]), float(depth[0])))
+        return dict(lens_focal=focal[0], lens_depth=depth[0])
 
     def write(self, path: Path, track: int,
-              results: list[FrameResult]) -> None:
+              arrays: Mapping[str, np.ndarray]) -> None:
         """Write the parameters of one track."""
-        cameras = np.stack([result.camera for result in results])
-        focal, depth = np.array(self._lenses[track]).T
-        size = results[0].frame_size
-        lens = equivalent_perspective(cameras, focal.max(), depth, size)
+        cameras, size = arrays['camera'], arrays['frame_size'][0]
+        lens = equivalent_perspective(
+            cameras, arrays['lens_focal'].max(), arrays['lens_depth'], size)
         with atomic_path(path) as part:
             np.savez(
-                part, **flame_arrays(results),
-                cam=np.stack([result.codes['cam'] for result in results]),
+                part, **flame_arrays(arrays), cam=arrays['cam'],
                 orthographic=cameras, intrinsics=lens.intrinsics,
                 extrinsics=lens.extrinsics, fps=self.fps,
-                frame_index=np.array([r.index for r in results]),
-                frame_name=np.array([r.name for r in results]),
-                image_size=np.array(size), track_id=track,
-                num_shape=results[0].codes['shape'].size,
-                num_expression=results[0].codes['exp'].size,
+                frame_index=arrays['frame_index'],
+                frame_name=arrays['frame_name'], time=arrays['time'],
+                image_size=size, track_id=track,
+                num_shape=arrays['shape'].shape[1],
+                num_expression=arrays['exp'].shape[1],
                 layout=LAYOUT, version=__version__)

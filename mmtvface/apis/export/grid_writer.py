@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """A table of pictures that compares input and reconstruction."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,26 +11,26 @@ from mmtvface.visualization.grid import image_grid
 
 from .painted_frame import PaintedFrame
 from .panels import panels
-from .writer import Writer, save_png
+from .writer import FrameWriter, save_png
 
 CELL = 256
 _COLUMNS = ('detail_overlay', 'rendered', 'normals', 'depth')
 
 
-class GridWriter(Writer):
-    """``overlay_grid.png``: one row per frame, spread over the input.
+class GridWriter(FrameWriter):
+    """``overlay_grid.png``: one row per face, of frames spread over the input.
 
     Columns: input; landmarks (of the input green, of the model red); mesh
     over the input; mesh from the front; and, where the model has the
     parts, mesh with detail, rendered image; normals; depth.
 
     The length of the input is not known before its end: every ``step``-th
-    frame gives a row, and when the rows are too many, every second one is
+    frame gives rows, and when the rows are too many, every second frame is
     dropped and the step doubled, so that only a few pictures are ever held.
 
     Args:
         out_dir: Folder.
-        most: Most rows.
+        most: Most rows; of a frame with more faces the nearest are shown.
     """
 
     kind = 'grid'
@@ -37,20 +38,28 @@ class GridWriter(Writer):
     def __init__(self, out_dir: Path, most: int) -> None:
         self.path = out_dir / 'overlay_grid.png'
         self.most = most
-        self.rows: list[list[np.ndarray]] = []
+        self._frames: list[list[list[np.ndarray]]] = []
         self._step = 1
         self._seen = 0
 
-    def add(self, frame: PaintedFrame) -> None:
-        """Add a row for this frame if its turn has come."""
-        if not frame.drawable:
+    @property
+    def rows(self) -> list[list[np.ndarray]]:
+        """Pictures of each face so far."""
+        return [row for frame in self._frames for row in frame]
+
+    def add_frame(self, faces: Sequence[PaintedFrame]) -> None:
+        """Add rows for this frame if its turn has come."""
+        drawable = [face for face in faces if face.drawable]
+        if not drawable:
             return
+        nearest = sorted(drawable, key=lambda face: -face.scale)[:self.most]
+        while self._seen % self._step == 0 and self._frames and (
+                len(self.rows) + len(nearest) > self.most):
+            self._frames = self._frames[::2]
+            self._step *= 2
         if self._seen % self._step == 0:
-            if len(self.rows) == self.most:
-                self.rows = self.rows[::2]
-                self._step *= 2
-            if self._seen % self._step == 0:
-                self.rows.append(self.row(frame))
+            self._frames.append([self.row(face) for face in drawable
+                                 if face in nearest])
         self._seen += 1
 
     def row(self, frame: PaintedFrame) -> list[np.ndarray]:
@@ -61,6 +70,6 @@ class GridWriter(Writer):
 
     def finish(self) -> bool:
         """Write the table, if any frame had a face."""
-        if self.rows:
+        if self._frames:
             save_png(self.path, image_grid(self.rows, (CELL, CELL)))
-        return bool(self.rows)
+        return bool(self._frames)

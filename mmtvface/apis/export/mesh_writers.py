@@ -11,7 +11,7 @@ from .writer import Writer, result_dir
 
 
 class CoarseMeshWriter(Writer):
-    """``meshes/<frame>.obj`` with ``.mtl``, texture and normal map."""
+    """``meshes/<result>.obj`` with ``.mtl``, texture and normal map."""
 
     kind = 'obj'
 
@@ -37,7 +37,7 @@ class CoarseMeshWriter(Writer):
 
 
 class DenseMeshWriter(Writer):
-    """``dense/<frame>.ply`` and ``.obj`` with the colours of the texture."""
+    """``dense/<result>.ply`` and ``.obj`` with the colours of the texture."""
 
     kind = 'dense'
 

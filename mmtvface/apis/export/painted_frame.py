@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """One result with its frame; everything drawn from it is made once."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from functools import cached_property
 
 import numpy as np
@@ -23,11 +23,11 @@ def pose_result(painter: FramePainter, result: FrameResult) -> PosedFace:
 
 
 class PaintedFrame:
-    """What is made of one frame; it lives until the next one comes.
+    """What is made of one result; it lives until the next frame comes.
 
     Args:
         painter: Makes pictures.
-        result: Of the frame.
+        result: Of the frame, one of several where it has several faces.
         image: (H, W, 3) uint8 RGB; None if it was not read (again).
         kinds: Pictures that will be asked for.
         time: Of the frame, see :class:`mmtvface.apis.inputs.Frame`.
@@ -49,6 +49,17 @@ class PaintedFrame:
     def face(self) -> PosedFace:
         """The head in the pixels of the frame."""
         return pose_result(self.painter, self.result)
+
+    @property
+    def scale(self) -> float:
+        """Pixels per metre, larger the nearer the face is; 0 without one."""
+        return (float(np.linalg.norm(self.result.camera[0, :3]))
+                if self.result.valid else 0.)
+
+    def forget(self) -> None:
+        """Drop the pictures; they are made anew when they are needed."""
+        for name in ('in_frame', 'in_crop', 'texture'):
+            vars(self).pop(name, None)
 
     @cached_property
     def in_frame(self) -> dict[str, np.ndarray]:
@@ -81,3 +92,23 @@ class PaintedFrame:
         if not (self.drawable and self.painter.has_atlas):
             return None
         return self.painter.bake_texture(self.face, self.image)
+
+
+def paint_all(faces: Sequence[PaintedFrame], kind: str) -> np.ndarray:
+    """All faces of a frame in one picture, nearer ones over farther ones.
+
+    Args:
+        faces: Of the same frame, which has an image.
+        kind: Of the pictures that show the frame itself.
+
+    Returns:
+        (H, W, 3) uint8; the frame as it is, if it has no face.
+    """
+    drawable = sorted((face for face in faces if face.drawable),
+                      key=lambda face: face.scale)
+    if len(drawable) == 1:  # others may have asked for it as well
+        return drawable[0].in_frame[kind]
+    picture = faces[0].image
+    for face in drawable:
+        picture = face.painter.paint(face.face, picture, [kind])[kind]
+    return picture

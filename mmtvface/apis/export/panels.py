@@ -55,7 +55,8 @@ def panels(frame: PaintedFrame, side: int, kinds: Sequence[str]
 class SideVideoWriter(OverlayVideoWriter):
     """``side_by_side.mp4``: input, landmarks, mesh, mesh with detail, normals.
 
-    A frame without a face is shown alone.
+    Of several faces the nearest is shown. A frame without a face is shown
+    alone.
     """
 
     SIDE = 256
@@ -65,8 +66,9 @@ class SideVideoWriter(OverlayVideoWriter):
         """File of the video."""
         return out_dir / 'side_by_side.mp4'
 
-    def picture(self, frame: PaintedFrame) -> np.ndarray:
+    def picture(self, faces: Sequence[PaintedFrame]) -> np.ndarray:
         """(SIDE, n * SIDE, 3) uint8."""
+        frame = max(faces, key=lambda face: face.scale)
         if frame.drawable:
             return np.hstack(panels(frame, self.SIDE, self._KINDS))
         count = 3 + sum(not frame.painter.missing_part(kind)

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Pictures and videos of heads in their frames."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -12,16 +12,16 @@ from mmtvface.utils.video_writer import VideoWriter
 from mmtvface.visualization.encodings import view_depth
 
 from .kinds import VIDEOS
-from .painted_frame import PaintedFrame
-from .writer import Writer, result_dir, save_png
+from .painted_frame import PaintedFrame, paint_all
+from .writer import FrameWriter, Writer, result_dir, save_png
 
 
 class PictureWriter(Writer):
-    """``<kind>/frame/<frame>.png`` and ``<kind>/crop/<frame>.png``.
+    """``<kind>/frame/<result>.png`` and ``<kind>/crop/<result>.png``.
 
-    The first has the size of the frame with the face in its place, the
-    second is the crop that the model saw. Depth is 16 bit; pictures of it for
-    the eye are in ``frame_view`` and ``crop_view``.
+    Each shows one face. The first has the size of the frame with the face in
+    its place, the second is the crop that the model saw. Depth is 16 bit;
+    pictures of it for the eye are in ``frame_view`` and ``crop_view``.
     """
 
     def __init__(self, out_dir: Path, kind: str) -> None:
@@ -46,8 +46,8 @@ class PictureWriter(Writer):
                          view_depth(picture))
 
 
-class OverlayVideoWriter(Writer):
-    """A video of the mesh over all frames that can be read, at their times.
+class OverlayVideoWriter(FrameWriter):
+    """A video of the heads over all frames that can be read, at their times.
 
     A context manager, as the file appears when it is left.
 
@@ -80,16 +80,15 @@ class OverlayVideoWriter(Writer):
         """File of the video."""
         return out_dir / f'{self._picture}.mp4'
 
-    def picture(self, frame: PaintedFrame) -> np.ndarray:
+    def picture(self, faces: Sequence[PaintedFrame]) -> np.ndarray:
         """What is shown of a frame with an image; without a face, itself."""
-        return (frame.in_frame[self._picture] if frame.drawable
-                else frame.image)
+        return paint_all(faces, self._picture)
 
-    def add(self, frame: PaintedFrame) -> None:
+    def add_frame(self, faces: Sequence[PaintedFrame]) -> None:
         """Append a frame that has an image."""
-        if frame.image is None:
+        if faces[0].image is None:
             return
-        self._video.write(self.picture(frame), frame.time)
+        self._video.write(self.picture(faces), faces[0].time)
         self._begun = True
 
     def finish(self) -> bool:

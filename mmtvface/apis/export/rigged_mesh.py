@@ -86,7 +86,7 @@ def joint_influences(weights: np.ndarray) -> list[
             for i in range(0, number, 4)]
 
 
-def key_times(frames: np.ndarray, fps: float
+def key_times(frames: np.ndarray, seconds: np.ndarray, before: np.ndarray
               ) -> tuple[np.ndarray, np.ndarray]:
     """Keyframes of a track; over gaps the last pose is held.
 
@@ -95,17 +95,23 @@ def key_times(frames: np.ndarray, fps: float
 
     Args:
         frames: (T,) indices of the frames that have a result, ascending.
-        fps: Frames per second.
+        seconds: (T,) their times from the start of the input.
+        before: (T,) the times of the frames before them.
 
     Returns:
-        (K,) float32 seconds from the start of the input, and (K,) which of
-        the T frames each shows.
+        (K,) float32 seconds, ascending, and (K,) which of the T frames each
+        shows.
     """
     gaps = np.flatnonzero(np.diff(frames) > 1)
     numbers = np.concatenate([frames, frames[gaps + 1] - 1])
+    times = np.concatenate([seconds, before[gaps + 1]])
     shown = np.concatenate([np.arange(len(frames)), gaps])
     order = np.argsort(numbers, kind='stable')
-    return (numbers[order] / fps).astype(np.float32), shown[order]
+    times = times[order].astype(np.float32)
+    # Of frames at the same time the first is shown.
+    latest = np.maximum.accumulate(np.concatenate([[-1], times[:-1]]))
+    later = times > latest
+    return times[later], shown[order][later]
 
 
 def quaternions(rotations: np.ndarray) -> np.ndarray:
@@ -211,10 +217,9 @@ def _skeleton(chunk: BinaryChunk, rig: HeadRig
         inverseBindMatrices=chunk.array(bind))
 
 
-def _animation(chunk: BinaryChunk, rig: HeadRig, frames: np.ndarray,
-               fps: float) -> dict[str, Any]:
+def _animation(chunk: BinaryChunk, rig: HeadRig, times: np.ndarray,
+               shown: np.ndarray) -> dict[str, Any]:
     """Keyframes of joints and weights, linear between them."""
-    times, shown = key_times(frames, fps)
     clock = chunk.array(times, bounds=True)
     samplers, channels = [], []
 
@@ -235,7 +240,8 @@ def _animation(chunk: BinaryChunk, rig: HeadRig, frames: np.ndarray,
 
 
 def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
-                 frames: np.ndarray, fps: float) -> dict[str, Any]:
+                 frames: np.ndarray, fps: float, seconds: np.ndarray,
+                 before: np.ndarray) -> dict[str, Any]:
     """The glTF document of an animated head.
 
     Args:
@@ -243,7 +249,9 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
         rig: The head with its keyframes.
         atlas: Faces, UV coordinates and images.
         frames: (T,) indices of the frames of the keyframes, ascending.
-        fps: Frames per second.
+        fps: Frames per second, to be told.
+        seconds: (T,) times of these frames.
+        before: (T,) times of the frames before them.
 
     Returns:
         What :meth:`BinaryChunk.write` writes. Its ``asset.extras`` hold
@@ -261,5 +269,6 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
                    extras=extras),
         scene=0, scenes=[dict(nodes=[0, 1])], nodes=[head, *joints],
         meshes=[_mesh(chunk, rig, atlas)], skins=[skin],
-        animations=[_animation(chunk, rig, frames, fps)],
+        animations=[_animation(chunk, rig, *key_times(
+            frames, seconds, before))],
         **_material(chunk, atlas))

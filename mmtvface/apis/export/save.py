@@ -25,7 +25,7 @@ from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
 from .painted_frame import PaintedFrame
 from .panels import SideVideoWriter
 from .picture_writers import OverlayVideoWriter, PictureWriter
-from .writer import METRICS, Writer
+from .writer import METRICS, FrameWriter, Writer
 
 #: Kinds that are made from the results alone.
 _BLIND = {'codes', 'mat', 'flame_npz', 'landmarks'}
@@ -42,8 +42,12 @@ def save_results(results: Iterable[FrameResult],
 
     Results are taken one by one, so that a generator may be given: meshes
     are on disk as soon as they are known. The frames are decoded once more
-    beside them for the pictures. Every file appears only when it is
-    complete. What is kept in memory is some kilobytes per frame.
+    beside them for the pictures, once for all results of the same
+    ``index``. Every file appears only when it is complete. What is kept in
+    memory is an error and a name per result, see :class:`Summary`; codes
+    wait in files without names in the folder.
+
+    ``<name>`` is that of a result: of its frame, or of a face in it.
 
     When the results end with an error or Ctrl-C, the files are finished with
     what came before, ``metrics.json`` says under ``stopped`` what happened,
@@ -51,41 +55,43 @@ def save_results(results: Iterable[FrameResult],
 
     Files, by the names in ``save``:
 
-    * 'obj': ``meshes/<frame>.obj``, metres, with the renderer's atlas, a
+    * 'obj': ``meshes/<name>.obj``, metres, with the renderer's atlas, a
       ``.mtl``, a texture (:class:`TextureBaker`) and, with a detail branch,
       a tangent-space normal map;
-    * 'dense': ``dense/<frame>.ply`` and ``.obj``, the detailed surface with
+    * 'dense': ``dense/<name>.ply`` and ``.obj``, the detailed surface with
       coloured vertices;
     * 'codes': ``codes.npz``, see :func:`stack_results`;
-    * 'mat': ``mat/<frame>.mat``, see :class:`MatWriter`;
+    * 'mat': ``mat/<name>.mat``, see :class:`MatWriter`;
     * 'flame_npz': ``flame_npz/track<id>.npz``, see
       :class:`FlameNpzWriter`;
     * 'glb': ``glb/track<id>.glb``, an animated head, see
       :class:`GlbWriter`;
-    * 'landmarks': ``landmarks/<frame>_kpt2d.npy`` (68, 3) x, y, visible and
+    * 'landmarks': ``landmarks/<name>_kpt2d.npy`` (68, 3) x, y, visible and
       ``_kpt3d.npy`` (68, 4) x, y, depth, visible, in pixels of the frame,
       and the same as ``.txt``;
     * 'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals', 'depth':
-      ``<kind>/frame/<frame>.png`` at the size of the frame and
-      ``<kind>/crop/<frame>.png`` at that of the model's crop, see
+      ``<kind>/frame/<name>.png`` at the size of the frame and
+      ``<kind>/crop/<name>.png`` at that of the model's crop, see
       :meth:`FramePainter.paint` and :class:`PictureWriter`;
     * 'grid': ``overlay_grid.png``, a table of pictures, see
       :class:`GridWriter`;
     * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
-      the mesh over all frames at their own size; videos have the times and
+      the heads over all frames at their own size; videos have the times and
       the sound of the source;
     * 'side_video': ``side_by_side.mp4``, see :class:`SideVideoWriter`;
     * always: ``metrics.json``, see :class:`mmtvface.apis.summary.Summary`,
       with ``source``, the input's full path.
 
     Args:
-        results: Of :class:`FaceReconstructor`, in order.
+        results: Of :class:`FaceReconstructor`, in order; several faces of
+            a frame follow one another.
         frames: The input that they were made from.
         out_dir: Folder; it is made.
         painter: Of the model, :meth:`FaceReconstructor.build_painter`; a
             renderer stands for one without albedo model and detail.
         save: What to write, of :data:`KINDS`.
-        max_grid_rows: Frames shown in the grid, spread over the input.
+        max_grid_rows: Faces shown in the grid, of frames spread over the
+            input.
         notes: Further entries of ``metrics.json``, read when all results
             have been taken: :attr:`FaceReconstructor.report`.
 
@@ -109,31 +115,30 @@ def save_results(results: Iterable[FrameResult],
     writers = _build_writers(save, out_dir, source, max_grid_rows, painter)
     images = iter(source) if _needs_images(save, painter) else None
     pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
-    summary = Summary()
     stopped: list[BaseException] = []
     # Ctrl-C as well: the files of what is done are finished first.
-    with contextlib.ExitStack() as videos, _caught(stopped):
-        for writer in writers:
-            if isinstance(writer, OverlayVideoWriter):
-                # One that fails to close does not take the other along.
-                videos.enter_context(_caught(stopped))
-                videos.enter_context(writer)
-        for result in itertools.chain(first, results):
-            summary.add(result)
-            shown = _frame_of(result, images)
-            frame = PaintedFrame(
-                painter, result, shown and shown.image, pictures,
-                shown and shown.time)
+    with Summary(out_dir) as summary:
+        with contextlib.ExitStack() as videos, _caught(stopped):
             for writer in writers:
-                writer.add(frame)
+                if isinstance(writer, OverlayVideoWriter):
+                    # One that fails to close does not take the other along.
+                    videos.enter_context(_caught(stopped))
+                    videos.enter_context(writer)
+            for group in _frames_of(itertools.chain(first, results)):
+                for result in group:
+                    summary.add(result)
+                shown = _image_of(group[0], images)
+                _write([PaintedFrame(
+                    painter, result, shown and shown.image, pictures,
+                    shown and shown.time) for result in group], writers)
+        figures = summary.metrics()
     files = {}
     for writer in writers:
         # One that fails to finish does not take the others along.
         with _caught(stopped):
             if writer.finish():
                 files[writer.kind] = str(writer.path)
-    metrics = dict(source=_full_name(source), **summary.metrics(),
-                   **(notes or {}))
+    metrics = dict(source=_full_name(source)) | figures | dict(notes or {})
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
     with atomic_path(out_dir / METRICS) as path:
@@ -191,7 +196,40 @@ def _caught(errors: list[BaseException]) -> Iterator[None]:
         errors.append(error)
 
 
-def _frame_of(result: FrameResult,
+def _frames_of(results: Iterable[FrameResult]
+               ) -> Iterator[list[FrameResult]]:
+    """Group the results of one frame; also those before an error."""
+    group: list[FrameResult] = []
+    try:
+        for result in results:
+            if group and result.index != group[0].index:
+                done, group = group, []
+                yield done
+            group.append(result)
+    except GeneratorExit:
+        raise
+    except BaseException:  # noqa: B036
+        if group:
+            yield group
+        raise
+    if group:
+        yield group
+
+
+def _write(faces: Sequence[PaintedFrame], writers: Sequence[Writer]) -> None:
+    """Give all results of a frame to the writers."""
+    for face in faces:
+        for writer in writers:
+            if not isinstance(writer, FrameWriter):
+                writer.add(face)
+        if len(faces) > 1:
+            face.forget()  # pictures of many faces would fill the memory
+    for writer in writers:
+        if isinstance(writer, FrameWriter):
+            writer.add_frame(faces)
+
+
+def _image_of(result: FrameResult,
               frames: Iterator[Frame] | None) -> Frame | None:
     """Go on to the frame of a result; None if the frames end before it."""
     if frames is None:

@@ -16,7 +16,7 @@ METRICS = 'metrics.json'
 
 
 class Writer(ABC):
-    """Writes one kind of output, frame by frame.
+    """Writes one kind of output, result by result.
 
     Attributes:
         kind: Its name in ``save``.
@@ -28,11 +28,27 @@ class Writer(ABC):
 
     @abstractmethod
     def add(self, frame: PaintedFrame) -> None:
-        """Take a frame; also one without a face or an image."""
+        """Take a result; also one without a face or an image."""
 
     def finish(self) -> bool:
         """Complete the files; whether there is anything to name."""
         return True
+
+
+class FrameWriter(Writer):
+    """Writes one kind of output, frame by frame with all of its faces."""
+
+    @abstractmethod
+    def add_frame(self, faces: Sequence[PaintedFrame]) -> None:
+        """Take all results of a frame, at least one.
+
+        Args:
+            faces: Of the same image; one alone may be without a face.
+        """
+
+    def add(self, frame: PaintedFrame) -> None:
+        """Take a frame that has one result."""
+        self.add_frame([frame])
 
 
 def result_dir(out_dir: Path, name: str, suffixes: Sequence[str]) -> Path:

@@ -21,7 +21,7 @@ class ResultFolder(NamedTuple):
 
     Attributes:
         path: The folder.
-        codes: Of all frames.
+        codes: Of all frames and faces: a frame may have several rows.
         heads: Track id -> its ``.glb``, in the order of the ids.
     """
 
@@ -44,7 +44,7 @@ def read_result(folder: str | os.PathLike) -> ResultFolder:
                                 + cure)
     if not (folder / 'codes.npz').is_file():
         raise FileNotFoundError(f'{folder} has no codes.npz. {cure}')
-    codes = read_codes(folder / 'codes.npz')
+    codes = read_codes(folder / 'codes.npz', track='all')
     heads = {int(track): folder / 'glb' / f'track{track}.glb'
              for track in np.unique(codes.track_id[codes.valid])}
     for path in heads.values():

@@ -15,6 +15,7 @@ import numpy as np
 
 from mmtvface.utils.atomic import atomic_path
 
+from ..animation.tracks import CodeTrack
 from ..detection import Progress
 from ..inputs import open_frames
 from .code_curves import code_curves
@@ -22,7 +23,8 @@ from .frame_pictures import frame_pictures
 from .result_folder import ResultFolder, read_result, source_of
 
 _PAGE = files(__package__) / 'page'
-_SCRIPTS = ('pictures.js', 'lanes.js', 'head.js', 'viewer.js')
+_SCRIPTS = ('pictures.js', 'lanes.js', 'head.js', 'faces.js', 'viewer.js')
+_EVEN = 1e-3  # seconds: some containers count in milliseconds
 _CHUNK = 3 << 18  # bytes, a multiple of 3: base64 of them can be joined
 
 
@@ -34,8 +36,10 @@ def write_view(result_dir: str | os.PathLike,
     """Write a page that plays the heads of a result beside its video.
 
     The page holds frames, heads, codes and three.js; it needs a browser with
-    WebGL 2 and no network, which its own rules forbid it to use. Frames are
-    encoded one by one, so that memory does not grow with them.
+    WebGL 2 and no network, which its own rules forbid it to use. Of several
+    faces in a frame all heads are shown, from left to right, or the one that
+    is chosen. Frames are shown at their times; they are encoded one by one,
+    so that memory does not grow with them.
 
     Args:
         result_dir: Output folder of ``tools/reconstruct.py`` with ``codes``
@@ -95,6 +99,7 @@ def _page_data(result: ResultFolder, num_frames: int,
     codes, groups = result.codes, code_curves(result.codes)
     seen_index = codes.frame_index[codes.valid]
     seen_track = codes.track_id[codes.valid]
+    together = bool((np.diff(seen_index) == 0).any())
     tracks = []
     for track in result.heads:
         columns = seen_track == track
@@ -102,12 +107,27 @@ def _page_data(result: ResultFolder, num_frames: int,
             id=track, frames=seen_index[columns].tolist(),
             values=[np.round(group.values[:, columns], 5).tolist()
                     for group in groups]))
+        if together and codes.camera is not None:
+            tracks[-1]['x'] = np.round(codes.camera[codes.valid][
+                columns, 0, 3]).astype(int).tolist()
     return dict(
         fps=codes.fps, numFrames=num_frames, every=every, tracks=tracks,
+        together=together, times=_times(codes, num_frames),
         names=dict(zip(codes.frame_index.tolist(), codes.frame_names,
                        strict=True)),
         groups=[dict(name=group.name, unit=group.unit, labels=group.labels)
                 for group in groups])
+
+
+def _times(codes: CodeTrack, num_frames: int) -> list[float] | None:
+    """Seconds of all frames; None where they come evenly."""
+    if codes.time is None:
+        return None
+    index, rows = np.unique(codes.frame_index, return_index=True)
+    times = np.interp(np.arange(num_frames), index, codes.time[rows])
+    even = np.arange(num_frames) / codes.fps
+    return (None if np.abs(times - even).max() < _EVEN
+            else np.round(times, 6).tolist())
 
 
 def _reported(pictures: Iterable[bytes | None], progress: Progress,

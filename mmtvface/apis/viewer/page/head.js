@@ -55,10 +55,23 @@ class Head {
   }
 }
 
-/** Camera and light around a head. */
+/** Rows and columns of cells in which heads are as large as can be. */
+function layout(count, width, height) {
+  let best = {columns: 1, rows: 1}, largest = 0;
+  for (let columns = 1; columns <= count; columns++) {
+    const rows = Math.ceil(count / columns);
+    const side = Math.min(width / columns, height / rows);
+    if (side > largest) [largest, best] = [side, {columns, rows}];
+  }
+  return best;
+}
+
+/** Camera and light around heads, each in a cell of its own. */
 class Stage {
   constructor(canvas) {
     this.canvas = canvas;
+    this.heads = [];
+    this.cells = {columns: 1, rows: 1};
     this.renderer = new THREE.WebGLRenderer({canvas, antialias: true});
     this.renderer.setClearColor(0x24272d);
     this.scene = new THREE.Scene();
@@ -74,19 +87,19 @@ class Stage {
     new ResizeObserver(() => this.resize()).observe(canvas);
   }
 
-  /** Show another head, or none. */
-  put(head) {
-    if (this.head) this.scene.remove(this.head.scene);
-    this.head = head;
-    if (head) this.scene.add(head.scene);
+  /** Show these heads from left to right, or none. */
+  put(heads) {
+    for (const head of this.heads) this.scene.remove(head.scene);
+    this.heads = heads;
+    for (const head of heads) this.scene.add(head.scene);
     this.render();
   }
 
-  /** Look at the head from the front, as large as fits. */
-  front() {
-    if (!this.head) return;
+  /** Look from the front at a head, which is as large as fits. */
+  front(head) {
+    if (!head) return;
     // Not the geometry's own box, which holds all morph targets at once.
-    const {position} = this.head.mesh.geometry.attributes;
+    const {position} = head.mesh.geometry.attributes;
     const {center, radius} = new THREE.Box3().setFromBufferAttribute(
       position).getBoundingSphere(new THREE.Sphere());
     this.controls.target.copy(center);
@@ -103,10 +116,29 @@ class Stage {
     if (!width || !height) return;
     this.renderer.setPixelRatio(Math.min(window.devicePixelRatio, 2));
     this.renderer.setSize(width, height, false);
-    this.camera.aspect = width / height;
-    this.camera.updateProjectionMatrix();
     this.render();
   }
 
-  render() { this.renderer.render(this.scene, this.camera); }
+  /** All heads are seen by the same camera, which turns about each. */
+  render() {
+    const {renderer, camera, scene, heads, canvas} = this;
+    const {clientWidth: width, clientHeight: height} = canvas;
+    if (!width || !height) return;
+    const {columns, rows} = this.cells = layout(heads.length, width, height);
+    const cell = [width / columns, height / rows];
+    camera.aspect = cell[0] / cell[1];
+    camera.zoom = Math.min(1, camera.aspect); // narrow cells show it whole
+    camera.updateProjectionMatrix();
+    renderer.setScissorTest(false);
+    renderer.clear();
+    renderer.setScissorTest(true);
+    heads.forEach((head, i) => {
+      const place = [i % columns * cell[0],
+                     (rows - 1 - Math.floor(i / columns)) * cell[1], ...cell];
+      renderer.setViewport(...place);
+      renderer.setScissor(...place);
+      for (const other of heads) other.scene.visible = other === head;
+      renderer.render(scene, camera);
+    });
+  }
 }

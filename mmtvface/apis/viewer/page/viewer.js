@@ -5,9 +5,9 @@ const find = id => document.getElementById(id);
 const data = JSON.parse(find('data').textContent);
 const pictures = new Pictures(
   JSON.parse(find('pictures').textContent), data.every);
-const loading = new Map(); // promises of the heads that were chosen
+const faces = new Faces(data.tracks);
 const parts = {};
-const state = {frame: 0, track: 0, head: null, playing: false};
+const state = {frame: 0, track: 0, playing: false};
 
 function makeParts() {
   const {numFrames} = data;
@@ -18,10 +18,18 @@ function makeParts() {
   parts.curves = new Curves(parts.lanes[1], find('legend'));
   try {
     parts.stage = new Stage(find('head'));
+    // After the stage's own observer: names follow the cells.
+    new ResizeObserver(showHeads).observe(find('head'));
   } catch {
     find('head-note').textContent =
       'This browser shows no 3D: WebGL 2 is switched off or missing.';
   }
+}
+
+/** Time of a frame, also of the end. */
+function seconds(frame) {
+  if (!data.times) return frame / data.fps;
+  return data.times[frame] ?? data.times.at(-1) + 1 / data.fps;
 }
 
 /** Show a frame in every part of the page at once, when it is decoded. */
@@ -34,22 +42,70 @@ async function show(frame) {
   for (const lane of parts.lanes) lane.show(state.frame);
   parts.curves.show(state.frame);
   find('scrubber').value = state.frame;
-  const seconds = (state.frame / data.fps).toFixed(2);
   const name = data.names[state.frame];
   find('clock').textContent = `frame ${state.frame} of 0 – ` +
-    `${data.numFrames - 1}, ${seconds} s${name ? `, ${name}` : ''}`;
-  showHead();
+    `${data.numFrames - 1}, ${seconds(state.frame).toFixed(2)} s${name ? `, ${name}` : ''}`;
+  showHeads();
   state.shown = wanted;
 }
 
-function showHead() {
-  const {head} = state;
-  if (!head) return;
-  const there = parts.curves.columns.has(state.frame);
-  find('head-note').textContent = there ? '' : 'no face here in this frame';
-  head.scene.visible = there;
-  head.show(state.frame / data.fps);
-  parts.stage.render();
+/** The heads of the chosen face, or of all that are in the frame. */
+function showHeads() {
+  if (!parts.stage) return;
+  const together = find('together').checked;
+  const there = together ? faces.in(state.frame)
+    : [state.track].filter(face => faces.has(face, state.frame));
+  const needed = together ? there : [state.track];
+  const missing = needed.filter(face => !faces.isRead(face));
+  for (const face of missing) {
+    if (!faces.loading.has(face)) faces.load(face).then(headIsRead);
+  }
+  const shown = there.filter(face => faces.heads.has(face));
+  const heads = shown.map(face => faces.heads.get(face));
+  for (const head of heads) head.show(seconds(state.frame));
+  parts.stage.put(heads);
+  const bad = needed.find(face => faces.failed.has(face));
+  find('head-note').textContent = missing.length ? 'reading the head …'
+    : bad !== undefined
+      ? `This head cannot be shown: ${faces.failed.get(bad)}`
+      : there.length ? '' : 'no face here in this frame';
+  showNames(together ? shown : []);
+}
+
+/** Names of the faces over their heads; a click chooses the curves. */
+function showNames(shown) {
+  const {columns, rows} = parts.stage.cells;
+  const element = find('names');
+  const content = [columns, rows, state.track, ...shown].join();
+  if (element.dataset.content === content) return; // or clicks would be lost
+  element.dataset.content = content;
+  element.style.gridTemplate = `repeat(${rows}, 1fr) / ` +
+    `repeat(${columns}, 1fr)`;
+  element.replaceChildren(...shown.map(face => {
+    const name = document.createElement('button');
+    name.textContent = `face ${data.tracks[face].id}`;
+    name.classList.toggle('chosen', face === state.track);
+    name.onclick = () => {
+      find('track').value = face;
+      chooseTrack(face);
+    };
+    return name;
+  }));
+}
+
+function headIsRead() {
+  if (!state.turned) front();
+  look();
+  showHeads();
+}
+
+/** Look from the front at what is shown. */
+function front() {
+  const head = faces.heads.get(state.track) ??
+    [...faces.heads.values()][0];
+  parts.stage?.front(head);
+  state.turned = Boolean(head) && (
+    find('together').checked || faces.heads.has(state.track));
 }
 
 /** Go to a frame; the clock goes on from there. */
@@ -74,8 +130,9 @@ function tick(now) {
   state.request = requestAnimationFrame(tick);
   if (state.shown !== state.frame) return; // it is still being decoded
   const passed = Math.max(0, now - state.since) / 1000;
-  const frame = state.start + Math.floor(
-    passed * data.fps * Number(find('speed').value));
+  const time = seconds(state.start) + passed * Number(find('speed').value);
+  let frame = state.frame;
+  while (frame < data.numFrames && seconds(frame + 1) <= time) frame++;
   if (frame >= data.numFrames) jump(0);
   else if (frame !== state.frame) show(frame);
 }
@@ -88,44 +145,29 @@ function chooseGroup() {
   parts.curves.show(state.frame);
 }
 
-function headOf(index) {
-  if (!loading.has(index)) {
-    loading.set(index, Head.load(
-      bytesOf(find(`head-${index}`).textContent)));
-  }
-  return loading.get(index);
-}
-
-async function chooseTrack(index) {
+function chooseTrack(index) {
   state.track = index;
-  state.head = null;
-  parts.stage?.put(null);
-  chooseGroup();
-  show(state.frame);
-  if (!parts.stage) return;
-  find('head-note').textContent = 'reading the head …';
-  try {
-    const head = await headOf(index);
-    if (state.track !== index) return; // another one was chosen meanwhile
-    state.head = head;
-    parts.stage.put(head);
-    parts.stage.front();
-    look();
-    showHead();
-  } catch (error) {
-    find('head-note').textContent =
-      `This head cannot be shown: ${error.message}`;
+  if (!find('together').checked) {
+    state.turned = false;
+    if (faces.heads.has(index)) front();
   }
+  chooseGroup();
+  look();
+  show(state.frame);
+  showHeads();
 }
 
 function look() {
-  const {head} = state;
-  if (!head) return;
+  const heads = [...faces.heads.values()];
+  if (!heads.length) return;
   const names = ['texture', 'detail', 'wireframe'];
-  head.look(Object.fromEntries(
-    names.map(name => [name, find(name).checked])));
-  find('texture').parentElement.hidden = !head.hasTexture;
-  find('detail').parentElement.hidden = !head.hasDetail;
+  for (const head of heads) {
+    head.look(Object.fromEntries(
+      names.map(name => [name, find(name).checked])));
+  }
+  const any = part => heads.some(head => head[part]);
+  find('texture').parentElement.hidden = !any('hasTexture');
+  find('detail').parentElement.hidden = !any('hasDetail');
   parts.stage.render();
 }
 
@@ -135,6 +177,8 @@ function fillChoices() {
     (track, i) => new Option(`${track.id} (${track.frames.length} frames)`,
                              i)));
   find('track-choice').hidden = data.tracks.length < 2;
+  find('together').parentElement.hidden = !data.together;
+  find('together').checked = data.together;
   find('group').append(...data.groups.map(group => new Option(group.name)));
 }
 
@@ -144,7 +188,8 @@ function listen() {
   find('speed').onchange = () => jump(state.frame);
   find('track').onchange = event => chooseTrack(Number(event.target.value));
   find('group').onchange = chooseGroup;
-  find('front').onclick = () => parts.stage?.front();
+  find('together').onchange = () => chooseTrack(state.track);
+  find('front').onclick = front;
   for (const name of ['texture', 'detail', 'wireframe']) {
     find(name).onchange = look;
   }
