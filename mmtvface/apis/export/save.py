@@ -11,6 +11,7 @@ from typing import Any
 
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.utils.atomic import atomic_path, writable_dir
+from mmtvface.utils.threads import prefetch
 from mmtvface.visualization.frame_painter import PICTURES, FramePainter
 
 from ..inputs import Frame, FrameSource, open_frames
@@ -26,6 +27,8 @@ from .painted_frame import PaintedFrame
 from .panels import SideVideoWriter
 from .picture_writers import OverlayVideoWriter, PictureWriter
 from .writer import METRICS, FrameWriter, Writer
+
+_AHEAD = 4  # frames that are decoded before they are drawn on
 
 #: Kinds that are made from the results alone.
 _BLIND = {'codes', 'mat', 'flame_npz', 'landmarks'}
@@ -113,12 +116,15 @@ def save_results(results: Iterable[FrameResult],
     # An input without a face ends here, with an earlier run's files as is.
     first = list(itertools.islice(results, 1))
     writers = _build_writers(save, out_dir, source, max_grid_rows, painter)
-    images = iter(source) if _needs_images(save, painter) else None
+    images = prefetch(iter(source), _AHEAD) if _needs_images(
+        save, painter) else None
     pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
     stopped: list[BaseException] = []
     # Ctrl-C as well: the files of what is done are finished first.
     with Summary(out_dir) as summary:
         with contextlib.ExitStack() as videos, _caught(stopped):
+            if images is not None:
+                videos.enter_context(contextlib.closing(images))
             for writer in writers:
                 if isinstance(writer, OverlayVideoWriter):
                     # One that fails to close does not take the other along.
