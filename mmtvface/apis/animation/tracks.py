@@ -101,7 +101,7 @@ class CodeTrack:
         if missing := [key for key in REQUIRED if key not in arrays]:
             raise ValueError(
                 f'{name} has no codes {missing}, only {sorted(arrays)}. '
-                'Codes for animation are written by tools/reconstruct.py '
+                'Codes for animation are written by mmtvface reconstruct '
                 '--save codes.')
         codes = {key: code_array(arrays[key], key, name)
                  for key in CODES if key in arrays}

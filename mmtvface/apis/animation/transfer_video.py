@@ -199,7 +199,7 @@ def _check_frames(frames: FrameSource, track: CodeTrack) -> FrameSource:
     if track.camera is None or track.landmarks3d is None:
         raise ValueError(f'{track.name} does not say where the face lies in '
                          'the frames; give a codes.npz of '
-                         'tools/reconstruct.py, or no frames.')
+                         'mmtvface reconstruct, or no frames.')
     if len(frames) and len(frames) <= track.frame_index.max():
         raise ValueError(
             f'{frames.name} has {len(frames)} frames, but the codes of '

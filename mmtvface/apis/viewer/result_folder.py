@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""What a viewer needs of the output folder of ``tools/reconstruct.py``."""
+"""What a viewer needs of the output folder of ``mmtvface reconstruct``."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import numpy as np
 from ..animation.tracks import CodeTrack, read_codes
 from ..export.writer import METRICS
 
-_CURE = ('Make it by tools/reconstruct.py INPUT --out {folder} --save codes '
+_CURE = ('Make it by mmtvface reconstruct INPUT --out {folder} --save codes '
          'glb.')
 
 

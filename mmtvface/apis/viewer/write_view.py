@@ -42,7 +42,7 @@ def write_view(result_dir: str | os.PathLike,
     so that memory does not grow with them.
 
     Args:
-        result_dir: Output folder of ``tools/reconstruct.py`` with ``codes``
+        result_dir: Output folder of ``mmtvface reconstruct`` with ``codes``
             and ``glb``.
         out: The page. Default: ``view.html`` in the folder.
         frames: What the result was made from, as :func:`open_frames` takes
