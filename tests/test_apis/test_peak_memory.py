@@ -57,5 +57,4 @@ def test_peak_of_a_long_film(tmp_path):
                     [str(Path(__file__).parent), *sys.path])})
         assert not done.returncode, done.stderr
         peaks.append(int(done.stdout.split()[-1]))
-    print(peaks)
     assert peaks[1] < 1.05 * peaks[0], peaks
