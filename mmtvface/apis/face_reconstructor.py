@@ -97,7 +97,10 @@ class FaceReconstructor:
             the robust mean of the frames'. 'frame': as the model gives them.
         refine: Gauss-Newton steps that bring codes into line with the
             landmarks that placed the crops, see
-            :func:`~mmtvface.apis.refinement.refine_track`; 0: none.
+            :func:`~mmtvface.apis.refinement.refine_track`; 0: none. With
+            them, albedo and light are brought into line with the colours of
+            the crops (:class:`~mmtvface.apis.refinement.FaceColors`), if the
+            model has an albedo model.
         smooth: None, 'one-euro' or 'savgol': filter the movement, see
             :func:`~mmtvface.apis.codes.smoothing.smooth_run`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)

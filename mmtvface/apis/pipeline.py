@@ -10,16 +10,19 @@ from typing import NamedTuple
 import numpy as np
 
 from mmtvface.models.reconstructors import TemporalDECA
+from mmtvface.preprocessing.crop import warp
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
 from mmtvface.utils.threads import prefetch
 
 from .codes import (
+    AppearancePass,
     EncoderPass,
     Figures,
     FinishSettings,
     RunJournal,
     SegmentCodes,
     TrackFinisher,
+    has_colors,
 )
 from .detection import FramePlan, Progress, find_faces
 from .faces import CropPlan, Face, Segment, SegmentCutter
@@ -92,6 +95,8 @@ class Pipeline:
         self._told = progress
         self._stop = threading.Event()
         self.figures = Figures()
+        # Refinement looks at the crops once more.
+        self._looks = bool(settings.finish.refine) and has_colors(model)
 
     def _progress(self, step: str, done: int, total: int) -> None:
         # All steps come by here often, so that they can be stopped here.
@@ -123,6 +128,8 @@ class Pipeline:
                              settings.batch_size, *windows)
         finish = TrackFinisher(self._model, settings.crop.size, source.fps,
                                settings.finish, self.figures)
+        color = AppearancePass(self._model, self.figures) if (
+            self._looks) else None
         with contextlib.ExitStack() as stack:
             segments = stack.enter_context(contextlib.closing(
                 prefetch(self._segments(source), _SEGMENTS_AHEAD)))
@@ -135,6 +142,8 @@ class Pipeline:
                     self._encode(segment, codes, encode, again, len(source))
                     for track in segment.tracks:
                         finish(track, codes)
+                        if color is not None:
+                            color(track, codes)
                         self._progress('Finishing', segment.stop, len(source))
                 except BaseException:
                     codes.close()
@@ -150,7 +159,13 @@ class Pipeline:
             for plan, faces in segment.frames():
                 for face in faces:
                     codes.write_points(face)
-                yield again.at(plan) if faces else None, faces
+                frame = again.at(plan) if faces else None
+                if self._looks and frame and frame.image is not None:
+                    for face in faces:
+                        codes.write_crop(face, warp(
+                            frame.image, face.crop_matrix,
+                            self._settings.crop.size))
+                yield frame, faces
 
         for coded in encode(shown(), known):
             self._journal.codes.append(

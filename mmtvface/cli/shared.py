@@ -43,8 +43,9 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
                         help='crop relative to the landmark box (default: '
                         'as trained)')
     parser.add_argument('--refine', type=int, default=0, metavar='N',
-                        help='Gauss-Newton steps on the landmarks; 2 are '
-                        'enough (default: none)')
+                        help='Gauss-Newton steps on the landmarks, and albedo '
+                        'and light from the colours; 2 are enough (default: '
+                        'none)')
 
 
 @contextmanager

@@ -81,14 +81,17 @@ class Figures:
 
     def __init__(self) -> None:
         self._errors = np.zeros(3)  # frames, sums before and after
+        self._colors = np.zeros(3)
         self._jitter = np.zeros(3)
         self._lag = np.zeros(2)
 
     def add_errors(self, before: torch.Tensor, after: torch.Tensor) -> None:
-        """Landmark errors (T,) of a track before and after refinement."""
-        known = before.isfinite() & after.isfinite()
-        self._errors += [int(known.sum()), float(before[known].sum()),
-                         float(after[known].sum())]
+        """Landmark errors (T,) of frames before and after refinement."""
+        self._errors += _sums(before, after)
+
+    def add_colors(self, before: torch.Tensor, after: torch.Tensor) -> None:
+        """The same of colours."""
+        self._colors += _sums(before, after)
 
     def add_motion(self, before: torch.Tensor, after: torch.Tensor) -> None:
         """Landmarks (T, 68, 3) in mm before and after smoothing."""
@@ -105,6 +108,10 @@ class Figures:
             report['refinement'] = {
                 'landmark_nme_before': self._errors[1] / frames,
                 'landmark_nme_after': self._errors[2] / frames}
+        if frames := self._colors[0]:
+            report.setdefault('refinement', {}).update(
+                color_error_before=self._colors[1] / frames,
+                color_error_after=self._colors[2] / frames)
         if frames := self._jitter[0]:
             report['smoothing'] = {
                 'jitter_before_mm': self._jitter[1] / frames,
@@ -112,6 +119,13 @@ class Figures:
                 'lag_frames': float(self._lag[0] / self._lag[1])
                 if self._lag[1] else 0.}
         return report
+
+
+def _sums(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
+    """How many frames have both, and their sums."""
+    known = before.isfinite() & after.isfinite()
+    return np.array([int(known.sum()), float(before[known].sum()),
+                     float(after[known].sum())])
 
 
 @torch.no_grad()

@@ -1,6 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Codes and landmarks of the tracks of a segment, outside of the memory."""
+"""Codes, landmarks and crops of the tracks of a segment, in files."""
 
+import tempfile
+
+import cv2
 import numpy as np
 
 from ..faces import INTERPOLATED, Face, FaceTrack, Segment
@@ -37,8 +40,37 @@ class _TrackRows:
         return values
 
 
+class _TrackPictures:
+    """JPEGs in a file: by the place of the frame in its track."""
+
+    _QUALITY = (cv2.IMWRITE_JPEG_QUALITY, 95)
+
+    def __init__(self, segment: Segment) -> None:
+        self._spans = {track.track_id: np.zeros((len(track), 2), np.int64)
+                       for track in segment.tracks}
+        self._file = tempfile.TemporaryFile(prefix='mmtvface-crops-')
+
+    def write(self, face: Face, image: np.ndarray) -> None:
+        data = cv2.imencode('.jpg', image[..., ::-1], self._QUALITY)[1]
+        begin = self._file.seek(0, 2)
+        self._file.write(data.tobytes())
+        self._spans[face.track.track_id][face.place] = begin, len(data)
+
+    def there(self, track: FaceTrack) -> np.ndarray:
+        return self._spans[track.track_id][:, 1] > 0
+
+    def read(self, track: FaceTrack, place: int) -> np.ndarray:
+        begin, length = self._spans[track.track_id][place].tolist()
+        self._file.seek(begin)
+        return cv2.imdecode(np.frombuffer(self._file.read(length), np.uint8),
+                            cv2.IMREAD_COLOR)[..., ::-1]
+
+    def close(self) -> None:
+        self._file.close()
+
+
 class SegmentCodes:
-    """Codes and landmarks by track and place, in temporary files.
+    """Codes, landmarks and crops by track and place, in temporary files.
 
     Some 50 bytes per frame and face are in memory. A context manager.
 
@@ -48,6 +80,7 @@ class SegmentCodes:
 
     def __init__(self, segment: Segment) -> None:
         self._codes, self._points = _TrackRows(segment), _TrackRows(segment)
+        self._crops = _TrackPictures(segment)
 
     def __enter__(self) -> 'SegmentCodes':
         return self
@@ -57,6 +90,7 @@ class SegmentCodes:
 
     def close(self) -> None:
         """Give the space back."""
+        self._crops.close()
         for rows in (self._codes, self._points):
             if rows.store is not None:
                 rows.store.close()
@@ -85,3 +119,16 @@ class SegmentCodes:
                     places: np.ndarray) -> np.ndarray:
         """Landmarks (n, 68, 2) float32, pixels; NaN where not seen."""
         return self._points.read(track, places, _POINTS).reshape(-1, 68, 2)
+
+    def write_crop(self, face: Face, image: np.ndarray) -> None:
+        """Keep the crop (S, S, 3) uint8 RGB of a face, 5 kB or so."""
+        self._crops.write(face, image)
+
+    def has_crop(self, track: FaceTrack) -> np.ndarray:
+        """(T,) bool, by place."""
+        return self._crops.there(track)
+
+    def read_crops(self, track: FaceTrack, places: np.ndarray) -> np.ndarray:
+        """Crops (n, S, S, 3) uint8 RGB of places (n,) that have one."""
+        return np.stack([self._crops.read(track, int(place))
+                         for place in places])

@@ -1,0 +1,81 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Albedo and light of a track, brought into line with its colours."""
+
+import copy
+
+import numpy as np
+import torch
+from torch import nn
+
+from mmtvface.head_models import FLAME, FLAMETexture
+from mmtvface.models.reconstructors import TemporalDECA
+
+from ..faces import FaceTrack
+from ..refinement import FaceColors, Seen, spread_frames
+from .finish import Codes, Figures
+from .finish_pass import join_rows, split_rows
+from .segment_codes import SegmentCodes
+
+_BLOCK = 100  # frames whose crops are in memory
+
+
+def has_colors(model: nn.Module) -> bool:
+    """Whether a model says which colours a face has, and where they are."""
+    return (isinstance(model.flame, FLAME)
+            and isinstance(getattr(model, 'texture', None), FLAMETexture)
+            and getattr(model, 'renderer', None) is not None)
+
+
+class AppearancePass:
+    """Solves the albedo of a track, and the light of its frames.
+
+    Args:
+        model: With colours, see :func:`has_colors`.
+        figures: Told what it changed.
+    """
+
+    def __init__(self, model: TemporalDECA, figures: Figures) -> None:
+        self._layout, self._figures = model.layout, figures
+        parts = (model.flame, model.texture, model.renderer)
+        if next(model.flame.buffers()).device.type != 'cpu':
+            parts = [copy.deepcopy(part).cpu() for part in parts]
+        self._colors = FaceColors(*parts)
+
+    @torch.no_grad()
+    def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
+        """Change the codes of a track whose geometry is as it shall be."""
+        if not store.width:
+            return
+        places = np.flatnonzero(store.has_crop(track))
+        places = np.concatenate([part[np.isfinite(
+            store.read(track, part)).all(1)] for part in _parts(places)])
+        if not len(places):
+            return
+        colors = self._colors
+        most = colors.settings.albedo_frames
+        codes, seen = self._look(
+            track, store, places[spread_frames(len(places), most).numpy()])
+        before = codes['tex'][0]
+        tex = colors.fit(seen, before, codes['light'])
+        for part in _parts(places):
+            codes, seen = self._look(track, store, part)
+            light = codes['light']
+            for _ in range(colors.settings.rounds):
+                light = colors.solve_light(seen, tex, light, codes['light'])
+            self._figures.add_colors(
+                colors.error(seen, before, codes['light']),
+                colors.error(seen, tex, light))
+            codes['tex'], codes['light'] = tex.expand_as(codes['tex']), light
+            store.write(track, part, join_rows(self._layout, codes))
+
+    def _look(self, track: FaceTrack, store: SegmentCodes,
+              places: np.ndarray) -> tuple[Codes, Seen]:
+        codes = split_rows(self._layout, store.read(track, places))
+        crops = torch.from_numpy(store.read_crops(track, places))
+        return codes, self._colors.look(
+            codes, crops.permute(0, 3, 1, 2).float() / 255)
+
+
+def _parts(places: np.ndarray) -> list[np.ndarray]:
+    """Blocks of places; at least one, which may be empty."""
+    return np.split(places, range(_BLOCK, len(places), _BLOCK))
