@@ -27,7 +27,7 @@ Progress = Callable[[str, int, int], None]
 DETECTORS = ('mediapipe', 'face-alignment')
 
 _MEMORY = 10  # frames that a detector of cuts looks back
-_AHEAD = 4  # frames that are decoded before they are searched
+_AHEAD = 2  # frames that are decoded before they are searched
 
 
 @dataclass

@@ -29,7 +29,7 @@ from .faces import CropPlan, Face, Segment, SegmentCutter
 from .inputs import Frame, FrameSource
 
 _SEGMENTS_AHEAD = 2  # whose faces are known before they are encoded
-_FRAMES_AHEAD = 4
+_FRAMES_AHEAD = 2
 
 
 class FinishedSegment(NamedTuple):

@@ -28,7 +28,7 @@ from .panels import SideVideoWriter
 from .picture_writers import OverlayVideoWriter, PictureWriter
 from .writer import METRICS, FrameWriter, Writer
 
-_AHEAD = 4  # frames that are decoded before they are drawn on
+_AHEAD = 2  # frames that are decoded before they are drawn on
 
 #: Kinds that are made from the results alone.
 _BLIND = {'codes', 'mat', 'flame_npz', 'landmarks'}
