@@ -1,0 +1,63 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmtvface.testing.toy_pictures import picture
+from mmtvface.utils.video_io import read_video
+from mmtvface.utils.video_writer import write_video
+
+sys.path.insert(
+    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
+import benchmark_reconstruct
+
+
+def test_films_have_cuts(tmp_path):
+    source = write_video(tmp_path / 'a.mp4',
+                         [picture(x=20 + 5 * i) for i in range(4)])
+    film = list(read_video(benchmark_reconstruct.repeated(
+        source, 250, tmp_path / 'film.mp4')))
+    assert len(film) == 250
+
+    def column(image):
+        return np.flatnonzero((image > 200).all(2).any(0))[0]
+
+    # To and fro, mirrored at first
+    assert [column(image) for image in film[:8]] == pytest.approx(
+        [100, 95, 90, 85, 90, 95, 100, 95], abs=1)
+    assert column(film[120]) == pytest.approx(20, abs=1)
+    assert column(film[240]) == pytest.approx(100, abs=1)
+
+
+def test_figures(tmp_path, monkeypatch, capsys):
+    calls = []
+
+    def reconstruct(video, options, way):
+        calls.append((Path(video).name, way, tuple(options)))
+        long = '40' in Path(video).name
+        return benchmark_reconstruct.Run(
+            15. if long else 6. if way == 'sequential' else 5.,
+            1010. if long else 1000.)
+
+    monkeypatch.setattr(benchmark_reconstruct, 'reconstruct', reconstruct)
+    source = write_video(tmp_path / 'a.mp4', [picture()])
+    benchmark_reconstruct.main([
+        '--input', str(source), '--lengths', '40', '20', '--repeats', '2',
+        '--json', str(tmp_path / 'speed.json'), '--', '--save', 'codes'])
+    figures = json.loads(capsys.readouterr().out)
+    assert figures == json.loads((tmp_path / 'speed.json').read_text())
+    assert figures['frames_per_second'] == 2.
+    assert figures['sequential_over_overlapped'] == 1.2
+    assert figures['peak_growth'] == .01
+    assert [way for _, way, _ in calls] == [
+        'overlapped', 'sequential'] * 2 + ['overlapped']
+    assert calls[0] == ('20.mp4', 'overlapped', ('--save', 'codes'))
+
+
+def test_a_failure_says_why(tmp_path):
+    with pytest.raises(RuntimeError, match='not found'):
+        benchmark_reconstruct.reconstruct(tmp_path / 'none.mp4', [],
+                                          'overlapped')
