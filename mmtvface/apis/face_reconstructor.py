@@ -290,16 +290,15 @@ class FaceReconstructor:
                        ) -> Iterator[FrameResult]:
         """Results of some frames, whose surfaces are made at once."""
         rows = [codes.read(face.track, np.array([face.place]))
-                for _, faces in chunk for face in faces]
-        there = [row for row in rows if not np.isnan(row).all() and row.size]
+                for _, faces in chunk for face in faces
+                if codes.has(face.track, face.place)]
         arrays = self._surface(split_rows(
-            self.model.layout, np.concatenate(there))) if there else {}
-        position, rows = 0, iter(rows)
+            self.model.layout, np.concatenate(rows))) if rows else {}
+        position = 0
         for plan, faces in chunk:
             results = []
             for face in faces:
-                row = next(rows)
-                if row.size and not np.isnan(row).all():
+                if codes.has(face.track, face.place):
                     results.append(self._frame_result(plan, face, arrays,
                                                       position))
                     position += 1

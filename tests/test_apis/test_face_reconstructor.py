@@ -198,6 +198,10 @@ def test_numbers_that_are_not_finite_are_flagged(model_files):
         reconstructor.model.head.layers[2].bias[0] = torch.nan
     result, = reconstructor(picture())
     assert result.status == 'failed' and 'not finite' in result.problem
+    with torch.no_grad():
+        reconstructor.model.head.layers[2].bias[:] = torch.nan
+    result, = reconstructor(picture())
+    assert result.status == 'failed' and result.track_id == 0
 
 
 def test_detail_of_a_model_with_a_branch(model_files, monkeypatch):

@@ -20,6 +20,9 @@ class _TrackRows:
                       for track in segment.tracks}
         self.store: CodeStore | None = None
 
+    def has(self, track: FaceTrack, place: int) -> bool:
+        return bool(self._rows[track.track_id][place] >= 0)
+
     def write(self, track: FaceTrack, places: np.ndarray,
               values: np.ndarray) -> None:
         if self.store is None:
@@ -108,6 +111,10 @@ class SegmentCodes:
     def read(self, track: FaceTrack, places: np.ndarray) -> np.ndarray:
         """Codes (n, C) float32 of places (n,); NaN where there are none."""
         return self._codes.read(track, places, self.width)
+
+    def has(self, track: FaceTrack, place: int) -> bool:
+        """Whether a frame of a track has codes."""
+        return self._codes.has(track, place)
 
     def write_points(self, face: Face) -> None:
         """Keep the landmarks of a face, unless they were not seen."""
