@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from mmengine.logging import print_log
 
+from mmtvface.preprocessing.crop import landmark_box
 from mmtvface.preprocessing.face_alignment_detector import (
     FaceAlignmentLandmarkDetector,
 )
@@ -16,6 +17,7 @@ from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
 )
 from mmtvface.preprocessing.shots import ShotDetector
+from mmtvface.preprocessing.tracking import box_iou
 from mmtvface.utils.threads import prefetch
 
 from .inputs import FrameSource
@@ -27,6 +29,7 @@ Progress = Callable[[str, int, int], None]
 DETECTORS = ('mediapipe', 'face-alignment')
 
 _MEMORY = 10  # frames that a detector of cuts looks back
+_SAME = .5  # overlap from which on two faces are one that was found twice
 _AHEAD = 2  # frames that are decoded before they are searched
 
 
@@ -111,7 +114,15 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
             cut = (frame.index >= num_known - _MEMORY
                    and frame.image is not None and cuts(frame.image))
             if frame.index < num_known:
-                yield next(known)
+                plan = next(known)
+                if (frame.index >= num_known - _MEMORY and frame.image
+                        is not None and plan.origin == 'detected'
+                        and detector in (None, own)):
+                    # MediaPipe looks where the faces were before, too.
+                    detector = own = own or _mediapipe(source)
+                    detector(frame.image)
+                yield plan
+                progress('Looking for faces', frame.index + 1, len(source))
                 continue
             plan = FramePlan(frame.index, frame.name,
                              frame.image.shape[:2]
@@ -121,19 +132,33 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
                 plan.faces, plan.origin = [frame.landmarks], 'given'
             elif plan.size:
                 if detector is None:
-                    detector = own = MediaPipeLandmarkDetector(
-                        video=source.consecutive and len(source) != 1)
+                    detector = own = _mediapipe(source)
                 plan.origin = 'detected'
-                plan.faces = [
+                plan.faces = _different([
                     np.asarray(face, np.float64)
                     for face in detector(frame.image)
-                    if np.isfinite(face).all() and np.ptp(face, 0).min() > 0]
+                    if np.isfinite(face).all() and np.ptp(face, 0).min() > 0])
             yield plan
             progress('Looking for faces', frame.index + 1, len(source))
     finally:
         frames.close()
         if own is not None:
             own.close()
+
+
+def _mediapipe(source: FrameSource) -> MediaPipeLandmarkDetector:
+    return MediaPipeLandmarkDetector(
+        video=source.consecutive and len(source) != 1)
+
+
+def _different(faces: list[np.ndarray]) -> list[np.ndarray]:
+    """Faces without those that a detector has found twice."""
+    kept: list[np.ndarray] = []
+    for face in faces:
+        box = landmark_box(face)
+        if all(box_iou(box, landmark_box(other)) < _SAME for other in kept):
+            kept.append(face)
+    return kept
 
 
 def _cut_detector(source: FrameSource) -> Callable[[np.ndarray], bool]:

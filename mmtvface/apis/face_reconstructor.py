@@ -21,6 +21,7 @@ from mmtvface.models.reconstructors.code_stream import can_stream
 from mmtvface.preprocessing.crop import transform_points
 from mmtvface.preprocessing.landmark_detector import LandmarkDetector
 from mmtvface.renderers.mesh_renderer import MeshRenderer
+from mmtvface.utils.checks import check_count
 from mmtvface.visualization.frame_painter import FramePainter
 
 from .codes import FinishSettings, RunJournal, SegmentCodes, split_rows
@@ -36,7 +37,7 @@ from .model_setup import (
     crop_settings,
     load_config,
 )
-from .pipeline import Pipeline, RunSettings
+from .pipeline import FinishedSegment, Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
 from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
 
@@ -104,7 +105,8 @@ class FaceReconstructor:
         smooth: None, 'one-euro' or 'savgol': filter the movement, see
             :func:`~mmtvface.apis.codes.smoothing.smooth_run`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
-            uint8 RGB image in, (68, 2) pixel indices per face out. Or
+            uint8 RGB image in, (68, 2) pixel indices per face out, called by
+            another thread, one at a time. Or
             'face-alignment', an optional package. Default: 'mediapipe',
             started when it is first needed.
         restore: Config and checkpoint of an mmagic video restorer for small
@@ -133,9 +135,8 @@ class FaceReconstructor:
         if faces not in FACES:
             raise ValueError(f'faces must be one of {FACES}, but it is '
                              f"'{faces}'.")
-        if fill_gaps < 0:
-            raise ValueError('fill_gaps is a number of frames, but it is '
-                             f'{fill_gaps}.')
+        check_count('fill_gaps', fill_gaps, 0)
+        check_count('batch_size', batch_size, 1)
         config, checkpoint = choose_model(config, checkpoint)
         self.config = load_config(config)
         self.settings = crop_settings(self.config, clip_length,
@@ -149,7 +150,7 @@ class FaceReconstructor:
         self.run = RunSettings(
             CropPlan(self.settings.image_size, self.settings.scale,
                      crop_sigma), faces, fill_gaps, *self.settings.windows(
-                         can_stream(self.model)), max(1, batch_size), finish)
+                         can_stream(self.model)), batch_size, finish)
         self.detector = choose_detector(detector, self.device)
         self.report: dict[str, Any] = {}
         if refine and not isinstance(self.model.flame, FLAME):
@@ -258,15 +259,14 @@ class FaceReconstructor:
                 pipeline(source)))
             lost = LostFrames(source.name)
             # Nothing is said before the first face, as there may be none.
-            waiting = []
+            waiting: list[FinishedSegment] = []
             for part in finished:
                 waiting.append(part)
                 if part.segment.tracks or lost.found:
-                    for one in waiting:
-                        yield from self._results(*one, lost)
-                    waiting.clear()
-            for one in waiting:
-                for _ in self._results(*one, lost):
+                    while waiting:
+                        yield from self._results(*waiting.pop(0), lost)
+            while waiting:
+                for _ in self._results(*waiting.pop(0), lost):
                     pass
             lost.report()
             self.report.update(pipeline.figures.report())

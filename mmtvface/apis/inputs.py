@@ -60,6 +60,8 @@ class Frame:
 class FrameSource(ABC):
     """Frames that can be iterated any number of times.
 
+    Also by several threads at once, each with an iterator of its own.
+
     Attributes:
         name: What the source is, for messages.
         fps: Frames per second of results made from it.

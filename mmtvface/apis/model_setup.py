@@ -16,6 +16,7 @@ from torch import nn
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
+from mmtvface.utils.checks import check_count
 from mmtvface.utils.packaged_model import packaged_model
 
 DEFAULT_SCALE = 1.6
@@ -119,8 +120,13 @@ def crop_settings(config: Config, clip_length: int | None = None,
     datasets' own defaults.
     """
     windows = config.get('reconstruction') or {}
-    clip_length = clip_length or windows.get('clip_length')
+    if clip_length is None:
+        clip_length = windows.get('clip_length')
     overlap = windows.get('overlap') if overlap is None else overlap
+    for name, value, least in (('clip_length', clip_length, 1),
+                               ('overlap', overlap, 0)):
+        if value is not None:
+            check_count(name, value, least)
     datasets = [
         config[name]['dataset']
         for name in ('test_dataloader', 'val_dataloader', 'train_dataloader')

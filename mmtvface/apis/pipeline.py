@@ -98,20 +98,18 @@ class Pipeline:
         # Refinement looks at the crops once more.
         self._looks = bool(settings.finish.refine) and has_colors(model)
 
-    def _progress(self, step: str, done: int, total: int) -> None:
-        # All steps come by here often, so that they can be stopped here.
+    def _go_on(self) -> None:
+        """All steps come by here often, so that they can be stopped."""
         if self._stop.is_set():
             raise _Stopped
+
+    def _progress(self, step: str, done: int, total: int) -> None:
+        self._go_on()
         self._told(step, done, total)
 
     def __call__(self, source: FrameSource) -> Iterator[FinishedSegment]:
         """Finished segments in order."""
-        ready = prefetch(self._finish(source), 1)
-        try:
-            yield from ready
-        finally:
-            self._stop.set()
-            ready.close()
+        return prefetch(self._finish(source), 1, self._stop.set)
 
     def _segments(self, source: FrameSource) -> Iterator[Segment]:
         log, settings = self._journal.faces, self._settings
@@ -127,9 +125,9 @@ class Pipeline:
         encode = EncoderPass(self._model, settings.crop.size,
                              settings.batch_size, *windows)
         finish = TrackFinisher(self._model, settings.crop.size, source.fps,
-                               settings.finish, self.figures)
-        color = AppearancePass(self._model, self.figures) if (
-            self._looks) else None
+                               settings.finish, self.figures, self._go_on)
+        color = AppearancePass(
+            self._model, self.figures, self._go_on) if self._looks else None
         with contextlib.ExitStack() as stack:
             segments = stack.enter_context(contextlib.closing(
                 prefetch(self._segments(source), _SEGMENTS_AHEAD)))
@@ -181,6 +179,7 @@ class Pipeline:
         by_id = {track.track_id: track for track in segment.tracks}
         first = dict.fromkeys(by_id, 0)
         for records in self._journal.codes.known(segment.stop):
+            self._go_on()
             for number, (frame, track_id, row) in enumerate(records):
                 track = by_id.get(int(track_id))
                 place = -1 if track is None else int(

@@ -19,3 +19,11 @@ def positive(kind: type) -> Callable[[str], float]:
 
     parse.__name__ = kind.__name__
     return parse
+
+
+def natural(text: str) -> int:
+    """Parse a whole number from 0 on, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative')
+    return value

@@ -12,7 +12,7 @@ import argparse
 import shutil
 import sys
 
-from .number_arguments import positive
+from .number_arguments import natural, positive
 from .shared import add_model, add_reading, check_model, step_bars
 
 EPILOG = """\
@@ -93,7 +93,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'long as it is in sight. all: every face; files of a '
                         'frame are named <frame>_track<id> (default: '
                         '%(default)s)')
-    parser.add_argument('--fill-gaps', type=int, default=0, metavar='N',
+    parser.add_argument('--fill-gaps', type=natural, default=0, metavar='N',
                         help='look for a face that is not found for up to N '
                         'frames between where it was and where it is '
                         'afterwards (default: such frames have no result)')
@@ -126,8 +126,6 @@ def reconstruct(args: argparse.Namespace) -> dict:
     # for a folder that cannot be written to.
     source = open_frames(args.input)
     journal = writable_dir(args.out) / '.journal'
-    if not args.resume:
-        shutil.rmtree(journal, ignore_errors=True)
     if args.fps:
         source.fps = args.fps
     reconstructor = FaceReconstructor(
@@ -138,6 +136,8 @@ def reconstruct(args: argparse.Namespace) -> dict:
         identity=args.identity, refine=args.refine, smooth=args.smooth,
         restore=args.restore)
     painter = reconstructor.build_painter(args.texture_size)
+    if not args.resume:
+        shutil.rmtree(journal, ignore_errors=True)
     with step_bars() as show:
         results = reconstructor(source, independent=args.independent,
                                 progress=show, journal=journal)
@@ -176,5 +176,5 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> None:
         sys.stdout.write(summary(reconstruct(args)))
 
-    return run_command(work, 'Interrupted; what was reconstructed before is '
-                       f'in {args.out}, and --resume goes on from there.')
+    return run_command(work, 'Interrupted; what was written before is in '
+                       f'{args.out}, and --resume goes on from there.')

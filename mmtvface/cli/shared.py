@@ -5,7 +5,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .number_arguments import positive
+from .number_arguments import natural, positive
 
 DETECTORS = ('mediapipe', 'face-alignment')
 
@@ -35,14 +35,14 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
                         '(default: %(default)s)')
     parser.add_argument('--clip-length', type=positive(int),
                         help='frames per clip (default: as the config says)')
-    parser.add_argument('--overlap', type=int,
+    parser.add_argument('--overlap', type=natural,
                         help='frames that clips have in common, or that a '
                         'model that remembers what was before sees ahead '
                         '(default: as the config says)')
     parser.add_argument('--crop-scale', type=positive(float),
                         help='crop relative to the landmark box (default: '
                         'as trained)')
-    parser.add_argument('--refine', type=int, default=0, metavar='N',
+    parser.add_argument('--refine', type=natural, default=0, metavar='N',
                         help='Gauss-Newton steps on the landmarks, and albedo '
                         'and light from the colours; 2 are enough (default: '
                         'none)')

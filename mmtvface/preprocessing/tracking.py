@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Follow one face through the frames of a clip and steady its crop."""
 
+import bisect
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -108,6 +109,8 @@ class FaceLinker:
         self._recent = [track for track in self._recent
                         if time - track.last <= self._max_gap + 1]
         live = [track for track in self._recent if track.scene == scene]
+        # Of two that fit equally well, that which was seen last goes on.
+        live.sort(key=lambda track: track.last)
         pairs = sorted(((box_iou(track.box, box), i, number)
                         for i, track in enumerate(live)
                         for number, box in enumerate(boxes)), reverse=True)
@@ -140,12 +143,13 @@ class FaceLinker:
 
 def main_tracks(tracks: Sequence[LinkedTrack]) -> list[LinkedTrack]:
     """Tracks that do not overlap in time, the weightiest first, by time."""
-    kept: list[LinkedTrack] = []
+    kept: list[LinkedTrack] = []  # by time
     for track in sorted(tracks, key=lambda t: -t.weight):
-        if all(track.last < other.first or track.first > other.last
-               for other in kept):
-            kept.append(track)
-    return sorted(kept, key=lambda track: track.first)
+        place = bisect.bisect(kept, track.first, key=lambda t: t.first)
+        if (place == 0 or kept[place - 1].last < track.first) and (
+                place == len(kept) or track.last < kept[place].first):
+            kept.insert(place, track)
+    return kept
 
 
 def follow_face(detections: Sequence[Sequence[np.ndarray]],

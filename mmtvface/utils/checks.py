@@ -2,6 +2,7 @@
 """Checks of arguments whose messages show expectation and reality."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import numpy as np
 import torch
@@ -32,3 +33,14 @@ def check_shape(name: str, value: torch.Tensor | np.ndarray,
         wanted = ', '.join('*' if e is None else str(e) for e in expected)
         raise ValueError(
             f'{name} must have the shape ({wanted}), but it is {shape}.')
+
+
+def check_count(name: str, value: int, least: int) -> None:
+    """Check a whole number.
+
+    Raises:
+        ValueError: If it is none, or less than ``least``.
+    """
+    if not isinstance(value, Integral) or value < least:
+        raise ValueError(f'{name} must be a whole number from {least} on, '
+                         f'but it is {value!r}.')

@@ -36,15 +36,19 @@ def run_in_threads(function: Callable[..., None], tasks: Sequence[tuple],
             future.result()
 
 
-def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
+def prefetch(items: Iterable[T], depth: int,
+             on_stop: Callable[[], None] = lambda: None) -> Iterator[T]:
     """Iterate in a thread of its own, a few items ahead.
 
-    The thread ends when the items do, or soon after the caller stops
-    (closes or drops the generator).
+    The thread ends when the items do, or when the caller stops (closes or
+    drops the generator) and the item that is being made is done; the caller
+    waits for that.
 
     Args:
         items: What to iterate; only the thread touches it.
         depth: Items that may wait, which bounds the memory.
+        on_stop: Called when the caller stops, before it waits: it may tell
+            what makes the item to give up.
 
     Yields:
         The items in order.
@@ -67,14 +71,15 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
     def work() -> None:
         error: object = None
         try:
-            for item in items:
-                if not put((item, None)):
-                    break
+            try:
+                for item in items:
+                    if not put((item, None)):
+                        break
+            finally:
+                if hasattr(items, 'close'):
+                    items.close()
         except BaseException as problem:  # handed to the caller
             error = problem
-        finally:
-            if hasattr(items, 'close'):
-                items.close()
         put((_END, error))
 
     thread = threading.Thread(target=work, daemon=True)
@@ -89,4 +94,5 @@ def prefetch(items: Iterable[T], depth: int) -> Iterator[T]:
             yield item
     finally:
         stop.set()
+        on_stop()
         thread.join()

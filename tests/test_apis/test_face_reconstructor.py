@@ -300,3 +300,25 @@ def test_checkpoints_run_no_code(model_files, tmp_path):
     torch.save(dict(state_dict={}, meta=Harmful()), path)
     with pytest.raises(ValueError, match='read safely'):
         FaceReconstructor(model_files[0], path)
+
+
+@pytest.mark.parametrize('options, words', [
+    (dict(clip_length=0), 'clip_length must be a whole number from 1'),
+    (dict(overlap=-1), 'overlap must be a whole number from 0'),
+    (dict(overlap=2.5), 'overlap must be a whole number from 0'),
+    (dict(clip_length=4, overlap=4), 'Clips of 4 frames cannot have 4'),
+    (dict(batch_size=-2), 'batch_size must be a whole number from 1'),
+    (dict(fill_gaps=1.5), 'fill_gaps must be a whole number from 0')])
+def test_numbers_out_of_range(model_files, options, words):
+    with pytest.raises(ValueError, match=words):
+        build(model_files, **options)
+
+
+def test_a_face_that_is_found_twice_is_one(model_files):
+    def twice(image):
+        face, = find_bright_boxes(image)
+        return [face, face + [3, 0]]
+
+    frames = [picture(x=40 + i) for i in range(4)]
+    results = list(build(model_files, detector=twice, faces='all')(frames))
+    assert [r.name for r in results] == [f'{i:06d}_track0' for i in range(4)]

@@ -226,7 +226,7 @@ def test_short_gaps_are_filled_if_wanted(model_files):
         'interpolated' if i in (3, 4) else 'detected' for i in range(9)]
     np.testing.assert_allclose(results[3].detection[0], [43, 30])
     assert list(build(model_files, fill_gaps=1)(frames))[3].status == 'no_face'
-    with pytest.raises(ValueError, match='fill_gaps is a number'):
+    with pytest.raises(ValueError, match='fill_gaps must be a whole'):
         build(model_files, fill_gaps=-1)
 
 

@@ -1,12 +1,16 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+from array import array
+
 import numpy as np
 import pytest
 
 from mmtvface.preprocessing.crop import transform_points
 from mmtvface.preprocessing.smoothing import steady
 from mmtvface.preprocessing.tracking import (
+    LinkedTrack,
     box_iou,
     follow_face,
+    main_tracks,
     prominence,
     steady_crop_matrices,
 )
@@ -116,3 +120,20 @@ def test_crops_tremble_less_than_the_landmarks():
     middles = (points.min(1) + points.max(1)) / 2
     placed = transform_points(middles[:, None], raw)
     np.testing.assert_allclose(placed, 111.5, atol=1e-9)
+
+
+def test_main_tracks_are_apart_in_time():
+    """Against the rule, track by track."""
+    rng = np.random.default_rng(0)
+    tracks = []
+    for number in range(60):
+        first = int(rng.integers(0, 200))
+        tracks.append(LinkedTrack(
+            number, (), (0., 0., 1., 1.), float(rng.random()),
+            array('q', [first, first + int(rng.integers(0, 9))])))
+    kept = []
+    for track in sorted(tracks, key=lambda t: -t.weight):
+        if all(track.last < other.first or track.first > other.last
+               for other in kept):
+            kept.append(track)
+    assert main_tracks(tracks) == sorted(kept, key=lambda t: t.first)

@@ -2,6 +2,7 @@
 """Albedo and light of a track, brought into line with its colours."""
 
 import copy
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -32,9 +33,12 @@ class AppearancePass:
     Args:
         model: With colours, see :func:`has_colors`.
         figures: Told what it changed.
+        go_on: Called now and then; what it raises ends the work.
     """
 
-    def __init__(self, model: TemporalDECA, figures: Figures) -> None:
+    def __init__(self, model: TemporalDECA, figures: Figures,
+                 go_on: Callable[[], None] = lambda: None) -> None:
+        self._go_on = go_on
         self._layout, self._figures = model.layout, figures
         parts = (model.flame, model.texture, model.renderer)
         if next(model.flame.buffers()).device.type != 'cpu':
@@ -58,6 +62,7 @@ class AppearancePass:
         before = codes['tex'][0]
         tex = colors.fit(seen, before, codes['light'])
         for part in _parts(places):
+            self._go_on()
             codes, seen = self._look(track, store, part)
             light = codes['light']
             for _ in range(colors.settings.rounds):

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Third pass: the codes of every track, finished."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import torch
@@ -55,10 +55,13 @@ class TrackFinisher:
         fps: Frames per second.
         settings: What to do.
         figures: Told what it changed.
+        go_on: Called now and then; what it raises ends the work.
     """
 
     def __init__(self, model: TemporalDECA, image_size: int, fps: float,
-                 settings: FinishSettings, figures: Figures) -> None:
+                 settings: FinishSettings, figures: Figures,
+                 go_on: Callable[[], None] = lambda: None) -> None:
+        self._go_on = go_on
         self._flame: nn.Module = on_cpu(model.flame)
         self._layout, self._size = model.layout, image_size
         self._fps, self._settings, self._figures = fps, settings, figures
@@ -79,6 +82,7 @@ class TrackFinisher:
         identity = self._identity(track, store, sound, still)
         ready: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, len(sound), _BLOCK):
+            self._go_on()
             outer = slice(max(0, start - _MARGIN), start + _BLOCK + _MARGIN)
             inner = slice(start - outer.start, start - outer.start + _BLOCK)
             places = sound[outer]

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from mmengine.logging import print_log
+
 from mmtvface.utils.atomic import atomic_path, writable_dir
 
 from ..faces import FaceLog
@@ -43,7 +45,15 @@ class RunJournal:
                  key: Mapping[str, Any]) -> None:
         self.folder = writable_dir(folder)
         key = json.loads(json.dumps(dict(key, version=_VERSION)))
-        if self._read_key() != key:
+        before = self._read_key()
+        if before != key:
+            if before is not None:
+                changed = sorted(name for name in key if not isinstance(
+                    before, dict) or before.get(name) != key[name])
+                print_log(
+                    f'What {self.folder} has of an interrupted run does not '
+                    f'fit, since this one has another {", ".join(changed)}: '
+                    'everything is found anew.', logger='current', level=30)
             for name in (_FACES, _CODES):
                 (self.folder / name).unlink(missing_ok=True)
             with atomic_path(self.folder / _KEY) as part:

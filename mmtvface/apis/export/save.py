@@ -123,8 +123,10 @@ def save_results(results: Iterable[FrameResult],
     # Ctrl-C as well: the files of what is done are finished first.
     with Summary(out_dir) as summary:
         with contextlib.ExitStack() as videos, _caught(stopped):
-            if images is not None:
-                videos.enter_context(contextlib.closing(images))
+            for made in (images, results):
+                # Their threads end before anything else is done.
+                if hasattr(made, 'close'):
+                    videos.enter_context(contextlib.closing(made))
             for writer in writers:
                 if isinstance(writer, OverlayVideoWriter):
                     # One that fails to close does not take the other along.
@@ -152,7 +154,9 @@ def save_results(results: Iterable[FrameResult],
                         encoding='utf-8')
     files['metrics'] = str(out_dir / METRICS)
     if stopped:
-        raise stopped[0]
+        error = stopped[0]
+        stopped.clear()  # it refers to this frame, which refers to it
+        raise error
     return dict(metrics, files=files)
 
 

@@ -1,0 +1,173 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Ctrl-C, and those who stop to listen."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmtvface.apis import FaceReconstructor
+from mmtvface.apis.inputs import Frame, FrameSource
+from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+
+SCRIPT = '''
+import sys, time
+from pathlib import Path
+import cv2
+import numpy as np
+from conftest import write_model
+from mmtvface.apis import FaceReconstructor, save_results
+from mmtvface.apis.inputs import Frame, FrameSource
+from mmtvface.testing.toy_pictures import find_bright_boxes
+from mmtvface.utils.command_line import run_command
+
+rng = np.random.default_rng(0)
+rooms = [cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
+                    (160, 120)) for _ in range(60)]
+
+class Film(FrameSource):
+    name = 'a film with cuts'
+
+    def __len__(self):
+        return 60 * len(rooms)
+
+    def __iter__(self):
+        for index in range(len(self)):
+            frame = rooms[index // 60].copy()
+            frame[30:70, 40:80] = 255
+            yield Frame(index, f'{index:06d}', frame)
+
+def told(results):
+    for number, result in enumerate(results):
+        if number == 30:
+            print('go', flush=True)
+        yield result
+
+def work():
+    folder = Path(sys.argv[1])
+    reconstructor = FaceReconstructor(
+        *write_model(folder), 'cpu', detector=find_bright_boxes)
+    film = Film()
+    save_results(told(reconstructor(film)), film, folder,
+                 reconstructor.build_painter(32), ['codes', 'video'])
+
+sys.exit(run_command(work))
+'''
+
+
+@pytest.mark.skipif(os.name == 'nt', reason='signals of Unix')
+def test_ctrl_c_while_all_steps_work(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-c', SCRIPT, str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={
+            **os.environ, 'PYTHONPATH': os.pathsep.join(
+                [str(Path(__file__).parent), *sys.path])})
+    try:
+        assert process.stdout.readline() == 'go\n', process.stderr.read()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 130, errors
+    assert errors.strip().endswith('Interrupted.')
+    metrics = json.loads((tmp_path / 'metrics.json').read_text())
+    assert metrics['stopped'].startswith('KeyboardInterrupt')
+    with np.load(tmp_path / 'codes.npz') as codes:
+        assert 25 <= len(codes['shape']) == metrics['frames'] < 3600
+
+
+class Slow(FrameSource):
+    """One long shot."""
+
+    name = 'a slow film'
+
+    def __init__(self, length, pause):
+        self.length, self.pause = length, pause
+
+    def __len__(self):
+        return self.length
+
+    def __iter__(self):
+        for index in range(self.length):
+            time.sleep(self.pause)
+            yield Frame(index, f'{index:06d}', picture(x=40 + index % 5))
+
+
+def test_nobody_waits_for_a_segment_that_is_not_wanted(model_files):
+    """Leaving after an interruption of the caller is a matter of a frame."""
+    reconstructor = FaceReconstructor(*model_files, device='cpu',
+                                      detector=find_bright_boxes)
+
+    class Cut(Slow):
+        def __iter__(self):
+            for frame in super().__iter__():
+                if frame.index < 60:
+                    frame.image[:, :, 2] = 160  # another room
+                if frame.index >= 60:
+                    time.sleep(.02)
+                yield frame
+
+    results = reconstructor(Cut(1000, 0.))
+    next(results)
+    begin = time.monotonic()
+    results.close()
+    assert time.monotonic() - begin < 5  # of 19 seconds
+
+
+def test_what_is_known_is_read_with_progress(model_files, tmp_path):
+    """And can be interrupted, too."""
+    seen = []
+
+    class Files(Slow):
+        def fingerprint(self):
+            return ['a slow film']
+
+    reconstructor = FaceReconstructor(*model_files, device='cpu',
+                                      detector=find_bright_boxes)
+    film = Files(30, 0.)
+
+    def stop(step, done, total):
+        seen.append((step, done))
+        if step == 'Reconstructing':
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(film, progress=stop, journal=tmp_path / 'j'))
+    assert ('Looking for faces', 30) in seen
+    seen.clear()
+
+    def early(step, done, total):
+        seen.append((step, done))
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(reconstructor(film, progress=early, journal=tmp_path / 'j'))
+    assert seen == [('Looking for faces', i) for i in (1, 2, 3)]
+
+
+def test_another_option_is_told(model_files, tmp_path, monkeypatch):
+    class Files(Slow):
+        def fingerprint(self):
+            return ['a film']
+
+    told = []
+    monkeypatch.setattr('mmtvface.apis.codes.run_journal.print_log',
+                        lambda text, **_: told.append(text))
+
+    def run(**options):
+        reconstructor = FaceReconstructor(
+            *model_files, device='cpu', detector=find_bright_boxes, **options)
+        list(reconstructor(Files(3, 0.), journal=tmp_path / 'j'))
+
+    run()
+    run()
+    assert not told
+    run(fill_gaps=2)
+    assert len(told) == 1 and 'another settings: everything' in told[0]
