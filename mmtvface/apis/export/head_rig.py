@@ -179,9 +179,10 @@ def build_rig(flame: FLAME, codes: Mapping[str, np.ndarray],
     mean = shape.mean(0)
     feature = (rotations[:, CORRECTIVE_JOINTS] - np.eye(3)).reshape(
         count, -1)
-    weights, correctives, error = low_rank(
-        np.concatenate([shape - mean, feature], 1),
-        np.concatenate([identity, corrective]), tolerance)
+    if np.ptp(shape, axis=0).any():  # else it is all in the mean
+        feature = np.concatenate([shape - mean, feature], 1)
+        corrective = np.concatenate([identity, corrective])
+    weights, correctives, error = low_rank(feature, corrective, tolerance)
     template = _array(flame.joint_template).reshape(-1, 3)
     moves = _array(flame.joint_shapes).reshape(
         flame.num_shape + flame.num_expression, -1, 3)
