@@ -267,3 +267,25 @@ def test_errors_of_other_threads_are_raised(model_files):
         list(reconstructor([picture()]))
     assert threading.active_count() == 1 or not [
         thread for thread in threading.enumerate() if 'work' in thread.name]
+
+
+def test_films_of_turned_telephones_and_4k(model_files, tmp_path):
+    bad_videos = pytest.importorskip('mmtvface.testing.bad_videos')
+    frames = [picture(x=40 + 2 * i) for i in range(4)]
+    path = bad_videos.encode_video(tmp_path / 'a.mp4', frames, 'libx264',
+                                   'yuv420p')
+    bad_videos.set_rotation(path, 90)
+    turned = list(build(model_files)(path))
+    assert [r.frame_size for r in turned] == [(160, 120)] * 4
+    # Stored to the right is up or down; the face moves along.
+    motion = turned[3].detection.mean(0) - turned[0].detection.mean(0)
+    assert abs(motion[1]) == pytest.approx(6, abs=1)
+    assert abs(motion[0]) < 1
+    large = [cv2.resize(frame, (3840, 2160),
+                        interpolation=cv2.INTER_NEAREST) for frame in frames]
+    result = list(build(model_files)(write_video(tmp_path / 'b.mp4', large)))
+    assert [r.frame_size for r in result] == [(2160, 3840)] * 4
+    for one, frame in zip(result, frames, strict=True):
+        small, = find_bright_boxes(frame)
+        np.testing.assert_allclose(
+            one.detection.mean(0) / [24, 18], small.mean(0) + .5, atol=.2)
