@@ -41,7 +41,7 @@ def test_a_page_beside_the_result(tool, result, capsys):
 def test_errors_are_one_sentence(tool, result, tmp_path, capsys):
     out = tmp_path / 'page.html'
     for arguments, message in (
-            ([str(tmp_path / 'nowhere')], 'tools/reconstruct.py INPUT'),
+            ([str(tmp_path / 'nowhere')], 'mmtvface reconstruct INPUT'),
             ([str(result)], 'Give it by --input'),
             ([str(result), '--input', str(result / 'overlay.mp4'),
               '--max-mb', '.1', '--out', str(out)], 'larger than 0.1 MB')):
