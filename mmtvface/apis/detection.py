@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """First pass over an input: which face is where, and how it is cropped."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
@@ -106,6 +107,7 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
         ImportError: If MediaPipe is needed and not installed.
     """
     own, known = None, iter(known)
+    before: deque[np.ndarray] = deque(maxlen=_MEMORY)
     cuts = _cut_detector(source)
     frames = prefetch(iter(source), _AHEAD)
     try:
@@ -114,14 +116,9 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
             cut = (frame.index >= num_known - _MEMORY
                    and frame.image is not None and cuts(frame.image))
             if frame.index < num_known:
-                plan = next(known)
-                if (frame.index >= num_known - _MEMORY and frame.image
-                        is not None and plan.origin == 'detected'
-                        and detector in (None, own)):
-                    # MediaPipe looks where the faces were before, too.
-                    detector = own = own or _mediapipe(source)
-                    detector(frame.image)
-                yield plan
+                if frame.image is not None:
+                    before.append(frame.image)
+                yield next(known)
                 progress('Looking for faces', frame.index + 1, len(source))
                 continue
             plan = FramePlan(frame.index, frame.name,
@@ -132,7 +129,11 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
                 plan.faces, plan.origin = [frame.landmarks], 'given'
             elif plan.size:
                 if detector is None:
-                    detector = own = _mediapipe(source)
+                    detector = own = MediaPipeLandmarkDetector(
+                        video=source.consecutive and len(source) != 1)
+                    for image in before:
+                        # It looks where the faces were before, too.
+                        detector(image)
                 plan.origin = 'detected'
                 plan.faces = _different([
                     np.asarray(face, np.float64)
@@ -144,11 +145,6 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
         frames.close()
         if own is not None:
             own.close()
-
-
-def _mediapipe(source: FrameSource) -> MediaPipeLandmarkDetector:
-    return MediaPipeLandmarkDetector(
-        video=source.consecutive and len(source) != 1)
 
 
 def _different(faces: list[np.ndarray]) -> list[np.ndarray]:

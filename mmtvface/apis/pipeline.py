@@ -3,7 +3,7 @@
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -133,7 +133,9 @@ class Pipeline:
                 prefetch(self._segments(source), _SEGMENTS_AHEAD)))
             frames = stack.enter_context(contextlib.closing(
                 prefetch(iter(source), _FRAMES_AHEAD)))
-            again = _Again(frames)
+            again = _Again(frames, self._go_on)
+            # First of all, when this fails, the others are told to end.
+            stack.push(self._stop_after)
             for segment in segments:
                 codes = SegmentCodes(segment)
                 try:
@@ -148,6 +150,11 @@ class Pipeline:
                     raise
                 yield FinishedSegment(segment, codes)
 
+    def _stop_after(self, kind: type[BaseException] | None,
+                    *_: object) -> None:
+        if kind is not None:
+            self._stop.set()
+
     def _encode(self, segment: Segment, codes: SegmentCodes,
                 encode: EncoderPass, again: '_Again', total: int) -> None:
         known = self._recall(segment, codes)
@@ -155,6 +162,7 @@ class Pipeline:
 
         def shown() -> Iterator[tuple[Frame | None, list[Face]]]:
             for plan, faces in segment.frames():
+                self._go_on()
                 for face in faces:
                     codes.write_points(face)
                 frame = again.at(plan) if faces else None
@@ -196,13 +204,15 @@ class Pipeline:
 class _Again:
     """Frames that are read a second time, in order."""
 
-    def __init__(self, frames: Iterator[Frame]) -> None:
-        self._frames = frames
+    def __init__(self, frames: Iterator[Frame],
+                 go_on: Callable[[], None]) -> None:
+        self._frames, self._go_on = frames, go_on
         self._next: Frame | None = None
 
     def at(self, plan: FramePlan) -> Frame | None:
         """A frame; None if it cannot be read any more."""
         while self._next is None or self._next.index < plan.index:
+            self._go_on()
             self._next = next(self._frames, None)
             if self._next is None:
                 return None

@@ -48,7 +48,8 @@ class LinkedTrack:
 
     Attributes:
         number: Of the track in order of appearance.
-        scene: It ends where this changes.
+        frame_size: Height and width of its frames; it ends where they change.
+        shot: Of all its frames.
         box: The last one.
         weight: Sum of :func:`prominence`.
         times: Frames in which it is seen, growing.
@@ -56,7 +57,8 @@ class LinkedTrack:
     """
 
     number: int
-    scene: tuple
+    frame_size: tuple[int, int]
+    shot: int
     box: Box
     weight: float = 0.
     times: array = field(default_factory=lambda: array('q'))
@@ -105,10 +107,10 @@ class FaceLinker:
         Returns:
             The track of each face, this frame included.
         """
-        scene = (frame_size, shot)
         self._recent = [track for track in self._recent
                         if time - track.last <= self._max_gap + 1]
-        live = [track for track in self._recent if track.scene == scene]
+        live = [track for track in self._recent
+                if (track.frame_size, track.shot) == (frame_size, shot)]
         # Of two that fit equally well, that which was seen last goes on.
         live.sort(key=lambda track: track.last)
         pairs = sorted(((box_iou(track.box, box), i, number)
@@ -124,7 +126,7 @@ class FaceLinker:
                 owner[number] = live[i]
         for number, box in enumerate(boxes):
             if number not in owner:
-                owner[number] = LinkedTrack(self._count, scene, box)
+                owner[number] = LinkedTrack(self._count, frame_size, shot, box)
                 self._count += 1
                 self._tracks.append(owner[number])
                 self._recent.append(owner[number])

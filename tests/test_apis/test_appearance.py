@@ -106,6 +106,62 @@ def test_without_colours_the_codes_stay(parts, film):
     assert colors.error(seen, found, lit).isnan().all()
 
 
+def test_light_does_not_flicker(parts, film):
+    """Thirty frames under one light, with noise of their own."""
+    codes, images, _ = film
+    colors = FaceColors(*parts)
+    some = torch.arange(30) % 2 + 1
+    still = {name: code[some] for name, code in codes.items()}
+    noisy = images[some] + .1 * torch.randn(
+        30, 3, 1, 1, generator=torch.Generator().manual_seed(3))
+    seen = colors.look(still, noisy)
+    tex, light = codes['tex'][0], codes['light'][1].expand(30, -1, -1)
+    calm = colors.relight(seen, tex, light)
+    each = colors.solve_light(seen, tex, light, light)
+    assert calm.diff(2, dim=0).abs().mean() < (
+        .1 * each.diff(2, dim=0).abs().mean())
+    # The regressed light's own movement stays.
+    moving = light.clone()
+    moving[:, 0] += .2 * torch.linspace(0, 3, 30).sin()[:, None]
+    assert (colors.relight(seen, tex, moving) - moving).diff(
+        dim=0).abs().max() < .05
+
+
+def test_what_is_outside_of_the_frame_is_not_seen(parts, film):
+    codes, images, _ = film
+    colors = FaceColors(*parts)
+    cut = images.clone()
+    cut[:, :, 36:] = 0
+    bounds = torch.tensor([-1., -1., 1., 36 / 32 - 1]).expand(FRAMES, -1)
+    seen = colors.look(codes, cut, bounds)
+    blind = colors.look(codes, cut)
+    assert .1 < seen.visible.float().mean() < blind.visible.float().mean()
+    assert (seen.visible & ~blind.visible).sum() == 0
+    tex, light = codes['tex'][0], codes['light']
+    found, lit = solve(colors, seen, tex, light)
+    whole = colors.look(codes, images)
+    assert colors.error(whole, found, lit).max() < .04
+    found, lit = solve(colors, blind, tex, light)
+    assert colors.error(whole, found, lit).max() > .04
+
+
+def test_a_wild_frame_spoils_itself_only(parts, film):
+    codes, images, _ = film
+    colors = FaceColors(*parts)
+    for name, value in (('light', 1e20), ('light', 1e3), ('cam', 1e38)):
+        wild = {key: code.clone() for key, code in codes.items()}
+        wild[name][2] = value
+        seen = colors.look(wild, images)
+        found, lit = solve(colors, seen, codes['tex'][0], wild['light'])
+        assert (found - codes['tex'][0]).abs().max() < .5
+        calm = colors.relight(seen, found, wild['light'])
+        good = torch.tensor([0, 1, 3])
+        for light in (lit, calm):
+            assert light[good].isfinite().all()
+            if name == 'cam':
+                assert light.isfinite().all()
+
+
 def test_a_film_by_the_packaged_model(film):
     """Colours come nearer to the picture's, and geometry is as without."""
     _, images, landmarks = film
@@ -125,7 +181,8 @@ def test_a_film_by_the_packaged_model(film):
     reconstructor = FaceReconstructor(device='cpu', refine=1)
     found = list(reconstructor(Film()))
     report = reconstructor.report['refinement']
-    assert report['color_error_after'] < .5 * report['color_error_before']
+    # Of a light that changes faster than it is followed
+    assert report['color_error_after'] < .7 * report['color_error_before']
     assert report['landmark_nme_after'] < report['landmark_nme_before']
     tex = np.stack([result.codes['tex'] for result in found])
     assert (tex == tex[0]).all()

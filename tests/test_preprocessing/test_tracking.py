@@ -129,7 +129,7 @@ def test_main_tracks_are_apart_in_time():
     for number in range(60):
         first = int(rng.integers(0, 200))
         tracks.append(LinkedTrack(
-            number, (), (0., 0., 1., 1.), float(rng.random()),
+            number, SIZE, 0, (0., 0., 1., 1.), float(rng.random()),
             array('q', [first, first + int(rng.integers(0, 9))])))
     kept = []
     for track in sorted(tracks, key=lambda t: -t.weight):

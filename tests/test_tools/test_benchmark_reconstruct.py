@@ -57,7 +57,9 @@ def test_figures(tmp_path, monkeypatch, capsys):
     assert calls[0] == ('20.mp4', 'overlapped', ('--save', 'codes'))
 
 
-def test_a_failure_says_why(tmp_path):
-    with pytest.raises(RuntimeError, match='not found'):
-        benchmark_reconstruct.reconstruct(tmp_path / 'none.mp4', [],
-                                          'overlapped')
+@pytest.mark.parametrize('way', ['overlapped', 'sequential'])
+def test_a_failure_says_why(tmp_path, way):
+    """All steps have run when there is found to be no face."""
+    film = write_video(tmp_path / 'a.mp4', [picture(side=0)] * 4)
+    with pytest.raises(RuntimeError, match='No face was found in any of'):
+        benchmark_reconstruct.reconstruct(film, [], way)

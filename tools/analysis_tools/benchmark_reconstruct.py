@@ -40,7 +40,7 @@ sys.path.insert(0, sys.argv.pop(1))
 if sys.argv.pop(1) == 'sequential':
     from mmtvface.apis import pipeline, detection
     from mmtvface.apis.export import save
-    def plain(items, depth):
+    def plain(items, depth, on_stop=None):
         yield from items
     for module in (pipeline, detection, save):
         module.prefetch = plain
@@ -116,6 +116,8 @@ def main(arguments: list[str] | None = None) -> None:
     args = parse_args(arguments)
     options = args.options or ['--save', 'codes', 'video']
     short, long = sorted(args.lengths)
+    if short == long:
+        raise SystemExit('error: --lengths must differ.')
     with tempfile.TemporaryDirectory() as folder:
         source = args.input
         if source is None:

@@ -8,11 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.models.reconstructors import TemporalDECA
+from mmtvface.preprocessing.crop import transform_points
 
 from ..faces import FaceTrack
 from ..refinement import FaceColors, Seen, spread_frames
+from ..refinement.appearance import REACH
 from .finish import Codes, Figures
 from .finish_pass import join_rows, split_rows
 from .segment_codes import SegmentCodes
@@ -24,7 +27,8 @@ def has_colors(model: nn.Module) -> bool:
     """Whether a model says which colours a face has, and where they are."""
     return (isinstance(model.flame, FLAME)
             and isinstance(getattr(model, 'texture', None), FLAMETexture)
-            and getattr(model, 'renderer', None) is not None)
+            and getattr(model, 'renderer', None) is not None
+            and model.layout.light > 0)
 
 
 class AppearancePass:
@@ -50,9 +54,10 @@ class AppearancePass:
         """Change the codes of a track whose geometry is as it shall be."""
         if not store.width:
             return
-        places = np.flatnonzero(store.has_crop(track))
-        places = np.concatenate([part[np.isfinite(
-            store.read(track, part)).all(1)] for part in _parts(places)])
+        sound = np.concatenate([part[np.isfinite(
+            store.read(track, part)).all(1)] for part in _parts(
+                np.arange(len(track)))])
+        places = sound[store.has_crop(track)[sound]]
         if not len(places):
             return
         colors = self._colors
@@ -61,24 +66,42 @@ class AppearancePass:
             track, store, places[spread_frames(len(places), most).numpy()])
         before = codes['tex'][0]
         tex = colors.fit(seen, before, codes['light'])
-        for part in _parts(places):
+        margin = int(REACH * colors.settings.light_sigma)
+        ready: list[tuple[np.ndarray, np.ndarray]] = []
+        for start in range(0, len(places), _BLOCK):
             self._go_on()
-            codes, seen = self._look(track, store, part)
-            light = codes['light']
-            for _ in range(colors.settings.rounds):
-                light = colors.solve_light(seen, tex, light, codes['light'])
+            outer = slice(max(0, start - margin), start + _BLOCK + margin)
+            inner = slice(start - outer.start, start - outer.start + _BLOCK)
+            codes, seen = self._look(track, store, places[outer])
+            light = colors.relight(seen, tex, codes['light'])
             self._figures.add_colors(
-                colors.error(seen, before, codes['light']),
-                colors.error(seen, tex, light))
-            codes['tex'], codes['light'] = tex.expand_as(codes['tex']), light
+                colors.error(seen, before, codes['light'])[inner],
+                colors.error(seen, tex, light)[inner])
+            codes['light'] = light
+            ready.append((places[outer][inner],
+                          join_rows(self._layout, codes)[inner]))
+            # Each block reads the end of the one before as it was.
+            if len(ready) > 1:
+                store.write(track, *ready.pop(0))
+        store.write(track, *ready.pop())
+        for part in _parts(sound):
+            codes = split_rows(self._layout, store.read(track, part))
+            codes['tex'] = tex.expand_as(codes['tex'])
             store.write(track, part, join_rows(self._layout, codes))
 
     def _look(self, track: FaceTrack, store: SegmentCodes,
               places: np.ndarray) -> tuple[Codes, Seen]:
         codes = split_rows(self._layout, store.read(track, places))
         crops = torch.from_numpy(store.read_crops(track, places))
+        height, width = track.frame_size
+        side = crops.shape[1]
+        corners = np.array([[-.5, -.5], [width - .5, height - .5]])
+        bounds = np.stack([pixel_to_ndc(transform_points(
+            corners, track.crop_matrix(int(place))), side).ravel()
+            for place in places])
         return codes, self._colors.look(
-            codes, crops.permute(0, 3, 1, 2).float() / 255)
+            codes, crops.permute(0, 3, 1, 2).float() / 255,
+            torch.from_numpy(bounds).float())
 
 
 def _parts(places: np.ndarray) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What is done to the codes of a track when all of them are known."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +16,7 @@ from mmtvface.evaluation.functional import (
     lag_terms,
 )
 from mmtvface.geometry.camera import project
+from mmtvface.utils.checks import check_count
 
 from ..refinement import RefineSettings, refine_motion
 from .averaging import robust_mean
@@ -54,9 +56,7 @@ class FinishSettings:
         if self.smooth is not None and self.smooth not in SMOOTHERS:
             raise ValueError(f'smooth must be None or one of {SMOOTHERS}, '
                              f"but it is '{self.smooth}'.")
-        if self.refine < 0:
-            raise ValueError('refine is a number of steps, but it is '
-                             f'{self.refine}.')
+        check_count('refine', self.refine, 0)
         if self.refine and self.identity == 'frame':
             raise ValueError("refine corrects one identity per track; it "
                              "does not go with identity='frame'.")
@@ -131,7 +131,8 @@ def _sums(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
 @torch.no_grad()
 def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
                numbers: torch.Tensor, fps: float, settings: FinishSettings,
-               figures: Figures, counted: slice = slice(None)) -> Codes:
+               figures: Figures, counted: slice = slice(None),
+               go_on: Callable[[], None] = lambda: None) -> Codes:
     """Refinement and smoothing of frames of a track.
 
     Args:
@@ -147,11 +148,13 @@ def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
         figures: Told what it changed.
         counted: Frames that count in the figures; the others are
             neighbours, which are finished elsewhere.
+        go_on: Called now and then; what it raises ends the work.
     """
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
         codes = refine_motion(flame, codes, points, fps,
-                              RefineSettings(steps=settings.refine), numbers)
+                              RefineSettings(steps=settings.refine), numbers,
+                              go_on)
         figures.add_errors(
             before[counted],
             _landmark_errors(flame, codes, points)[counted])

@@ -92,7 +92,7 @@ class TrackFinisher:
             codes = finish_run(
                 self._flame, codes, points,
                 torch.from_numpy(track.frames[places]), self._fps,
-                self._settings, self._figures, inner)
+                self._settings, self._figures, inner, self._go_on)
             crops = _crops(track, places)
             codes['cam'] = move_camera(codes['cam'], still, crops, self._size)
             ready.append((places[inner],

@@ -33,12 +33,14 @@ class FaceTrack:
         track_id: Of the track among those that are reconstructed.
         frames: T indices, growing.
         boxes: (T, 4) of the landmarks.
+        frame_size: Height and width of the frames.
         crop: How the face is cut out.
     """
 
     def __init__(self, track_id: int, frames: np.ndarray, boxes: np.ndarray,
-                 crop: CropPlan) -> None:
+                 frame_size: tuple[int, int], crop: CropPlan) -> None:
         self.track_id, self.frames = track_id, frames
+        self.frame_size = frame_size
         self._size = crop.size
         self._squares = np.column_stack(track_squares(
             boxes, crop.scale, mode='smooth', sigma=crop.sigma))

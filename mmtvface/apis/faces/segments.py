@@ -156,7 +156,8 @@ class SegmentCutter:
             number = track.number
             numbered[number] = FaceTrack(
                 self._next_id, np.frombuffer(part.times[number], np.int64),
-                np.frombuffer(part.boxes[number]).reshape(-1, 4), self._crop)
+                np.frombuffer(part.boxes[number]).reshape(-1, 4),
+                track.frame_size, self._crop)
             self._next_id += 1
         return Segment(part.first, stop, part.start, self._log, numbered,
                        part.filled)

@@ -21,6 +21,11 @@ from mmtvface.head_models import FLAME
 from mmtvface.head_models.flame_texture import FLAMETexture
 from mmtvface.renderers.mesh_renderer import MeshRenderer, uv_to_grid
 
+#: Standard deviations after which a moving average ends.
+REACH = 3
+
+# A light that is so many times the usual one of its track is no light.
+_WILD = 3.
 _FACING = .3  # least cosine between a normal and the direction of view
 
 
@@ -37,6 +42,9 @@ class AppearanceSettings:
             something else, and counts less.
         albedo: Standard deviation of the regressed albedo coefficients.
         light: The same of the coefficients of the light.
+        light_sigma: Frames over which the correction of the light is a
+            moving average, as a Gaussian: what comes and goes with single
+            frames is noise.
         albedo_frames: Most frames, spread over a track, that the albedo is
             solved on.
         vertices: Most vertices that are looked at.
@@ -48,6 +56,7 @@ class AppearanceSettings:
     huber: float = 1.
     albedo: float = .7
     light: float = .5
+    light_sigma: float = 12.
     albedo_frames: int = 40
     vertices: int = 500
 
@@ -111,8 +120,8 @@ class FaceColors:
             'k,kpc->pc', code[:len(self.basis)], self.basis)
 
     @torch.no_grad()
-    def look(self, codes: Mapping[str, torch.Tensor],
-             crops: torch.Tensor) -> Seen:
+    def look(self, codes: Mapping[str, torch.Tensor], crops: torch.Tensor,
+             bounds: torch.Tensor | None = None) -> Seen:
         """Where the vertices are, and which colours are there.
 
         Those between the landmarks count: beyond them is hair.
@@ -120,6 +129,8 @@ class FaceColors:
         Args:
             codes: Name -> (T, ...), cameras of these crops.
             crops: (T, 3, S, S) RGB in [0, 1].
+            bounds: (T, 4) left, top, right and bottom of what the crops show
+                of their frames, NDC; default: all of it.
         """
         head = self._flame(codes['shape'], codes['exp'], codes['pose'])
         normals = vertex_normals(head.vertices, self._faces)[:, self._points]
@@ -129,10 +140,17 @@ class FaceColors:
                          place)
         colors = F.grid_sample(crops, place[:, :, None],
                                align_corners=False)[..., 0].mT
+        factors = torch.tensor(SH_FACTORS)
+        harmonics = sh_basis(normals).mT * factors
         visible = inside & (normals[..., 2] > _FACING) & (
             place.abs() < 1).all(-1) & (codes['cam'][:, :1] > 0)
-        factors = torch.tensor(SH_FACTORS)
-        return Seen(colors, visible, sh_basis(normals).mT * factors)
+        if bounds is not None:
+            visible &= ((place > bounds[:, None, :2])
+                        & (place < bounds[:, None, 2:])).all(-1)
+        visible &= harmonics.isfinite().all(-1) & colors.isfinite().all(-1)
+        hidden = ~visible[..., None]
+        return Seen(colors.masked_fill(hidden, 0), visible,
+                    harmonics.masked_fill(hidden, 0))
 
     def error(self, seen: Seen, tex: torch.Tensor,
               light: torch.Tensor) -> torch.Tensor:
@@ -149,16 +167,17 @@ class FaceColors:
         return (gap * share).sum(1) / share.sum(1)
 
     def _weights(self, seen: Seen, model: torch.Tensor) -> torch.Tensor:
-        """(T, P) inverse variances, of Huber's function."""
+        """(T, P) inverse variances, of Huber's function; finite."""
         settings = self.settings
         gap = (model - seen.colors).norm(dim=-1) / settings.color
         robust = (settings.huber / gap.clamp(min=1e-6)).clamp(max=1)
         count = seen.visible.sum(1, keepdim=True).clamp(min=1)
         worth = (settings.points / count).clamp(max=1) / settings.color**2
-        return seen.visible * self._share * robust * worth
+        return torch.where(seen.visible & robust.isfinite(),
+                           self._share * robust * worth, 0)
 
     def solve_light(self, seen: Seen, tex: torch.Tensor, light: torch.Tensor,
-                    prior: torch.Tensor) -> torch.Tensor:
+                    prior: torch.Tensor, sigma: float = 0.) -> torch.Tensor:
         """Light (T, 9, 3) of frames, their albedo kept.
 
         Args:
@@ -166,19 +185,24 @@ class FaceColors:
             tex: (K,) albedo code.
             light: (T, 9, 3), by which outliers are known.
             prior: (T, 9, 3) expected.
+            sigma: Frames over which the equations of what differs from
+                ``prior`` are averaged, if they follow one another.
         """
         albedo = self.albedo(tex)
         weights = self._weights(seen, albedo * (seen.harmonics @ light))
-        precision = self.settings.light**-2
-        new = torch.empty_like(prior)
+        rest = seen.colors - albedo * (seen.harmonics @ prior)
+        precision = self.settings.light**-2 * torch.eye(NUM_SH_BANDS)
+        new = prior.clone()
         for channel in range(3):
             rows = seen.harmonics * albedo[:, channel, None]
             weighted = (rows * weights[..., None]).mT
-            matrix = weighted @ rows + precision * torch.eye(NUM_SH_BANDS)
-            right = weighted @ seen.colors[..., channel, None] + (
-                precision * prior[..., channel, None])
-            new[..., channel] = torch.linalg.solve(matrix, right)[..., 0]
-        return new
+            sums = torch.cat([weighted @ rows,
+                              weighted @ rest[..., channel, None]], 2)
+            if sigma:
+                sums = _moving_average(sums.flatten(1), sigma).view_as(sums)
+            new[..., channel] += torch.linalg.solve(
+                sums[..., :-1] + precision, sums[..., -1])
+        return torch.where(new.isfinite(), new, prior)
 
     def solve_albedo(self, seen: Seen, tex: torch.Tensor, light: torch.Tensor,
                      prior: torch.Tensor) -> torch.Tensor:
@@ -215,11 +239,41 @@ class FaceColors:
             tex: (K,) regressed albedo code.
             light: (T, 9, 3) regressed lights.
         """
-        prior, lit = tex, light
+        size = light.flatten(1).norm(dim=1)
+        usual = size <= _WILD * size.nanmedian()
+        seen = Seen(*(part[usual] for part in (
+            seen.colors, seen.visible, seen.harmonics)))
+        prior, light = tex, light[usual]
+        lit = light
         for _ in range(self.settings.rounds):
             lit = self.solve_light(seen, tex, lit, light)
             tex = self.solve_albedo(seen, tex, lit, prior)
-        return tex
+        return tex if tex.isfinite().all() else prior
+
+    def relight(self, seen: Seen, tex: torch.Tensor, light: torch.Tensor
+                ) -> torch.Tensor:
+        """The lights (T, 9, 3) of frames that follow one another.
+
+        Args:
+            seen: Frames.
+            tex: (K,) albedo code.
+            light: (T, 9, 3) regressed lights; their own changes stay.
+        """
+        new = light
+        for _ in range(self.settings.rounds):
+            new = self.solve_light(seen, tex, new, light,
+                                   self.settings.light_sigma)
+        return new
+
+
+def _moving_average(values: torch.Tensor, sigma: float) -> torch.Tensor:
+    """(T, C) averaged over T by a Gaussian that ends with the values."""
+    reach = min(len(values) - 1, int(REACH * sigma))
+    steps = torch.arange(-reach, reach + 1)
+    kernel = torch.exp(-(steps / sigma)**2 / 2)[None, None]
+    ones = values.new_ones(1, 1, len(values))
+    total = F.conv1d(values.T[:, None], kernel, padding=reach)
+    return (total / F.conv1d(ones, kernel, padding=reach))[:, 0].T
 
 
 def _vertex_areas(vertices: torch.Tensor, faces: torch.Tensor

@@ -9,6 +9,7 @@ the codes, and their jitter, as they are.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -266,12 +267,14 @@ def refine_identity(flame: FLAME, codes: dict[str, torch.Tensor],
 def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
                   points: torch.Tensor, fps: float,
                   settings: RefineSettings,
-                  numbers: torch.Tensor | None = None
+                  numbers: torch.Tensor | None = None,
+                  go_on: Callable[[], None] = lambda: None
                   ) -> dict[str, torch.Tensor]:
     """Pose, camera and expression of a face, corrected by its landmarks.
 
     Where too little is known (no landmarks, a camera that shows nothing), the
-    codes stay as they are. See :func:`refine_track` for the arguments.
+    codes stay as they are. See :func:`refine_track` for the arguments;
+    ``go_on`` is called now and then, what it raises ends the work.
     """
     if numbers is None:
         numbers = torch.arange(len(points))
@@ -283,14 +286,14 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     for name, code in head.codes(_refined(
             head, head.state({name: code[good]
                               for name, code in codes.items()}),
-            points[good], fps, settings, numbers[good])).items():
+            points[good], fps, settings, numbers[good], go_on)).items():
         whole[name][good] = code
     return whole
 
 
 def _refined(head: LandmarkHead, state: torch.Tensor, points: torch.Tensor,
-             fps: float, settings: RefineSettings, numbers: torch.Tensor
-             ) -> torch.Tensor:
+             fps: float, settings: RefineSettings, numbers: torch.Tensor,
+             go_on: Callable[[], None]) -> torch.Tensor:
     """States (T, D), corrected in overlapping windows."""
     frames = len(state)
     total = torch.zeros_like(state)
@@ -301,6 +304,7 @@ def _refined(head: LandmarkHead, state: torch.Tensor, points: torch.Tensor,
     ramp = torch.arange(size, dtype=state.dtype) + 1
     ramp = torch.minimum(ramp, ramp.flip(0))[:, None]
     for start in starts:
+        go_on()
         part = slice(start, start + size)
         total[part] += ramp * refine_window(
             head, state[part], points[part], settings, fps, numbers[part])
