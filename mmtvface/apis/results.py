@@ -9,6 +9,8 @@ OK = 'ok'
 NO_FACE = 'no_face'
 UNREADABLE = 'unreadable'
 FAILED = 'failed'
+INTERPOLATED = 'interpolated'
+"""Source of landmarks between two frames in which the face was found."""
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,8 @@ from mmtvface.evaluation.functional import (
 )
 
 from .export.column_store import ColumnStore
-from .results import FrameResult
+from .results import INTERPOLATED, FrameResult
 
-INTERPOLATED = 'interpolated'
 _CHUNK = 4096  # rows
 
 

@@ -6,7 +6,8 @@ import tempfile
 import cv2
 import numpy as np
 
-from ..faces import INTERPOLATED, Face, FaceTrack, Segment
+from ..faces import Face, FaceTrack, Segment
+from ..results import INTERPOLATED
 from .code_store import CodeStore
 
 _POINTS = 68 * 2

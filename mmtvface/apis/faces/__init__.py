@@ -2,8 +2,8 @@
 """Faces of a film: their tracks, piece by piece between cuts."""
 
 from .face_log import FaceLog
-from .face_track import INTERPOLATED, CropPlan, Face, FaceTrack
+from .face_track import CropPlan, Face, FaceTrack
 from .segments import FACES, Segment, SegmentCutter
 
 __all__ = ['CropPlan', 'FACES', 'Face', 'FaceLog', 'FaceTrack',
-           'INTERPOLATED', 'Segment', 'SegmentCutter']
+           'Segment', 'SegmentCutter']

@@ -7,9 +7,6 @@ import numpy as np
 
 from mmtvface.preprocessing.crop import square_matrix, track_squares
 
-INTERPOLATED = 'interpolated'
-"""Origin of landmarks between two frames in which the face was found."""
-
 
 @dataclass(frozen=True)
 class CropPlan:

@@ -16,8 +16,9 @@ from mmtvface.preprocessing.crop import landmark_box
 from mmtvface.preprocessing.tracking import FaceLinker, main_tracks
 
 from ..detection import FramePlan
+from ..results import INTERPOLATED
 from .face_log import FaceLog
-from .face_track import INTERPOLATED, CropPlan, Face, FaceTrack
+from .face_track import CropPlan, Face, FaceTrack
 
 #: Which faces are reconstructed.
 FACES = ('main', 'all')
