@@ -152,7 +152,8 @@ def animate(args: argparse.Namespace) -> dict:
     writable_dir(args.out)
     reconstructor = FaceReconstructor(
         args.config, args.checkpoint, args.device,
-        clip_length=args.clip_length, crop_scale=args.crop_scale,
+        clip_length=args.clip_length, overlap=args.overlap,
+        crop_scale=args.crop_scale,
         detector=args.detector, refine=args.refine)
     with step_bars(26) as show:
         if args.command == 'transfer':
