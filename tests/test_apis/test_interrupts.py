@@ -79,7 +79,9 @@ def test_ctrl_c_while_all_steps_work(tmp_path):
     metrics = json.loads((tmp_path / 'metrics.json').read_text())
     assert metrics['stopped'].startswith('KeyboardInterrupt')
     with np.load(tmp_path / 'codes.npz') as codes:
-        assert 25 <= len(codes['shape']) == metrics['frames'] < 3600
+        # The frame in work may be in one of them.
+        assert abs(len(codes['shape']) - metrics['frames']) <= 1
+        assert 25 <= len(codes['shape']) < 3600
 
 
 class Slow(FrameSource):
