@@ -214,12 +214,12 @@ def load_weights(model: nn.Module, path: Path) -> None:
                            if not key.startswith('losses.')}, strict=False)
 
 
-def on_cpu(flame: nn.Module) -> nn.Module:
-    """A head model on the CPU, the same object if it is there already."""
-    tensors = [*flame.buffers(), *flame.parameters()]
+def on_cpu(part: nn.Module) -> nn.Module:
+    """A part of a model on the CPU, the same object if it is there already."""
+    tensors = [*part.buffers(), *part.parameters()]
     if all(tensor.device.type == 'cpu' for tensor in tensors):
-        return flame
-    return copy.deepcopy(flame).cpu()
+        return part
+    return copy.deepcopy(part).cpu()
 
 
 def choose_device(device: str | torch.device | None) -> torch.device:

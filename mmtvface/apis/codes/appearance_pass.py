@@ -1,7 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Albedo and light of a track, brought into line with its colours."""
 
-import copy
 from collections.abc import Callable
 
 import numpy as np
@@ -14,6 +13,7 @@ from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.preprocessing.crop import transform_points
 
 from ..faces import FaceTrack
+from ..model_setup import on_cpu
 from ..refinement import FaceColors, Seen, spread_frames
 from ..refinement.appearance import REACH
 from .finish import Codes, Figures
@@ -44,20 +44,16 @@ class AppearancePass:
                  go_on: Callable[[], None] = lambda: None) -> None:
         self._go_on = go_on
         self._layout, self._figures = model.layout, figures
-        parts = (model.flame, model.texture, model.renderer)
-        if next(model.flame.buffers()).device.type != 'cpu':
-            parts = [copy.deepcopy(part).cpu() for part in parts]
-        self._colors = FaceColors(*parts)
+        self._colors = FaceColors(
+            on_cpu(model.flame), on_cpu(model.texture),
+            on_cpu(model.renderer))
 
     @torch.no_grad()
     def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
         """Change the codes of a track whose geometry is as it shall be."""
-        if not store.width:
-            return
-        sound = np.concatenate([part[np.isfinite(
-            store.read(track, part)).all(1)] for part in _parts(
-                np.arange(len(track)))])
-        places = sound[store.has_crop(track)[sound]]
+        sound = store.sound(track)
+        looks = store.has_crop(track)[sound]
+        places = sound[looks]
         if not len(places):
             return
         colors = self._colors
@@ -66,28 +62,30 @@ class AppearancePass:
             track, store, places[spread_frames(len(places), most).numpy()])
         before = codes['tex'][0]
         tex = colors.fit(seen, before, codes['light'])
-        margin = int(REACH * colors.settings.light_sigma)
-        ready: list[tuple[np.ndarray, np.ndarray]] = []
-        for start in range(0, len(places), _BLOCK):
+
+        def relight(part: np.ndarray, inner: slice) -> np.ndarray:
             self._go_on()
-            outer = slice(max(0, start - margin), start + _BLOCK + margin)
-            inner = slice(start - outer.start, start - outer.start + _BLOCK)
-            codes, seen = self._look(track, store, places[outer])
+            codes, seen = self._look(track, store, part)
             light = colors.relight(seen, tex, codes['light'])
             self._figures.add_colors(
                 colors.error(seen, before, codes['light'])[inner],
                 colors.error(seen, tex, light)[inner])
-            codes['light'] = light
-            ready.append((places[outer][inner],
-                          join_rows(self._layout, codes)[inner]))
-            # Each block reads the end of the one before as it was.
-            if len(ready) > 1:
-                store.write(track, *ready.pop(0))
-        store.write(track, *ready.pop())
-        for part in _parts(sound):
+            return self._rows(codes, tex, light)
+
+        def recolor(part: np.ndarray, _: slice) -> np.ndarray:
             codes = split_rows(self._layout, store.read(track, part))
-            codes['tex'] = tex.expand_as(codes['tex'])
-            store.write(track, part, join_rows(self._layout, codes))
+            return self._rows(codes, tex, codes['light'])
+
+        store.rewrite(track, places, _BLOCK,
+                      int(REACH * colors.settings.light_sigma), relight)
+        # Frames that could not be read again are of the same person.
+        store.rewrite(track, sound[~looks], _BLOCK, 0, recolor)
+
+    def _rows(self, codes: Codes, tex: torch.Tensor,
+              light: torch.Tensor) -> np.ndarray:
+        """(n, C) codes with another albedo and light."""
+        return join_rows(self._layout, {
+            **codes, 'tex': tex.expand_as(codes['tex']), 'light': light})
 
     def _look(self, track: FaceTrack, store: SegmentCodes,
               places: np.ndarray) -> tuple[Codes, Seen]:
@@ -102,8 +100,3 @@ class AppearancePass:
         return codes, self._colors.look(
             codes, crops.permute(0, 3, 1, 2).float() / 255,
             torch.from_numpy(bounds).float())
-
-
-def _parts(places: np.ndarray) -> list[np.ndarray]:
-    """Blocks of places; at least one, which may be empty."""
-    return np.split(places, range(_BLOCK, len(places), _BLOCK))

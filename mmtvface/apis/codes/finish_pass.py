@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Third pass: the codes of every track, finished."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -73,40 +73,33 @@ class TrackFinisher:
             track: The track.
             store: Its codes and landmarks; the codes are changed.
         """
-        sound = np.concatenate([part[np.isfinite(
-            store.read(track, part)).all(1)] for part in _parts(len(track))])
-        if not store.width or not len(sound):
+        sound = store.sound(track)
+        if not len(sound):
             return
         still = torch.from_numpy(
             track.crop_matrix(int(sound[len(sound) // 2]))).float()
         identity = self._identity(track, store, sound, still)
-        ready: list[tuple[np.ndarray, np.ndarray]] = []
-        for start in range(0, len(sound), _BLOCK):
+
+        def finish(places: np.ndarray, inner: slice) -> np.ndarray:
             self._go_on()
-            outer = slice(max(0, start - _MARGIN), start + _BLOCK + _MARGIN)
-            inner = slice(start - outer.start, start - outer.start + _BLOCK)
-            places = sound[outer]
-            codes, points = self._read(track, store, places, still)
-            for name, code in identity.items():
-                codes[name] = code.expand_as(codes[name])
+            codes, points = self._read(track, store, places, still, identity)
             codes = finish_run(
                 self._flame, codes, points,
                 torch.from_numpy(track.frames[places]), self._fps,
                 self._settings, self._figures, inner, self._go_on)
-            crops = _crops(track, places)
-            codes['cam'] = move_camera(codes['cam'], still, crops, self._size)
-            ready.append((places[inner],
-                          join_rows(self._layout, codes)[inner]))
-            # Each block reads the end of the one before as it was.
-            if len(ready) > 1:
-                store.write(track, *ready.pop(0))
-        store.write(track, *ready.pop())
+            codes['cam'] = move_camera(
+                codes['cam'], still, _crops(track, places), self._size)
+            return join_rows(self._layout, codes)
+
+        store.rewrite(track, sound, _BLOCK, _MARGIN, finish)
 
     def _read(self, track: FaceTrack, store: SegmentCodes,
-              places: np.ndarray, still: torch.Tensor
+              places: np.ndarray, still: torch.Tensor, identity: Codes
               ) -> tuple[Codes, torch.Tensor]:
-        """Codes and landmarks, seen in one crop."""
+        """Codes of a person, and landmarks, seen in one crop."""
         codes = split_rows(self._layout, store.read(track, places))
+        for name, code in identity.items():
+            codes[name] = code.expand_as(codes[name])
         codes['cam'] = move_camera(
             codes['cam'], _crops(track, places), still, self._size)
         points = pixel_to_ndc(transform_points(
@@ -125,17 +118,10 @@ class TrackFinisher:
             refine = RefineSettings(steps=self._settings.refine)
             some = sound[spread_frames(
                 len(sound), refine.identity_frames).numpy()]
-            codes, points = self._read(track, store, some, still)
-            for name, code in identity.items():
-                codes[name] = code.expand_as(codes[name])
+            codes, points = self._read(track, store, some, still, identity)
             identity['shape'] = refine_identity(
                 self._flame, codes, points, refine)
         return identity
-
-
-def _parts(length: int) -> Iterator[np.ndarray]:
-    for start in range(0, length, _BLOCK):
-        yield np.arange(start, min(start + _BLOCK, length))
 
 
 def _crops(track: FaceTrack, places: np.ndarray) -> torch.Tensor:

@@ -2,6 +2,7 @@
 """Codes, landmarks and crops of the tracks of a segment, in files."""
 
 import tempfile
+from collections.abc import Callable
 
 import cv2
 import numpy as np
@@ -11,6 +12,7 @@ from ..results import INTERPOLATED
 from .code_store import CodeStore
 
 _POINTS = 68 * 2
+_BLOCK = 1000  # frames whose codes are looked at once
 
 
 class _TrackRows:
@@ -112,6 +114,41 @@ class SegmentCodes:
     def read(self, track: FaceTrack, places: np.ndarray) -> np.ndarray:
         """Codes (n, C) float32 of places (n,); NaN where there are none."""
         return self._codes.read(track, places, self.width)
+
+    def sound(self, track: FaceTrack) -> np.ndarray:
+        """Places (n,) of a track that have codes, finite ones."""
+        if not self.width:
+            return np.arange(0)
+        every = np.arange(len(track))
+        return np.concatenate([
+            part[np.isfinite(self.read(track, part)).all(1)]
+            for part in np.split(every, every[_BLOCK::_BLOCK])])
+
+    def rewrite(self, track: FaceTrack, places: np.ndarray, block: int,
+                margin: int,
+                change: Callable[[np.ndarray, slice], np.ndarray]) -> None:
+        """Change the codes of a track, some frames at a time.
+
+        Args:
+            track: The track.
+            places: (n,) of the frames, growing.
+            block: Frames that are changed at once ...
+            margin: ... with so many neighbours on both sides.
+            change: Told the places of a block and its neighbours, whose
+                codes are as they were, and which of them are the block; the
+                new codes (m, C) of all of them out.
+        """
+        ready: list[tuple[np.ndarray, np.ndarray]] = []
+        for start in range(0, len(places), block):
+            first = max(0, start - margin)
+            outer = places[first:start + block + margin]
+            inner = slice(start - first, start - first + block)
+            ready.append((outer[inner], change(outer, inner)[inner]))
+            # Each block reads the end of the one before as it was.
+            if len(ready) > 1:
+                self.write(track, *ready.pop(0))
+        for entry in ready:
+            self.write(track, *entry)
 
     def has(self, track: FaceTrack, place: int) -> bool:
         """Whether a frame of a track has codes."""

@@ -10,7 +10,7 @@ import numpy as np
 from mmtvface.utils.atomic import atomic_path
 
 from ..results import FrameResult
-from .column_store import ColumnStore
+from .column_store import ColumnStore, blank_like
 from .painted_frame import PaintedFrame
 from .writer import Writer, result_dir
 
@@ -62,8 +62,7 @@ def _stack(values: Sequence[Any]) -> np.ndarray:
         return np.full((len(values), 0), np.nan)
     if not isinstance(like, np.ndarray):
         return np.array(values)
-    empty = np.nan if like.dtype.kind == 'f' else 0
-    blank = np.full(like.shape, empty, like.dtype)
+    blank = blank_like(like)
     return np.stack([blank if value is None else value for value in values])
 
 

@@ -14,6 +14,11 @@ _CHUNK = 1 << 20  # bytes that are copied at once
 _BLANKS = 1024  # rows that are blank, written at once
 
 
+def blank_like(row: np.ndarray) -> np.ndarray:
+    """A row of this kind that says nothing: NaN, 0 or False."""
+    return np.full_like(row, np.nan if row.dtype.kind == 'f' else 0)
+
+
 class _Column:
     """Rows of one shape and type, one after the other in a file.
 
@@ -24,8 +29,7 @@ class _Column:
 
     def __init__(self, like: np.ndarray, folder: Path | None) -> None:
         self.shape, self.dtype = like.shape, like.dtype
-        blank = np.nan if like.dtype.kind == 'f' else 0
-        self.blank = np.full(like.shape, blank, like.dtype)
+        self.blank = blank_like(like)
         self.file = tempfile.TemporaryFile(prefix='mmtvface-', dir=folder)
         self._place = 0  # where the next byte goes
 

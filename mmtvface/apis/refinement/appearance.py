@@ -9,6 +9,7 @@ the other is kept, with the regressed codes as the prior.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import cv2
 import torch
@@ -61,7 +62,7 @@ class AppearanceSettings:
     vertices: int = 500
 
 
-class Seen:
+class Seen(NamedTuple):
     """Colours of vertices in some frames, and how they face.
 
     Attributes:
@@ -70,10 +71,9 @@ class Seen:
         harmonics: (T, P, 9) what the light is multiplied by.
     """
 
-    def __init__(self, colors: torch.Tensor, visible: torch.Tensor,
-                 harmonics: torch.Tensor) -> None:
-        self.colors, self.visible = colors, visible
-        self.harmonics = harmonics
+    colors: torch.Tensor
+    visible: torch.Tensor
+    harmonics: torch.Tensor
 
 
 class FaceColors:
@@ -241,8 +241,7 @@ class FaceColors:
         """
         size = light.flatten(1).norm(dim=1)
         usual = size <= _WILD * size.nanmedian()
-        seen = Seen(*(part[usual] for part in (
-            seen.colors, seen.visible, seen.harmonics)))
+        seen = Seen(*(part[usual] for part in seen))
         prior, light = tex, light[usual]
         lit = light
         for _ in range(self.settings.rounds):
