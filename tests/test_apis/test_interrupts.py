@@ -11,37 +11,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from drawn_film import DrawnFilm
 
 from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.inputs import Frame, FrameSource
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 
 SCRIPT = '''
-import sys, time
+import sys
 from pathlib import Path
-import cv2
-import numpy as np
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from mmtvface.apis.inputs import Frame, FrameSource
+from drawn_film import DrawnFilm, rooms, with_face
 from mmtvface.testing.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
-rng = np.random.default_rng(0)
-rooms = [cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
-                    (160, 120)) for _ in range(60)]
-
-class Film(FrameSource):
-    name = 'a film with cuts'
-
-    def __len__(self):
-        return 60 * len(rooms)
-
-    def __iter__(self):
-        for index in range(len(self)):
-            frame = rooms[index // 60].copy()
-            frame[30:70, 40:80] = 255
-            yield Frame(index, f'{index:06d}', frame)
+shown = rooms(60)
+film = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
 
 def told(results):
     for number, result in enumerate(results):
@@ -53,7 +38,6 @@ def work():
     folder = Path(sys.argv[1])
     reconstructor = FaceReconstructor(
         *write_model(folder), 'cpu', detector=find_bright_boxes)
-    film = Film()
     save_results(told(reconstructor(film)), film, folder,
                  reconstructor.build_painter(32), ['codes', 'video'])
 
@@ -84,21 +68,8 @@ def test_ctrl_c_while_all_steps_work(tmp_path):
         assert 25 <= len(codes['shape']) < 3600
 
 
-class Slow(FrameSource):
-    """One long shot."""
-
-    name = 'a slow film'
-
-    def __init__(self, length, pause):
-        self.length, self.pause = length, pause
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        for index in range(self.length):
-            time.sleep(self.pause)
-            yield Frame(index, f'{index:06d}', picture(x=40 + index % 5))
+def moving(index):
+    return picture(x=40 + index % 5)
 
 
 def test_nobody_waits_for_a_segment_that_is_not_wanted(model_files):
@@ -106,16 +77,15 @@ def test_nobody_waits_for_a_segment_that_is_not_wanted(model_files):
     reconstructor = FaceReconstructor(*model_files, device='cpu',
                                       detector=find_bright_boxes)
 
-    class Cut(Slow):
-        def __iter__(self):
-            for frame in super().__iter__():
-                if frame.index < 60:
-                    frame.image[:, :, 2] = 160  # another room
-                if frame.index >= 60:
-                    time.sleep(.02)
-                yield frame
+    def draw(index):
+        frame = moving(index)
+        if index < 60:
+            frame[:, :, 2] = 160  # another room
+        else:
+            time.sleep(.02)
+        return frame
 
-    results = reconstructor(Cut(1000, 0.))
+    results = reconstructor(DrawnFilm(1000, draw))
     next(results)
     begin = time.monotonic()
     results.close()
@@ -126,13 +96,9 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
     """And can be interrupted, too."""
     seen = []
 
-    class Files(Slow):
-        def fingerprint(self):
-            return ['a slow film']
-
     reconstructor = FaceReconstructor(*model_files, device='cpu',
                                       detector=find_bright_boxes)
-    film = Files(30, 0.)
+    film = DrawnFilm(30, moving, files=True)
 
     def stop(step, done, total):
         seen.append((step, done))
@@ -155,10 +121,6 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
 
 
 def test_another_option_is_told(model_files, tmp_path, monkeypatch):
-    class Files(Slow):
-        def fingerprint(self):
-            return ['a film']
-
     told = []
     monkeypatch.setattr('mmtvface.apis.codes.run_journal.print_log',
                         lambda text, **_: told.append(text))
@@ -166,7 +128,8 @@ def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     def run(**options):
         reconstructor = FaceReconstructor(
             *model_files, device='cpu', detector=find_bright_boxes, **options)
-        list(reconstructor(Files(3, 0.), journal=tmp_path / 'j'))
+        list(reconstructor(DrawnFilm(3, moving, files=True),
+                           journal=tmp_path / 'j'))
 
     run()
     run()

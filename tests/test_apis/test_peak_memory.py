@@ -15,23 +15,13 @@ import resource, sys, torch
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from mmtvface.apis.inputs import Frame, FrameSource
+from drawn_film import DrawnFilm
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 
-class Film(FrameSource):
-    name = 'a drawn film'
-
-    def __init__(self, length):
-        self.length = length
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        for index in range(self.length):
-            frame = picture(x=40 + index % 7)
-            frame[90:110, 100 - index % 5:120] = 255
-            yield Frame(index, f'{index:06d}', frame)
+def draw(index):
+    frame = picture(x=40 + index % 7)
+    frame[90:110, 100 - index % 5:120] = 255
+    return frame
 
 folder, length = Path(sys.argv[1]), sys.argv[2]
 torch.set_num_threads(1)
@@ -39,7 +29,7 @@ reconstructor = FaceReconstructor(
     *write_model(folder), 'cpu', faces='all', detector=find_bright_boxes,
     smooth='savgol', batch_size=4)
 painter = reconstructor.build_painter(32)
-film = Film(int(length))
+film = DrawnFilm(int(length), draw)
 saved = save_results(reconstructor(film), film, folder, painter,
                      ['codes', 'video'])
 assert saved['faces_reconstructed'] == 2 * int(length), saved

@@ -9,10 +9,10 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
+from drawn_film import DrawnFilm, rooms, with_face
 
 from mmtvface.apis import FaceReconstructor
 from mmtvface.apis.codes import finish_pass
-from mmtvface.apis.inputs import Frame, FrameSource
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.utils.video_writer import write_video
 
@@ -24,15 +24,7 @@ def build(model_files, **kwargs):
 
 def test_no_track_crosses_a_cut(model_files):
     """A face in the same place, but in another picture."""
-    rng = np.random.default_rng(0)
-    frames = []
-    for _ in range(2):
-        room = cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
-                          (160, 120))
-        for i in range(5):
-            frame = room.copy()
-            frame[30:70, 40 + i:80 + i] = 255
-            frames.append(frame)
+    frames = [with_face(room, 40 + i) for room in rooms(2) for i in range(5)]
     results = list(build(model_files)(frames))
     assert [r.track_id for r in results] == [0] * 5 + [1] * 5
     shapes = np.stack([r.codes['shape'] for r in results])
@@ -138,33 +130,21 @@ def test_smoothing_is_reported(model_files, smooth):
         assert abs(report['lag_frames']) < .3
 
 
-class Endless(FrameSource):
-    """Frames that are drawn when they are read."""
-
-    name = 'frames that are drawn'
-
-    def __init__(self, length):
-        self.length = length
-
-    def __len__(self):
-        return self.length
-
-    def __iter__(self):
-        for index in range(self.length):
-            yield Frame(index, f'{index:06d}', picture(x=40 + index % 7))
-
-
 def test_memory_of_a_long_film(model_files, monkeypatch):
     """Nothing of a frame stays but its place in a track."""
     monkeypatch.setattr(finish_pass, '_BLOCK', 50)
     monkeypatch.setattr(finish_pass, '_MARGIN', 10)
     monkeypatch.setattr(finish_pass, '_MOST_FRAMES', 50)
     reconstructor = build(model_files, batch_size=8)
-    list(reconstructor(Endless(20)))
+
+    def film(length):
+        return DrawnFilm(length, lambda index: picture(x=40 + index % 7))
+
+    list(reconstructor(film(20)))
 
     def peak(length):
         tracemalloc.start()
-        count = sum(result.valid for result in reconstructor(Endless(length)))
+        count = sum(result.valid for result in reconstructor(film(length)))
         assert count == length
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -232,20 +212,14 @@ def test_short_gaps_are_filled_if_wanted(model_files):
 
 def test_steps_work_at_the_same_time(model_files):
     """The first results come while later frames were not even read."""
-    rng = np.random.default_rng(0)
-    rooms = [cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
-                        (160, 120)) for _ in range(20)]
+    shown = rooms(20)
     seen = []
 
-    class Film(Endless):
-        def __iter__(self):
-            for index in range(self.length):
-                seen.append(index)
-                frame = rooms[index // 60].copy()
-                frame[30:70, 40:80] = 255
-                yield Frame(index, f'{index:06d}', frame)
+    def draw(index):
+        seen.append(index)
+        return with_face(shown[index // 60])
 
-    results = build(model_files)(Film(1200))
+    results = build(model_files)(DrawnFilm(1200, draw))
     first = next(results)
     assert first.valid and 60 <= max(seen) < 600
     results.close()

@@ -12,6 +12,7 @@ from mmengine.config import Config
 from mmtvface.apis.codes import SMOOTHERS
 from mmtvface.apis.detection import DETECTORS
 from mmtvface.apis.export import DEFAULT_KINDS, KINDS
+from mmtvface.apis.faces import FACES
 from mmtvface.cli import shared
 from mmtvface.registry import MODELS
 from mmtvface.testing.fake_face_alignment import install
@@ -74,7 +75,7 @@ def test_only_landmarks_and_meshes(tool, files, tmp_path):
 
 def test_kinds_are_those_of_the_package(tool, capsys):
     assert tool.KINDS == KINDS and tool.DEFAULT_KINDS == DEFAULT_KINDS
-    assert tool.SMOOTHERS == SMOOTHERS
+    assert tool.SMOOTHERS == SMOOTHERS and tool.FACES == FACES
     with pytest.raises(SystemExit):
         tool.parse_args(['--help'])
     text = capsys.readouterr().out
