@@ -112,6 +112,22 @@ def fit_head(landmarks: np.ndarray) -> HeadFit:
                    np.where(known, residual, nan))
 
 
+def euler_angles(rotation: np.ndarray) -> np.ndarray:
+    """Yaw, pitch and roll of ``Rz(roll) Ry(yaw) Rx(pitch)``.
+
+    Args:
+        rotation: (..., 3, 3).
+
+    Returns:
+        (..., 3) yaw in [-90, 90], pitch and roll in [-180, 180], degrees,
+        by the right-hand rule; NaN where the rotation is.
+    """
+    yaw = np.arcsin(np.clip(-rotation[..., 2, 0], -1., 1.))
+    pitch = np.arctan2(rotation[..., 2, 1], rotation[..., 2, 2])
+    roll = np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])
+    return np.rad2deg(np.stack([yaw, pitch, roll], -1))
+
+
 def head_pose(landmarks: np.ndarray) -> np.ndarray:
     """Yaw, pitch and roll of heads.
 
@@ -138,8 +154,4 @@ def head_pose(landmarks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the landmarks have another shape.
     """
-    rotation = fit_head(landmarks).rotation
-    yaw = np.arcsin(np.clip(-rotation[..., 2, 0], -1., 1.))
-    pitch = np.arctan2(rotation[..., 2, 1], rotation[..., 2, 2])
-    roll = np.arctan2(rotation[..., 1, 0], rotation[..., 0, 0])
-    return np.rad2deg(np.stack([yaw, pitch, roll], -1))
+    return euler_angles(fit_head(landmarks).rotation)

@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from mmtvface.evaluation.functional import (
+    SIGNALS,
     box_size,
     face_region,
     identity_drift,
@@ -45,7 +46,8 @@ def test_perfect_codes_have_no_error(flame, truth):
     moving = {'jitter_pred_mm', 'jitter_true_mm', 'lag_motion',
               'neutral_mean_mm'}
     for name, value in scores.items():
-        assert value == pytest.approx(0, abs=1e-4) or name in moving
+        assert value == pytest.approx(0, abs=1e-4) or name in moving or (
+            name.startswith('motion_'))
     assert scores['jitter_pred_mm'] == scores['jitter_true_mm'] > 1
     assert scores['lag_motion'] > 0
 
@@ -118,3 +120,37 @@ def test_jitter_drift_and_shape(flame, truth):
     hidden = points.clone()
     hidden[..., 2] = 0
     assert math.isnan(score_clip(flame, codes, codes, hidden)['nme'])
+
+
+def test_motion_of_a_mannequin(flame, truth):
+    """The mean codes of a clip: small errors, no motion."""
+    codes, points = truth
+    scores = score_clip(flame, codes, codes, points)
+    for name in SIGNALS:
+        terms = [scores[f'motion_{name}_{term}'] for term in (
+            'frames', 'covariance', 'pred', 'true')]
+        assert terms[0] == FRAMES and terms[3] > 1e-4
+        assert terms[1:3] == pytest.approx([terms[3]] * 2, rel=1e-4)
+    still = {name: code.mean(0, keepdim=True).repeat(FRAMES, 1)
+             for name, code in codes.items()}
+    scores = score_clip(flame, still, codes, points)
+    for name in SIGNALS:
+        assert scores[f'motion_{name}_pred'] < 1e-9
+    # A jaw that opens half as far; degrees by hand
+    half = dict(codes, pose=codes['pose'].clone())
+    half['pose'][:, 3:] = torch.tensor([[0., 0, 0]] * 3 + [[.1, 0, 0]] * 3)
+    full = dict(half, pose=half['pose'] * torch.tensor([1.] * 3 + [2.] * 3))
+    scores = score_clip(flame, half, full, points)
+    assert scores['motion_jaw_true'] == pytest.approx(
+        6 * math.degrees(.1)**2, rel=1e-4)
+    assert scores['motion_jaw_covariance'] == pytest.approx(
+        3 * math.degrees(.1)**2, rel=1e-4)
+    points = points.clone()
+    points[2, 40, 2] = 0  # an eyelid is hidden
+    points[3, 0, 2] = 0  # the contour does not matter
+    scores = score_clip(flame, codes, codes, points)
+    assert scores['motion_mouth_open_frames'] == FRAMES - 1
+    assert scores['motion_yaw_frames'] == FRAMES
+    points[..., 2] = 0
+    scores = score_clip(flame, codes, codes, points)
+    assert scores['motion_mouth_open_frames'] == 0

@@ -13,6 +13,22 @@ from .landmark_error import (
     normalized_mean_error,
 )
 from .motion import acceleration_error, accelerations, jitter
+from .motion_fidelity import (
+    CODE_SIGNALS,
+    HEAD_ANGLES,
+    LANDMARK_SIGNALS,
+    MIN_MOTION,
+    SIGNALS,
+    MotionTerms,
+    RunningMotion,
+    angle_signals,
+    clip_motion,
+    code_signals,
+    face_scale,
+    landmark_signals,
+    motion_terms,
+    pooled,
+)
 from .neutral_heads import neutral_heads
 from .normal_error import angle_between, masked_mean
 from .over_time import join_windows, mean_by_position
@@ -28,13 +44,15 @@ from .vertex_error import vertex_error
 from .yaw import bin_index, bin_names, head_yaw
 
 __all__ = [
-    'Difference', 'LagTerms', 'MeshSurface', 'NOW_LANDMARKS',
-    'NOW_LANDMARK_NAMES', 'acceleration_error', 'accelerations',
-    'angle_between', 'bin_index', 'bin_names', 'box_area_root', 'box_size',
-    'clip_errors', 'code_spread', 'evaluation_region', 'eye_distance',
-    'face_region', 'head_yaw', 'identity_drift', 'jitter', 'join_windows',
-    'lag_terms', 'masked_mean', 'mean_by_position', 'mean_errors',
-    'neutral_heads', 'normalized_mean_error', 'paired_difference',
-    'refine_alignment', 'scan_error', 'score_clip', 'surface_distance',
-    'vertex_error'
+    'CODE_SIGNALS', 'Difference', 'HEAD_ANGLES', 'LANDMARK_SIGNALS',
+    'LagTerms', 'MIN_MOTION', 'MeshSurface', 'MotionTerms', 'NOW_LANDMARKS',
+    'NOW_LANDMARK_NAMES', 'RunningMotion', 'SIGNALS', 'acceleration_error',
+    'accelerations', 'angle_between', 'angle_signals', 'bin_index',
+    'bin_names', 'box_area_root', 'box_size', 'clip_errors', 'clip_motion',
+    'code_signals', 'code_spread', 'evaluation_region', 'eye_distance',
+    'face_region', 'face_scale', 'head_yaw', 'identity_drift', 'jitter',
+    'join_windows', 'lag_terms', 'landmark_signals', 'masked_mean',
+    'mean_by_position', 'mean_errors', 'motion_terms', 'neutral_heads',
+    'normalized_mean_error', 'paired_difference', 'pooled', 'refine_alignment',
+    'scan_error', 'score_clip', 'surface_distance', 'vertex_error'
 ]

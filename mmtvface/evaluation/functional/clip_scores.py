@@ -2,6 +2,7 @@
 """All errors of a clip whose true codes are known."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from mmtvface.geometry.camera import project
 from .lag import LagTerms, lag_terms
 from .landmark_error import box_size, normalized_mean_error
 from .motion import acceleration_error, jitter
+from .motion_fidelity import SIGNALS, MotionTerms, clip_motion
 from .neutral_heads import neutral_heads
 from .scan_error import evaluation_region
 from .vertex_error import MM_PER_M, vertex_error
@@ -41,30 +43,54 @@ def mean_of_finite(values: torch.Tensor | np.ndarray) -> float:
     return float(values.mean()) if len(values) else float('nan')
 
 
+def neutral_errors(neutral: torch.Tensor, true: torch.Tensor,
+                   mean_head: torch.Tensor, region: torch.Tensor
+                   ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Errors of neutral heads and of the mean head, millimetres.
+
+    Args:
+        neutral: (t, V, 3) metres, predicted heads without expression.
+        true: (1, V, 3) the true one.
+        mean_head: (1, V, 3) that of the shape code zero.
+        region: (V,) bool, the vertices that count.
+
+    Returns:
+        (t,) and (1,) mean distances after rigid alignment.
+    """
+    target = true[:, region]
+    return (vertex_error(neutral[:, region],
+                         target.expand(len(neutral), -1, -1)),
+            vertex_error(mean_head[:, region], target))
+
+
 def score_clip(flame: nn.Module, pred: Codes, truth: Codes,
                landmarks: torch.Tensor,
                true_flame: nn.Module | None = None) -> dict[str, float]:
-    """Means over the frames of :func:`clip_errors`, and the terms of the lag.
+    """Means over the frames of :func:`clip_errors`, and terms of clips.
 
     ``lag_delay`` and ``lag_motion``: see :class:`LagTerms`; the lag in frames
-    is the quotient of their sums.
+    is the quotient of their sums. ``motion_<signal>_<term>``: see
+    :class:`MotionTerms`; those of several clips add up.
     """
     return mean_errors(*clip_errors(flame, pred, truth, landmarks,
                                     true_flame))
 
 
-def mean_errors(errors: Mapping[str, torch.Tensor], lag: LagTerms
-                ) -> dict[str, float]:
+def mean_errors(errors: Mapping[str, torch.Tensor], lag: LagTerms,
+                motion: Mapping[str, MotionTerms]) -> dict[str, float]:
     """Numbers of :func:`score_clip` from those of :func:`clip_errors`."""
     scores = {name: mean_of_finite(value) for name, value in errors.items()}
-    return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion)
+    return scores | dict(lag_delay=lag.delay, lag_motion=lag.motion) | {
+        f'motion_{name}_{term}': value for name in SIGNALS
+        for term, value in asdict(motion.get(name, MotionTerms())).items()}
 
 
 @torch.no_grad()
 def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
                 landmarks: torch.Tensor,
                 true_flame: nn.Module | None = None
-                ) -> tuple[dict[str, torch.Tensor], LagTerms]:
+                ) -> tuple[dict[str, torch.Tensor], LagTerms,
+                           dict[str, MotionTerms]]:
     """Errors of the predicted codes of a clip, frame by frame.
 
     Args:
@@ -78,7 +104,8 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
 
     Returns:
         Errors, (t,) each but for ``neutral_mean_mm`` (1,) and accelerations
-        (t - 2,), and the lag. Of vertices those of :func:`face_region` count:
+        (t - 2,), the lag, and the terms of the motion by signal
+        (:func:`clip_motion`). Of vertices those of :func:`face_region` count:
 
         * ``neutral_mm``: heads at rest, from the shape codes alone, after
           rigid alignment (not scaled: size counts).
@@ -108,8 +135,9 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
                         truth['pose']).vertices[:, region].double()
     neutral = flame.neutral(pred['shape'])
     shapes = truth['shape'][:1]
-    true_neutral, mean_head = true_flame.neutral(
-        torch.cat([shapes, 0 * shapes]))[:, region].split(1)
+    neutral_mm, neutral_mean_mm = neutral_errors(
+        neutral, *true_flame.neutral(
+            torch.cat([shapes, 0 * shapes])).split(1), region)
     # Heads are linear in the code: this is identity_drift without posing
     # all of them again.
     drift = (neutral.double() - neutral.double().mean(0)).norm(dim=-1)
@@ -121,9 +149,7 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
     percent = 100 / mean_of_finite(box_size(true_points, visible))
     lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
     errors = dict(
-        neutral_mm=vertex_error(
-            neutral[:, region], true_neutral.expand(len(neutral), -1, -1)),
-        neutral_mean_mm=vertex_error(mean_head, true_neutral),
+        neutral_mm=neutral_mm, neutral_mean_mm=neutral_mean_mm,
         posed_mm=vertex_error(centred, true_centred, 'none'),
         posed_rigid_mm=vertex_error(centred, true_centred),
         nme=100 * normalized_mean_error(points, true_points, visible),
@@ -133,4 +159,5 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
         jitter_landmarks=percent * acceleration_error(
             points, true_points, visible),
         drift_mm=MM_PER_M * drift.mean(1))
-    return errors, lag
+    return errors, lag, clip_motion(
+        (points, true_points), visible, (pred['pose'], truth['pose']))

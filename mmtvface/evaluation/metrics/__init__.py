@@ -3,13 +3,16 @@
 
 from .detail_normal_error import DetailNormalError
 from .identity_drift import IdentityDrift
+from .identity_gain import IdentityGain
 from .jitter import Jitter
 from .landmark_nme import LandmarkNME
+from .motion_fidelity import MotionFidelity
 from .neutral_mesh_export import NeutralMeshExport
 from .shape_constancy import ShapeConstancy
 from .vertex_error import VertexError
 
 __all__ = [
-    'DetailNormalError', 'IdentityDrift', 'Jitter', 'LandmarkNME',
-    'NeutralMeshExport', 'ShapeConstancy', 'VertexError'
+    'DetailNormalError', 'IdentityDrift', 'IdentityGain', 'Jitter',
+    'LandmarkNME', 'MotionFidelity', 'NeutralMeshExport', 'ShapeConstancy',
+    'VertexError'
 ]

@@ -70,3 +70,27 @@ def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
         raise ValueError(f'{metric}: the predicted codes lead to other '
                          f'vertices with this head model, by {1000 * gap:.3g}'
                          f' mm. {cure}')
+
+
+@torch.no_grad()
+def leads_to(flame: nn.Module, codes: Mapping[str, torch.Tensor],
+             vertices: torch.Tensor | None = None) -> bool:
+    """Whether codes are those of a head model.
+
+    Args:
+        flame: The head model, on the CPU.
+        codes: ``shape``, ``exp`` and ``pose``, (t, C) each; some may be
+            missing.
+        vertices: (t, V, 3) metres, what they should lead to; None: their
+            lengths alone are compared.
+    """
+    sizes = dict(shape=flame.num_shape, exp=flame.num_expression)
+    if any(name in codes and codes[name].shape[-1] != size
+           for name, size in sizes.items()):
+        return False
+    if vertices is None or not {'shape', 'exp', 'pose'} <= codes.keys():
+        return True
+    own = flame(*(codes[name][:1] for name in ('shape', 'exp', 'pose')))
+    vertices = vertices[:1].detach().float().cpu()
+    return own.vertices.shape == vertices.shape and bool(
+        (own.vertices - vertices).abs().max() <= _TOLERANCE)
