@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # Sets up OpenMP and the path.
-from train import disconnect, load_config  # isort: skip
+from train import disconnect, load_config, share_head_model  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
@@ -27,7 +27,6 @@ from mmtvface.apis.model_setup import load_weights
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.plots import save_charts
 from mmtvface.evaluation.tables import markdown_table
-from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
 from mmtvface.utils.setup_env import register_all_modules
@@ -108,20 +107,6 @@ def take_test_data(cfg: Config, path: str) -> None:
     if size and 'image_size' in cfg.test_dataloader.dataset:
         cfg.test_dataloader.dataset.image_size = size
     cfg.test_cfg = cfg.get('test_cfg') or dict(type='TestLoop')
-
-
-def share_head_model(cfg: Config) -> None:
-    """Give the model's head to the metrics that need one and have none.
-
-    Args:
-        cfg: Is changed.
-    """
-    flame = cfg.get('model', {}).get('flame')
-    metrics = cfg.get('test_evaluator')
-    for metric in metrics if isinstance(metrics, list) else [metrics]:
-        if flame is not None and getattr(
-                METRICS.get(metric.type), 'needs_head_model', False):
-            metric.setdefault('flame', flame)
 
 
 def leave_out_training(cfg: Config) -> None:

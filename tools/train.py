@@ -19,6 +19,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner
 
 from mmtvface.engine.safe_resume import allow_safe_globals
+from mmtvface.registry import METRICS
 from mmtvface.utils.setup_env import register_all_modules
 
 
@@ -99,6 +100,24 @@ def fit_to_machine(cfg: Config, launcher: str) -> None:
                              'device_ids': None}
 
 
+def share_head_model(cfg: Config) -> None:
+    """Give the model's head to the metrics that need one and have none.
+
+    Args:
+        cfg: Is changed.
+    """
+    flame = cfg.get('model', {}).get('flame')
+    if flame is None:
+        return
+    for key in ('val_evaluator', 'test_evaluator'):
+        metrics = cfg.get(key) or []
+        for metric in metrics if isinstance(metrics, list) else [metrics]:
+            if isinstance(metric, dict) and getattr(
+                    METRICS.get(metric.get('type')), 'needs_head_model',
+                    False):
+                metric.setdefault('flame', flame)
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read a config and apply what the command line says."""
     cfg = Config.fromfile(args.config)
@@ -141,6 +160,7 @@ def main(argv: list[str] | None = None) -> int:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.deterministic:
         cfg.merge_from_dict({'randomness.deterministic': True})
+    share_head_model(cfg)
     Runner.from_cfg(cfg).train()
     disconnect()
     return 0

@@ -27,7 +27,7 @@ val_dataloader = small
 test_dataloader = small
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='Jitter'),
-    dict(type='ShapeConstancy')]
+    dict(type='ShapeConstancy'), dict(type='MotionFidelity')]
 test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]
 optim_wrapper = dict(optimizer=dict(lr=5e-4))
 param_scheduler = dict(

@@ -27,7 +27,8 @@ param_scheduler = dict(T_max=max_iters)
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='VertexError'),
-    dict(type='DetailNormalError')]
+    dict(type='DetailNormalError'), dict(type='MotionFidelity'),
+    dict(type='IdentityGain')]
 test_evaluator = val_evaluator
 # Landmarks do not change any more.
 default_hooks = dict(checkpoint=dict(save_best=None))

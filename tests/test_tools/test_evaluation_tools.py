@@ -22,7 +22,8 @@ test_dataloader = dict(
     batch_size=2, num_workers=0, dataset=dict(type='ToyClips', length=3),
     sampler=dict(type='DefaultSampler', shuffle=False))
 test_evaluator = [dict(type='LandmarkNME'), dict(type='Jitter'),
-                  dict(type='IdentityDrift'), dict(type='VertexError')]
+                  dict(type='IdentityDrift'), dict(type='VertexError'),
+                  dict(type='MotionFidelity')]
 test_cfg = dict()
 visualizer = dict(type='Visualizer', vis_backends=[])
 """
@@ -70,6 +71,8 @@ def test_a_test_writes_numbers_table_and_charts(tmp_path, model_files,
     assert json.loads((tmp_path / 'own.json').read_text()) == metrics
     assert metrics['identity/clips'] == 3 and metrics['landmark/nme'] > 0
     assert metrics['identity/drift_mm'] > 0
+    assert -1 < metrics['motion/yaw_corr'] < 1
+    assert metrics['motion/jaw_amplitude'] > 0
     printed = capsys.readouterr().out
     table = (out / 'table.md').read_text()
     for name in metrics:
@@ -221,6 +224,7 @@ def test_wrong_input_is_one_sentence(tmp_path, model_files, capsys):
 
 def test_metrics_get_the_head_of_the_model():
     cfg = Config(dict(model=dict(flame=dict(type='FLAME', model_path='x')),
+                      val_evaluator=dict(type='IdentityGain'),
                       test_evaluator=[
                           dict(type='IdentityDrift'), dict(type='Jitter'),
                           dict(type='IdentityDrift', flame=dict(type='A'))]))
@@ -228,3 +232,4 @@ def test_metrics_get_the_head_of_the_model():
     first, second, third = cfg.test_evaluator
     assert first.flame.model_path == 'x' and third.flame.type == 'A'
     assert 'flame' not in second
+    assert cfg.val_evaluator.flame.model_path == 'x'

@@ -27,5 +27,7 @@ val_dataloader = dict(
         scale=1.6,
         test_mode=True))
 test_dataloader = val_dataloader
-val_evaluator = [dict(type='LandmarkNME'), dict(type='Jitter')]
+val_evaluator = [
+    dict(type='LandmarkNME'), dict(type='Jitter'),
+    dict(type='MotionFidelity')]
 test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]

@@ -21,5 +21,6 @@ test_dataloader = dict(
                  num_identities=32, test_mode=True))
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='VertexError'), dict(type='Jitter'),
-    dict(type='ShapeConstancy')]
+    dict(type='ShapeConstancy'), dict(type='MotionFidelity'),
+    dict(type='IdentityGain')]
 test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]

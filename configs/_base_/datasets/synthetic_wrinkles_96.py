@@ -29,5 +29,7 @@ test_dataloader = dict(
     sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(**dataset, split='test', clip_length=5, num_clips=32,
                  num_identities=32, test_mode=True))
-val_evaluator = [dict(type='LandmarkNME'), dict(type='VertexError')]
+val_evaluator = [
+    dict(type='LandmarkNME'), dict(type='VertexError'),
+    dict(type='MotionFidelity'), dict(type='IdentityGain')]
 test_evaluator = val_evaluator

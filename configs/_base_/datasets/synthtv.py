@@ -27,5 +27,6 @@ test_dataloader = dict(
                  clip_length=None, with_vertices=True, test_mode=True))
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='VertexError'), dict(type='Jitter'),
-    dict(type='ShapeConstancy')]
+    dict(type='ShapeConstancy'), dict(type='MotionFidelity'),
+    dict(type='IdentityGain')]
 test_evaluator = [*val_evaluator, dict(type='IdentityDrift')]
