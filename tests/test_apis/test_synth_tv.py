@@ -3,6 +3,7 @@
 
 import copy
 import json
+import math
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from mmtvface.apis.synth_tv.picture import grade_sheet
 from mmtvface.apis.synth_tv.table import (
     compare,
     frame_groups,
+    motion_table,
     read_result,
     where_table,
 )
@@ -92,7 +94,7 @@ def test_evaluation(result, trained, scenes):
     hard = result['grades']['hard']
     for name, values in hard['clips'].items():
         assert len(values) == 2
-        if not name.startswith('lag'):
+        if not name.startswith(('lag', 'motion')):
             assert hard['means'][name] == pytest.approx(np.mean(values))
     means = [part['means'] for part in result['grades'].values()]
     # The same clips at all grades
@@ -103,6 +105,12 @@ def test_evaluation(result, trained, scenes):
     clips = hard['clips']
     assert hard['means']['lag_frames'] == pytest.approx(
         sum(clips['lag_delay']) / sum(clips['lag_motion']))
+    assert hard['means']['identity_gain'] == pytest.approx(
+        1 - np.mean(clips['neutral_mm']) / np.mean(clips['neutral_mean_mm']))
+    assert hard['means']['yaw_amplitude'] == pytest.approx(math.sqrt(
+        sum(clips['motion_yaw_pred']) / sum(clips['motion_yaw_true'])))
+    # Random weights know nothing of the motion.
+    assert abs(hard['means']['mouth_open_corr']) < .9
 
 
 def test_perfect_predictions_have_no_error(trained, scenes, monkeypatch):
@@ -114,7 +122,15 @@ def test_perfect_predictions_have_no_error(trained, scenes, monkeypatch):
     monkeypatch.setattr(evaluation, 'predict_clips', predict)
     perfect = evaluate_model(*trained, scenes, difficulties=('hard', ),
                              data=dict(scene_length=FRAMES))
-    for name, value in perfect['grades']['hard']['means'].items():
+    means = perfect['grades']['hard']['means']
+    follows = {name: means.pop(name) for name in list(means)
+               if name.endswith(('_corr', '_amplitude', '_gain'))}
+    assert len(follows) == 17
+    for name, value in follows.items():
+        # In four frames not everything moves.
+        assert value == pytest.approx(1, abs=1e-3) or (
+            math.isnan(value) and name.startswith(('eye', 'mouth'))), name
+    for name, value in means.items():
         if name not in ('jitter_pred_mm', 'jitter_true_mm',
                         'neutral_mean_mm'):
             assert value == pytest.approx(0, abs=1e-3), name
@@ -205,8 +221,18 @@ def test_tables(result, tmp_path):
     lines = [line for line in text.splitlines() if line.startswith('| ')]
     assert text.count('### ') == text.count('the mean head is') == 3
     assert text.count('(-20.0 % [-20.0, -20.0])') == 3
+    assert text.count('right eyelids') == 3
     assert [line.split()[1] for line in lines[:3]] == [
         'model', 'raw', 'better']
+    rows = motion_table([dict(name=name, grades=dict(hard=dict(
+        means=means))) for name, means in (
+            ('old', {}), ('new', dict(jaw_corr=.956, jaw_amplitude=.5,
+                                      yaw_corr=None, yaw_amplitude=None)))],
+        'hard').splitlines()
+    cells = [[cell.strip() for cell in row.split('|')[1:-1]] for row in rows]
+    assert dict(zip(cells[0], cells[3], strict=True)) == {
+        **dict.fromkeys(cells[0], '-'), 'model': 'new', 'jaw': '0.96, 0.50'}
+    assert set(cells[2]) == {'old', '-'}
     with pytest.raises(ValueError, match="must be one of \\['better', 'raw"):
         compare([better, result], 'best')
     with pytest.raises(ValueError, match='same name'):

@@ -4,7 +4,7 @@
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,9 @@ from mmtvface.datasets.synth_tv import GRADES, SynthTVDataset
 from mmtvface.datasets.synth_tv.scenes import GENERATOR_VERSION
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.functional import (
+    MIN_MOTION,
+    SIGNALS,
+    MotionTerms,
     box_size,
     clip_errors,
     mean_errors,
@@ -99,7 +102,7 @@ def score_clips(flame: nn.Module, true_flame: nn.Module,
     scores = [mean_errors(*error) for error in errors]
     return ClipScores(
         {name: [score[name] for score in scores] for name in scores[0]},
-        {name: [frames[name].tolist() for frames, _ in errors]
+        {name: [frames[name].tolist() for frames, *_ in errors]
          for name in FRAME_SCORES})
 
 
@@ -128,9 +131,27 @@ def detected(landmarks: torch.Tensor, seed: int) -> torch.Tensor:
 
 
 def mean_scores(clips: Mapping[str, Sequence[float]]) -> dict[str, float]:
-    """Means over clips; the lag in frames from its terms."""
+    """Means over clips; lag and motion from their terms.
+
+    Args:
+        clips: Name -> one number per clip, see :func:`score_clip`.
+
+    Returns:
+        Means; ``lag_frames``; ``identity_gain``, how much of the error of the
+        mean head (``neutral_mean_mm``) is gone: 0 of a model that takes
+        everybody for the same person; ``<signal>_corr`` and
+        ``<signal>_amplitude`` of the motion within the clips (0 of a model
+        whose faces stand still, NaN if nothing moves).
+    """
     means = {name: mean_of_finite(values) for name, values in clips.items()
-             if not name.startswith('lag_')}
+             if not name.startswith(('lag_', 'motion_'))}
+    means['identity_gain'] = 1 - means['neutral_mm'] / (
+        means['neutral_mean_mm'] or math.nan)
+    for name in SIGNALS:
+        terms = MotionTerms(*(sum(clips[f'motion_{name}_{field.name}'])
+                              for field in fields(MotionTerms)))
+        means[f'{name}_corr'] = terms.correlation(MIN_MOTION[name])
+        means[f'{name}_amplitude'] = terms.amplitude(MIN_MOTION[name])
     if motion := sum(clips['lag_motion']):
         means['lag_frames'] = sum(clips['lag_delay']) / motion
     return means

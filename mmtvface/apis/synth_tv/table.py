@@ -11,7 +11,11 @@ from typing import Any
 import numpy as np
 
 from mmtvface.datasets.synth_tv.folder import same_probe
-from mmtvface.evaluation.functional import Difference, paired_difference
+from mmtvface.evaluation.functional import (
+    SIGNALS,
+    Difference,
+    paired_difference,
+)
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.utils.assets import require_file
 
@@ -22,7 +26,8 @@ COLUMNS = dict(
 """Scores with a difference to the baseline, and their headings."""
 _NORMALS = dict(
     normal_detail_deg='normals °', normal_wrinkled_detail_deg='in wrinkles °')
-_PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames')
+_PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames',
+              identity_gain='gain over the mean head')
 _TRUTH = dict(
     jitter_true_mm='the truth accelerates by {:.2g} mm/frame²',
     neutral_mean_mm='the mean head is {:.2f} mm from the people at rest')
@@ -204,6 +209,30 @@ def where_table(results: Sequence[Result], baseline: Result, grade: str,
         for title, group in groups.items())), rows)
 
 
+def motion_table(results: Sequence[Result], grade: str) -> str | None:
+    """How the motion within the clips is followed, in Markdown.
+
+    Args:
+        results: Of the same clips.
+        grade: Of the clips.
+
+    Returns:
+        Correlation and amplitude of every signal; None if no result has
+        them, as those of earlier versions.
+    """
+    means = [result['grades'][grade]['means'] for result in results]
+
+    def cell(part: Result, name: str) -> str:
+        pair = [part.get(f'{name}_{what}') for what in ('corr', 'amplitude')]
+        return '-' if None in pair else '{:.2f}, {:.2f}'.format(*pair)
+
+    if not any(f'{name}_corr' in part for part in means for name in SIGNALS):
+        return None
+    return markdown_table(('model', *SIGNALS.values()), [
+        (result['name'], *(cell(part, name) for name in SIGNALS))
+        for result, part in zip(results, means, strict=True)])
+
+
 def model_table(results: Sequence[Result]) -> str:
     """Size, cost and training of the models, in Markdown."""
     def million(value: float | None) -> str:
@@ -246,4 +275,8 @@ def compare(results: Sequence[Result], baseline: str | None = None) -> str:
         if where := where_table(ordered, base, grade):
             parts += ['Posed mm by what happened to the frames (mean over '
                       'clips, share of the frames):\n', where]
+        if motion := motion_table(ordered, grade):
+            parts += ['Motion within the clips: correlation with the truth, '
+                      'amplitude relative to it (a face that stands still '
+                      'has 0.00, 0.00):\n', motion]
     return '\n'.join(parts)
