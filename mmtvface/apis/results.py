@@ -4,6 +4,9 @@
 from dataclasses import dataclass, field
 
 import numpy as np
+import torch
+
+from mmtvface.geometry.rotation import axis_angle_to_matrix
 
 OK = 'ok'
 NO_FACE = 'no_face'
@@ -122,3 +125,19 @@ def frame_camera(cam: np.ndarray, crop_matrix: np.ndarray,
     camera = to_frame @ to_crop
     camera[2] = [0., 0., -half * zoom, 0.]
     return camera
+
+
+def head_rotation(result: FrameResult) -> np.ndarray:
+    """Rotation of a head as it is seen, the turn of the crop included.
+
+    Args:
+        result: A valid one with the code ``pose``.
+
+    Returns:
+        (3, 3) float64, from the axes of the head to those of the frame with
+        y up and z to the viewer.
+    """
+    linear = result.camera[:, :3] * np.array([1., -1., -1.])[:, None]
+    turn = axis_angle_to_matrix(torch.from_numpy(
+        result.codes['pose'][:3].astype(np.float64))).numpy()
+    return linear / np.cbrt(np.linalg.det(linear)) @ turn

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Figures that tell how well a clip was reconstructed."""
+"""Statistics that tell how well a clip was reconstructed."""
 
+import math
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
@@ -9,15 +10,27 @@ import numpy as np
 import torch
 
 from mmtvface.evaluation.functional import (
+    HEAD_ANGLES,
+    LANDMARK_SIGNALS,
+    MIN_MOTION,
+    MotionTerms,
+    RunningMotion,
+    angle_signals,
     box_size,
     jitter,
+    landmark_signals,
     normalized_mean_error,
+    pooled,
 )
+from mmtvface.geometry.head_pose import STABLE, head_pose
 
 from .export.column_store import ColumnStore
-from .results import INTERPOLATED, FrameResult
+from .results import INTERPOLATED, FrameResult, head_rotation
 
 _CHUNK = 4096  # rows
+# Standard deviation of a true signal below which it is the detector's noise:
+# of angles that are estimated from its points, degrees.
+_MIN_MOTION = MIN_MOTION | dict.fromkeys(HEAD_ANGLES, 1.)
 
 
 class _Seen(NamedTuple):
@@ -26,6 +39,22 @@ class _Seen(NamedTuple):
     index: int
     shape: np.ndarray
     landmarks: tuple[np.ndarray, np.ndarray] | None
+
+
+def motion_signals(result: FrameResult
+                   ) -> tuple[dict[str, float], dict[str, float]]:
+    """Signals of a valid result, and those of the detector's landmarks.
+
+    See :func:`landmark_signals`, and ``yaw``, ``pitch`` and ``roll`` of the
+    head as it is seen. Those of the detector are of a generic head that is
+    fitted to the landmarks of :data:`STABLE`. Points in two dimensions do not
+    tell an open jaw from parted lips, so that there is no signal of the jaw.
+    """
+    yaw, pitch, roll = head_pose(result.detection, STABLE)
+    return (landmark_signals(result.landmarks2d)
+            | angle_signals(head_rotation(result)),
+            landmark_signals(result.detection)
+            | dict(yaw=yaw, pitch=pitch, roll=roll))
 
 
 class _Mean:
@@ -43,11 +72,12 @@ class _Mean:
 
 
 class Summary:
-    """Collects figures while results go by.
+    """Collects statistics while results go by.
 
     Per result an error with its name is kept, about 200 bytes, per frame
-    that is skipped its name, and per face the sum of its shapes. Shapes that
-    change wait on the disk. A context manager, which gives that space back.
+    that is skipped its name, and per face the sum of its shapes and sums of
+    its motion, 3 kB. Shapes that change wait on the disk. A context manager,
+    which gives that space back.
 
     Args:
         folder: Where shapes wait; None: the system's.
@@ -64,6 +94,7 @@ class Summary:
         self._shapes = ColumnStore(folder)
         self._recent: dict[int, list[_Seen]] = {}
         self._jitter = _Mean(), _Mean()
+        self._motion: dict[int, RunningMotion] = {}
 
     def __enter__(self) -> 'Summary':
         return self
@@ -89,6 +120,8 @@ class Summary:
             self._nme[result.name] = normalized_mean_error(
                 *(torch.from_numpy(array[None]) for array in points)).item()
             self._sources.add(result.detection_source)
+            self._motion.setdefault(result.track_id, RunningMotion()).add(
+                *motion_signals(result))
         self._follow(result.track_id, _Seen(
             result.index, result.codes['shape'], points))
 
@@ -128,8 +161,22 @@ class Summary:
         return dict(zip(map(str, self._tracks), spread.tolist(),
                         strict=True))
 
+    def _motion_statistics(self) -> dict[str, dict[str, float | None]]:
+        """Amplitude and correlation of each signal."""
+        found = pooled(running.terms for running in self._motion.values())
+
+        def known(value: float) -> float | None:
+            return value if math.isfinite(value) else None
+
+        motion = {}
+        for name in (*LANDMARK_SIGNALS, *HEAD_ANGLES):
+            terms, least = found.get(name, MotionTerms()), _MIN_MOTION[name]
+            motion[name] = dict(amplitude=known(terms.amplitude(least)),
+                                correlation=known(terms.correlation(least)))
+        return motion
+
     def metrics(self) -> dict[str, Any]:
-        """All figures, fit for JSON.
+        """All statistics, fit for JSON.
 
         Returns:
             ``frames``, ``frames_reconstructed`` (with at least one face),
@@ -141,9 +188,12 @@ class Summary:
             shape code from its mean over the mean's norm;
             ``landmark_jitter``: mean acceleration of predicted and of
             reference landmarks, fraction of the box per frame squared (None
-            below three consecutive frames). Landmarks that were
-            interpolated are no reference: such frames are left out of error
-            and jitter.
+            below three consecutive frames); ``motion``, of each signal of
+            :func:`motion_signals`: ``amplitude`` (standard deviation over
+            the reference's) and ``correlation``, of the motion of each face
+            about its mean; None where the reference hardly moves. Landmarks
+            that were interpolated are no reference: such frames are left out
+            of error, jitter and motion.
         """
         nme = np.fromiter(self._nme.values(), float)
         several = (dict(faces_reconstructed=self._faces)
@@ -158,4 +208,5 @@ class Summary:
                 per_frame=self._nme) if len(nme) else None,
             shape_spread=self._spread(),
             landmark_jitter=dict(predicted=predicted.value,
-                                 reference=reference.value))
+                                 reference=reference.value),
+            motion=self._motion_statistics())

@@ -147,6 +147,24 @@ def reconstruct(args: argparse.Namespace) -> dict:
     return saved
 
 
+def motion_line(motion: dict) -> str:
+    """How the motion is followed, '' if nothing moves.
+
+    Args:
+        motion: Of ``metrics.json``.
+    """
+    from mmtvface.evaluation.functional import SIGNALS
+    parts = []
+    for name, found in motion.items():
+        if found['amplitude'] is None:
+            continue
+        start, middle = ((' follows with ', ' of its amplitude (correlation ')
+                         if not parts else (' with ', ' ('))
+        parts.append(f'{SIGNALS[name]}{start}{found["amplitude"]:.2f}'
+                     f'{middle}{found["correlation"]:.2f})')
+    return f'motion: {", ".join(parts)}' if parts else ''
+
+
 def summary(saved: dict) -> str:
     """Lines that say what was made and where."""
     lines = [f'Reconstructed {saved["frames_reconstructed"]} of '
@@ -158,6 +176,8 @@ def summary(saved: dict) -> str:
         lines.append(
             f'  landmarks: mean error {100 * nme["mean"]:.2f} % of the '
             f'landmark box, to those {nme["reference"]}')
+    if line := motion_line(saved['motion']):
+        lines.append(f'  {line}')
     for step in ('refinement', 'smoothing'):
         if figures := saved.get(step):
             shown = ', '.join(f'{name} {value:.3g}'

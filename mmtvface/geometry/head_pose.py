@@ -10,11 +10,17 @@ decomposition instead of cross products). Both are closed forms, so that a
 whole video is done at once.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from .landmarks import NUM_LANDMARKS
+from .landmarks import (
+    INNER_EYE_CORNERS,
+    NOSE,
+    NUM_LANDMARKS,
+    OUTER_EYE_CORNERS,
+)
 
 #: (68, 3) landmarks of a generic head in iBUG order, those of the built-in
 #: procedural head: x to the person's left (the image's right), y up, z to the
@@ -50,8 +56,14 @@ HEAD_POINTS = np.array([
 #: the jaw when the head turns, nor the lower lip, which moves with the jaw.
 RIGID: tuple[int, ...] = (*range(17, 49), 51, 54)
 
-_CENTRED = HEAD_POINTS[list(RIGID)] - HEAD_POINTS[list(RIGID)].mean(0)
-_SOLVE = np.linalg.pinv(_CENTRED)  # (3, R)
+#: Landmarks that no expression moves: nose, corners of the eyes, and the ends
+#: of the contour, which lie far behind them. For the motion of a head over
+#: time, if the detector's contour stays on the surface (MediaPipe's does):
+#: on seven videos of speakers yaw, pitch and roll of MediaPipe's own mesh were
+#: followed with correlations of 0.79 to 1.00, with :data:`RIGID`, which a
+#: raised brow turns, of 0.64 to 0.99.
+STABLE: tuple[int, ...] = (0, 16, *NOSE, *OUTER_EYE_CORNERS,
+                           *INNER_EYE_CORNERS)
 
 
 class HeadFit(NamedTuple):
@@ -71,11 +83,14 @@ class HeadFit(NamedTuple):
     residual: np.ndarray
 
 
-def fit_head(landmarks: np.ndarray) -> HeadFit:
+def fit_head(landmarks: np.ndarray,
+             rigid: Sequence[int] = RIGID) -> HeadFit:
     """Fit the generic head.
 
     Args:
         landmarks: (..., 68, 2 or more) x to the right, y down.
+        rigid: Landmarks that it is fitted to, :data:`RIGID` or
+            :data:`STABLE`.
 
     Returns:
         The fit; NaN where landmarks are not finite or all on one line.
@@ -88,18 +103,21 @@ def fit_head(landmarks: np.ndarray) -> HeadFit:
             points.shape[-1] < 2):
         raise ValueError('landmarks must have the shape (..., 68, 2), but '
                          f'they are {points.shape}.')
-    points = points[..., list(RIGID), :2] * [1., -1.]
+    rigid = list(rigid)
+    head = HEAD_POINTS[rigid] - HEAD_POINTS[rigid].mean(0)
+    points = points[..., rigid, :2] * [1., -1.]
     known = np.isfinite(points).all((-2, -1))
     points = np.where(known[..., None, None], points, 0.)
     points = points - points.mean(-2, keepdims=True)
-    affine = np.swapaxes(_SOLVE @ points, -1, -2)  # (..., 2, 3)
+    solve = np.linalg.pinv(head)  # (3, R)
+    affine = np.swapaxes(solve @ points, -1, -2)  # (..., 2, 3)
     u, singular, vh = np.linalg.svd(affine, full_matrices=False)
     known = known & (singular[..., 1] > 1e-6 * singular[..., 0])
     rows = u @ vh
     rotation = np.concatenate(
         [rows, np.cross(rows[..., 0, :], rows[..., 1, :])[..., None, :]], -2)
     # The best scale for this rotation.
-    seen = _CENTRED @ np.swapaxes(rows, -1, -2)  # (..., R, 2)
+    seen = head @ np.swapaxes(rows, -1, -2)  # (..., R, 2)
     power = (seen**2).sum((-2, -1))
     scale = (seen * points).sum((-2, -1)) / power
     known = known & (scale > 0)
@@ -128,7 +146,8 @@ def euler_angles(rotation: np.ndarray) -> np.ndarray:
     return np.rad2deg(np.stack([yaw, pitch, roll], -1))
 
 
-def head_pose(landmarks: np.ndarray) -> np.ndarray:
+def head_pose(landmarks: np.ndarray,
+              rigid: Sequence[int] = RIGID) -> np.ndarray:
     """Yaw, pitch and roll of heads.
 
     The angles turn the head about the axes of FLAME (y up, z to the viewer)
@@ -146,6 +165,7 @@ def head_pose(landmarks: np.ndarray) -> np.ndarray:
 
     Args:
         landmarks: (..., 68, 2 or more) x to the right, y down, any unit.
+        rigid: Landmarks that count, see :func:`fit_head`.
 
     Returns:
         (..., 3) float64 yaw in [-90, 90], pitch and roll in [-180, 180],
@@ -154,4 +174,4 @@ def head_pose(landmarks: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: If the landmarks have another shape.
     """
-    return euler_angles(fit_head(landmarks).rotation)
+    return euler_angles(fit_head(landmarks, rigid).rotation)

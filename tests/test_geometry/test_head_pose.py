@@ -7,6 +7,7 @@ from scipy.spatial.transform import Rotation
 from mmtvface.geometry.head_pose import (
     HEAD_POINTS,
     RIGID,
+    STABLE,
     fit_head,
     head_pose,
 )
@@ -103,6 +104,16 @@ def test_only_rigid_landmarks_count():
     others = [i for i in range(68) if i not in RIGID]
     moved[others] += 50.
     np.testing.assert_allclose(head_pose(moved), head_pose(points))
+
+
+def test_brows_and_lips_do_not_turn_a_head():
+    points = project(turned(10., 0., 0.))
+    points[17:27, 1] -= 8.  # raised brows
+    points[48:, 1] += 12.
+    points[1:16] += 3.
+    np.testing.assert_allclose(head_pose(points, STABLE), [10., 0., 0.],
+                               atol=1e-6)
+    assert abs(head_pose(points)[1]) > 3
 
 
 def test_what_is_no_face_is_nan_and_alone_in_it():
