@@ -43,7 +43,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'packaged model)')
     parser.add_argument('--metrics', nargs='+', default=[], metavar='JSON',
                         help='results of tools/synthtv.py evaluate or of '
-                        'tools/test.py --out')
+                        'tools/test.py --out; a model whose mouth opens with '
+                        'less than half of its true amplitude is refused, as '
+                        'is one of which that is not known')
     parser.add_argument('--metric', nargs='+', default=[], type=number,
                         metavar='NAME=NUMBER', help='further metrics')
     parser.add_argument('--command', action='append', metavar='TEXT',

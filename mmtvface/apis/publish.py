@@ -4,6 +4,7 @@
 import copy
 import io
 import json
+import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -28,6 +29,8 @@ KEPT = ('default_scope', 'custom_imports', 'env_cfg', 'log_level',
         'log_processor', 'model', 'test_cfg', 'test_dataloader',
         'test_evaluator')
 MAX_BYTES = 25 * 10**6
+MIN_AMPLITUDE = .5
+"""Least amplitude of the mouth's opening: others look like mannequins."""
 _HEADER = '''\
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Inference config of the weights beside it.
@@ -122,6 +125,45 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
            for grade, scores in result['grades'].items()})
 
 
+def _amplitudes(value: Any, place: str = '') -> Iterator[tuple[str, float]]:
+    """Amplitudes of the mouth's opening in metrics, with their places."""
+    for key, entry in value.items() if isinstance(value, Mapping) else ():
+        where = f'{place} {key}'.strip()
+        if isinstance(entry, Mapping):
+            yield from _amplitudes(entry, where)
+        elif key.rpartition('/')[2] == 'mouth_open_amplitude' and (
+                entry is not None and math.isfinite(entry)):
+            yield where, float(entry)
+
+
+def check_motion(metrics: Mapping[str, Any]) -> None:
+    """Raise unless results show that the mouth of a model moves.
+
+    Args:
+        metrics: Of :func:`result_summary` by name, or plain ones.
+
+    Raises:
+        ValueError: If no result holds the amplitude of the mouth's opening,
+            or one is below :data:`MIN_AMPLITUDE`.
+    """
+    found = list(_amplitudes(metrics))
+    if not found:
+        raise ValueError(
+            'The metrics do not tell how far the mouth opens '
+            '(mouth_open_amplitude), and a model whose faces stand still is '
+            'not published. Measure it with python tools/synthtv.py evaluate '
+            'CONFIG CHECKPOINT --out result.json (or python tools/test.py '
+            'CONFIG CHECKPOINT --out result.json) and give it with --metrics '
+            'result.json.')
+    where, least = min(found, key=lambda pair: pair[1])
+    if least < MIN_AMPLITUDE:
+        raise ValueError(
+            f"The mouth opens with {least:.3g} of its true amplitude ('"
+            f"{where}'), but at least {MIN_AMPLITUDE:g} is published: faces "
+            'would look like mannequins. Train the model further, or with '
+            'losses on expressions.')
+
+
 def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,
             out: str | os.PathLike, name: str = PACKAGED_NAME, *,
             metrics: Mapping[str, Any] | None = None,
@@ -136,7 +178,8 @@ def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,
         checkpoint: Of a training.
         out: Folder, made if need be.
         name: Of the files.
-        metrics: For the metafile.
+        metrics: For the metafile; they must tell how far the mouth opens,
+            see :func:`check_motion`.
         commands: That trained the model, for the metafile.
         origin: How the config is called; default: as it is given.
 
@@ -146,8 +189,10 @@ def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,
     Raises:
         FileNotFoundError: If a file is missing.
         ValueError: If they do not fit together, the weights are too large
-            for the package, or the config names absolute paths.
+            for the package, the config names absolute paths, or faces of the
+            model stand still.
     """
+    check_motion(metrics or {})
     origin = str(config) if origin is None else origin
     full = Config.fromfile(config)
     small = inference_config(full)

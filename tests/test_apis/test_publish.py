@@ -8,10 +8,16 @@ import torch
 from mmengine.config import Config
 
 from mmtvface.apis import FaceReconstructor, publish
-from mmtvface.apis.publish import inference_config, inference_weights
+from mmtvface.apis.publish import (
+    check_motion,
+    inference_config,
+    inference_weights,
+)
 from mmtvface.registry import MODELS
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.testing.toy_reconstructor import toy_config
+
+METRICS = {'nme': .5, 'motion/mouth_open_amplitude': .8}
 
 
 @pytest.fixture
@@ -37,7 +43,7 @@ def trained(tmp_path):
 
 def test_published_files_give_the_same_results(trained, tmp_path):
     made = publish.publish(
-        *trained, tmp_path / 'out', 'toy-model', metrics=dict(nme=.5),
+        *trained, tmp_path / 'out', 'toy-model', metrics=METRICS,
         commands=['train it'], origin='configs/toy.py')
     assert made.checkpoint.stat().st_size < trained[1].stat().st_size - 4e5
     content = torch.load(made.checkpoint, weights_only=True)
@@ -46,7 +52,7 @@ def test_published_files_give_the_same_results(trained, tmp_path):
     assert info == made.info
     assert info | dict(seed=3, iterations=7, date='2026-01-02',
                        config='configs/toy.py', commands=['train it'],
-                       metrics=dict(nme=.5), start='start.pth') == info
+                       metrics=METRICS, start='start.pth') == info
     found, expected = (
         next(FaceReconstructor(config, weights, 'cpu',
                                detector=find_bright_boxes)(picture()))
@@ -54,7 +60,7 @@ def test_published_files_give_the_same_results(trained, tmp_path):
     assert (found.vertices == expected.vertices).all()
     first = [path.read_bytes() for path in (made.config, made.checkpoint)]
     again = publish.publish(*trained, tmp_path / 'again', 'other',
-                            origin='configs/toy.py')
+                            metrics=METRICS, origin='configs/toy.py')
     assert [again.config.read_bytes(), again.checkpoint.read_bytes()] == first
 
 
@@ -80,8 +86,24 @@ def test_weights_are_float32_and_own_their_memory():
 def test_large_weights_are_refused(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(publish, 'MAX_BYTES', 1000)
     with pytest.raises(ValueError, match='MB are packaged'):
-        publish.publish(*trained, tmp_path / 'out')
+        publish.publish(*trained, tmp_path / 'out', metrics=METRICS)
     assert not (tmp_path / 'out').exists()
+
+
+def test_models_whose_faces_stand_still_are_refused(trained, tmp_path):
+    grades = dict(lite=dict(data=dict(seed=0), easy=dict(
+        mouth_open_amplitude=.9), hard=dict(mouth_open_amplitude=.0312)))
+    with pytest.raises(ValueError, match=r'0\.0312 .*lite hard mouth_open'):
+        publish.publish(*trained, tmp_path / 'out', metrics=grades)
+    unknown = [{}, dict(nme=.1, easy=dict(mouth_open_corr=.9)),
+               {'motion/mouth_open_amplitude': None}]
+    for metrics in unknown:
+        with pytest.raises(ValueError, match='tools/synthtv.py evaluate'):
+            publish.publish(*trained, tmp_path / 'out', metrics=metrics)
+    assert not (tmp_path / 'out').exists()
+    check_motion({'test': {'motion/mouth_open_amplitude': .5}})
+    with pytest.raises(ValueError, match='with 0.499 of'):
+        check_motion({'motion/mouth_open_amplitude': .499})
 
 
 @pytest.mark.parametrize('given', [dict(config='a.py'),
