@@ -48,6 +48,10 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
                         metavar='T', help='frames of a scene of each of the '
                         'splits (default: 10, 20 and 20)')
     parser.add_argument('--seed', type=int, default=0)
+    parser.add_argument('--performance', choices=('talking', 'lively'),
+                        default='talking', help='how people move: as in the '
+                        'benchmark, or more, for training (default: '
+                        '%(default)s)')
     parser.add_argument('--config', help='config whose training data has the '
                         'head; default: the built-in head')
     parser.add_argument('--workers', type=positive(int), default=2,
@@ -83,7 +87,8 @@ def run_generate(args: argparse.Namespace) -> None:
                              f'{len(numbers)}.')
     head = head_of(args.config)
     settings = [
-        (SceneSettings(split, args.size, length, args.seed, head), count)
+        (SceneSettings(split, args.size, length, args.seed, head,
+                       performance=args.performance), count)
         for split, length, count in zip(
             args.splits, lengths, counts, strict=True)]
     with Progress() as bars:

@@ -5,6 +5,7 @@ import pytest
 from mmtvface.datasets.synthetic import backgrounds, occluders
 from mmtvface.datasets.synthetic.hair import hair_weight
 from mmtvface.datasets.synthetic.performance import (
+    PERFORMANCES,
     SPLITS,
     PerformanceConfig,
     draw_identity,
@@ -51,6 +52,20 @@ def test_performance_follows_the_plan():
     assert (acted.exp[:, 1:3] >= 0).all() and acted.exp[:, 1:3].max() <= 2.5
     assert acted.pose[:, 3].min() >= 0
     assert acted.pose[:, 3].max() <= config.jaw_open
+
+
+def test_lively_people_move_more():
+    names = [f'{name}_{side}' for name in ('smile', 'eyeBlink', 'sneer')
+             for side in 'LR']
+    plan = plan_expressions(names, 6)
+    spread = {name: np.std([np.concatenate([acted.exp, acted.pose], 1)
+                            for acted in (draw_performance(
+                                np.random.default_rng(seed), 50, 6, plan,
+                                config) for seed in range(60))], (0, 1))
+              for name, config in PERFORMANCES.items()}
+    more = spread['lively'] > 1.15 * spread['talking']
+    assert more[[2, 3, 6, 7, 8, 9]].all()  # eyelids, head, jaw
+    assert PERFORMANCES['talking'] == PerformanceConfig()
 
 
 def test_ranges_do_not_disturb_each_other():

@@ -138,9 +138,17 @@ def test_wrinkles_are_rendered_on_the_fly(build, folder):
         build(wrinkles=True, data_root=folder)
 
 
+def test_performance_is_that_of_the_renderer(build):
+    talking, lively = (build(performance=name)[0]['data_samples'].gt_codes
+                       for name in ('talking', 'lively'))
+    assert torch.equal(talking['shape'], lively['shape'])
+    assert not torch.equal(talking['pose'], lively['pose'])
+
+
 def test_bad_options(build, folder):
     for bad, words in ((dict(difficulty='awful'), "'awful'"),
                        (dict(split='dev'), "'dev'"),
+                       (dict(performance='mute'), "lively.*'mute'"),
                        (dict(clip_length=5), 'clip_length must be 1 to 4'),
                        (dict(data_root=folder, num_scenes=9), '3 scenes')):
         with pytest.raises(ValueError, match=words):
@@ -150,6 +158,9 @@ def test_bad_options(build, folder):
 def test_folders_that_do_not_fit(build, folder, tmp_path, toy_head_config):
     with pytest.raises(FileNotFoundError, match='--size 32 --splits val'):
         build('val', data_root=folder)
+    with pytest.raises(FileNotFoundError, match='--size 32 --splits train '
+                       '--performance lively'):
+        build(data_root=folder, performance='lively')
     with pytest.raises(ValueError, match='seed is 0, wanted: 2'):
         build(data_root=folder, seed=2)
     with pytest.raises(ValueError, match='another head model'):

@@ -40,6 +40,25 @@ def test_head_rotation_limits_and_smoothness():
     assert np.abs(still).max() < 1e-6
 
 
+def test_turns_are_quick_and_rest_between():
+    spread = np.radians((60, 20))
+    turns = np.degrees([tr.turns(rng, 200, 1., spread) for rng in rngs(40)])
+    assert turns.shape == (40, 200, 2)
+    speed = np.abs(np.diff(turns, axis=1))[..., 0] * tr.FPS
+    assert np.median(speed) == 0  # mostly the head rests in a posture
+    assert 200 < np.quantile(speed.max(1), .75) < 1500
+    assert np.std(turns[..., 0]) == pytest.approx(60, rel=.15)
+    # A turn of 0.15 seconds or more spreads over four frames at least.
+    jump = np.abs(np.diff(turns, axis=1))[..., 0].max(1)
+    reach = turns[..., 0].max(1) - turns[..., 0].min(1)
+    assert (jump <= .75 * 2 * reach).all()
+    still = tr.turns(np.random.default_rng(0), 50, 0., spread)
+    assert (still == still[0]).all()
+    poses = np.degrees([tr.head_rotation(rng, 100, turn_rate=1.)
+                        for rng in rngs(60)])
+    assert (np.abs(poses) <= (40, 20, 15)).all()
+
+
 def test_speech_has_syllables():
     clips = [tr.speech(rng, 250, talking=1.) for rng in rngs(20)]
     assert all(((clip >= 0) & (clip <= 1)).all() for clip in clips)

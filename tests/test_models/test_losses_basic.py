@@ -7,12 +7,14 @@ import torch
 from mmtvface.models.losses import (
     CodeLoss,
     CodePriorLoss,
+    ExpressionLoss,
     EyeClosureLoss,
     FaceLoss,
     JawPriorLoss,
     LandmarkLoss,
     LightPriorLoss,
     LipClosureLoss,
+    NeutralLandmarkLoss,
     PhotometricLoss,
     ShapeVarianceLoss,
     TemporalSmoothnessLoss,
@@ -273,6 +275,52 @@ def test_supervised_losses():
         loss(dict(codes=codes), dict(codes=dict(shape=torch.zeros(2, 3))))
     with pytest.raises(ValueError, match='jaw'):
         CodeLoss(weights=dict(jaw=1.))
+    # Squares in units of each entry's spread
+    loss = CodeLoss(weights=dict(shape=2., pose=1.), norm='l2',
+                    spread=dict(pose=(1., 2., 1., 1., 1., 1.)))
+    assert loss(dict(codes=codes), dict(codes=truth)).item() == (
+        pytest.approx(2 * .05**2 + (5 + .25) / 6))
+    with pytest.raises(ValueError, match="norm must be.*'l1'"):
+        CodeLoss(norm='l1')
+    with pytest.raises(ValueError, match="spread has no effect"):
+        CodeLoss(spread=dict(pose=1.))
+    with pytest.raises(ValueError, match="'pose' must be positive"):
+        CodeLoss(norm='l2', spread=dict(pose=0.))
+
+
+def test_expression_loss_counts_motion_in_its_own_units():
+    still = torch.zeros(2, 68, 3)
+    loss = ExpressionLoss(loss_weight=2.)
+
+    def cost(points):
+        return loss(dict(expression_landmarks=still),
+                    dict(expression_landmarks=points)).item()
+
+    assert cost(still) == pytest.approx(0, abs=1e-12)
+    # A brow landmark moves by 3 mm, twice its unit: no gap changes.
+    brow = still.clone()
+    brow[:, 20, 1] = .003
+    assert cost(brow) == pytest.approx(2 * 4 / 68, rel=1e-5)
+    # An upper eyelid by 3 mm: a landmark and one of the eight gaps.
+    eyelid = still.clone()
+    eyelid[:, 37, 1] = -.003
+    assert cost(eyelid) == pytest.approx(
+        2 * (4 / 68 + 1.2**2 / 8), rel=1e-4)
+    alone = ExpressionLoss(gap_weight=0.)
+    assert alone(dict(expression_landmarks=still),
+                 dict(expression_landmarks=eyelid)).item() == pytest.approx(
+                     4 / 68, rel=1e-5)
+
+
+def test_neutral_landmark_loss_ignores_the_place():
+    still, moved = torch.zeros(1, 68, 3), torch.full((1, 68, 3), .05)
+    loss = NeutralLandmarkLoss(loss_weight=3., spread=2.)
+    truth = dict(neutral_landmarks=still)
+    assert loss(dict(neutral_landmarks=moved), truth).item() == (
+        pytest.approx(0, abs=1e-6))
+    moved[:, :34] += .004  # 2 mm about the centre of all, along three axes
+    assert loss(dict(neutral_landmarks=moved), truth).item() == (
+        pytest.approx(3 * 3, rel=1e-4))
 
 
 def test_every_loss_is_registered_and_names_what_it_reads():
@@ -282,7 +330,8 @@ def test_every_loss_is_registered_and_names_what_it_reads():
         dict(type='CodePriorLoss', name='exp'), dict(type='LightPriorLoss'),
         dict(type='JawPriorLoss'), dict(type='ShapeVarianceLoss'),
         dict(type='TemporalSmoothnessLoss'), dict(type='VertexLoss'),
-        dict(type='CodeLoss')
+        dict(type='CodeLoss'), dict(type='ExpressionLoss'),
+        dict(type='NeutralLandmarkLoss')
     ]
     for config in configs:
         loss = MODELS.build(config)

@@ -33,6 +33,37 @@ def test_true_vertices_may_come_from_the_codes():
         run(model, batch, 'loss')
 
 
+def test_geometry_of_the_codes_for_losses_on_expression_and_person():
+    model = build(losses=dict(
+        expression=dict(type='ExpressionLoss'),
+        person=dict(type='NeutralLandmarkLoss'))).eval()
+    batch = toy_batch(0)
+    out = run(model, batch, 'loss')
+    flat = run(model, batch, 'tensor')[0]
+    codes, truth = model.layout.split(flat), batch['data_samples'][0].gt_codes
+    # By hand: the expression on the mean head, ahead; the neutral heads
+    points = []
+    for part in (codes, truth):
+        jaw = part['pose'].clone()
+        jaw[:, :3] = 0
+        points.append((model.flame(torch.zeros_like(part['shape']),
+                                   part['exp'], jaw).landmarks3d,
+                       model.flame(part['shape'], 0 * part['exp'],
+                                   0 * jaw).landmarks3d))
+    for name, index in (('expression', 0), ('person', 1)):
+        key = f'{"expression" if not index else "neutral"}_landmarks'
+        expected = model.losses[name](
+            {key: points[0][index]}, {key: points[1][index]})
+        assert torch.allclose(out[f'loss_{name}'], expected, rtol=1e-3)
+    # Neither head pose nor person are in the loss on the expression.
+    for sample in batch['data_samples']:
+        sample.gt_codes['pose'][:, :3] += 1
+        sample.gt_codes['shape'] = sample.gt_codes['shape'] + 1
+    again = run(model, batch, 'loss')
+    assert torch.allclose(again['loss_expression'], out['loss_expression'])
+    assert again['loss_person'] > out['loss_person']
+
+
 def test_uncertainty_of_landmarks():
     losses = dict(landmark=dict(type='UncertainLandmarkLoss'))
     with pytest.raises(ValueError, match='landmark_uncertainty=True'):

@@ -67,6 +67,7 @@ class SynthTVDataset(BaseDataset):
         head: See :class:`SyntheticFaceClipDataset`.
         wrinkles: See :class:`SyntheticFaceClipDataset`; they add
             ``gt_displacement``. Only without ``data_root``.
+        performance: See :class:`SceneSettings`.
         vary_looks: Probability that a clip gets a random look (hair, brows,
             beard, glasses, colours), see :func:`change_look`: for models
             that are to see photographs. The masks count what is painted as
@@ -98,6 +99,7 @@ class SynthTVDataset(BaseDataset):
                  seed: int = 0,
                  head: Mapping[str, Any] | None = None,
                  wrinkles: Mapping[str, Any] | bool = False,
+                 performance: str = 'talking',
                  vary_looks: float = 0.,
                  reframe: Mapping[str, float] | bool = False,
                  with_vertices: bool = False,
@@ -108,7 +110,7 @@ class SynthTVDataset(BaseDataset):
             raise ValueError(f'difficulty must be one of {DIFFICULTIES}, but '
                              f"it is '{difficulty}'.")
         settings = SceneSettings(split, image_size, scene_length, seed, head,
-                                 wrinkles)
+                                 wrinkles, performance)
         self.settings = settings
         self.difficulty = difficulty
         self.clip_length = clip_length or settings.scene_length

@@ -40,11 +40,12 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     if not path.is_file():
-        split, _, size = folder.name.rpartition('_')
+        split, *lively, size = folder.name.split('_')
         raise FileNotFoundError(
             f'There are no scenes in {folder} (no {MANIFEST}). Make them: '
             f'python tools/synthtv.py generate --out {folder.parent} '
-            f'--size {size} --splits {split}')
+            f'--size {size} --splits {split}'
+            + ''.join(f' --performance {name}' for name in lively))
     try:
         manifest = json.loads(path.read_text(encoding='utf-8'))
         manifest['num_scenes'] = int(manifest['num_scenes'])

@@ -12,7 +12,7 @@ import torch
 from mmtvface.head_models import FLAME
 from mmtvface.structures import FlameCodeLayout
 
-from ..synthetic.performance import SPLITS
+from ..synthetic.performance import PERFORMANCES, SPLITS
 from ..synthetic.scene import complete_head
 from ..synthetic_clip_dataset import SyntheticFaceClipDataset
 
@@ -56,9 +56,12 @@ class SceneSettings:
         seed: Of the scenes.
         head: See :class:`SyntheticFaceClipDataset`.
         wrinkles: See :class:`SyntheticFaceClipDataset`.
+        performance: 'talking' (the benchmark) or 'lively' (training): how
+            people move, see :data:`~..synthetic.performance.PERFORMANCES`.
 
     Raises:
-        ValueError: If the split or an entry of ``head`` is unknown.
+        ValueError: If the split, the performance or an entry of ``head`` is
+            unknown.
     """
 
     split: str = 'train'
@@ -67,12 +70,17 @@ class SceneSettings:
     seed: int = 0
     head: Mapping[str, Any] | None = None
     wrinkles: Mapping[str, Any] | bool = False
+    performance: str = 'talking'
     layout: FlameCodeLayout = field(init=False)
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
             raise ValueError(f"split must be one of {SPLITS}, but it is "
                              f"'{self.split}'.")
+        if self.performance not in PERFORMANCES:
+            raise ValueError('performance must be one of '
+                             f'{tuple(PERFORMANCES)}, but it is '
+                             f"'{self.performance}'.")
         head = complete_head(self.head)
         length = self.scene_length or SCENE_LENGTH[self.split]
         # What is completed here was given by the user: the object is new.
@@ -85,7 +93,9 @@ class SceneSettings:
     @property
     def name(self) -> str:
         """Name of a folder of such scenes."""
-        return f'{self.split}_{self.image_size}'
+        lively = '' if self.performance == 'talking' else (
+            f'_{self.performance}')
+        return f'{self.split}{lively}_{self.image_size}'
 
     def build_flame(self) -> FLAME:
         """The head model, on the CPU."""
@@ -137,6 +147,7 @@ class RenderedScenes:
             image_size=settings.image_size, seed=settings.seed,
             split=settings.split, head=settings.head,
             wrinkles=settings.wrinkles, degradations=False, occluder_prob=0.,
+            performance=asdict(PERFORMANCES[settings.performance]),
             with_vertices=False)
 
     def __getstate__(self) -> dict:

@@ -46,6 +46,8 @@ class PerformanceConfig:
         jaw_open: Jaw angle of the widest speech, radians.
         talking: Probability that the person talks.
         blink_rate: Blinks per second.
+        tired: How far the eyelids of the most tired people hang, 0..1.
+        turn_rate: Quick turns of the head per second.
         gaze: Largest angle of the eyes in degrees; 0 fixes them.
         light_contrast: 0 is ambient light alone.
         fps: Frames per second.
@@ -62,9 +64,23 @@ class PerformanceConfig:
     jaw_open: float = .24
     talking: float = .7
     blink_rate: float = .35
+    tired: float = .15
+    turn_rate: float = 0.
     gaze: float = 15.
     light_contrast: float = 1.
     fps: float = FPS
+
+
+PERFORMANCES: dict[str, PerformanceConfig] = {
+    # People in a conversation.
+    'talking': PerformanceConfig(),
+    # People who use their faces: for training. Most coefficients of the
+    # others rest near zero, where the mean of all answers is no motion.
+    'lively': PerformanceConfig(
+        pose_limits=(65., 35., 20.), expressions_per_clip=5., jaw_open=.45,
+        talking=.8, blink_rate=1.2, tired=.6, turn_rate=.8),
+}
+"""Ranges by name."""
 
 
 @dataclass(frozen=True)
@@ -225,7 +241,7 @@ def draw_expression(rng: np.random.Generator, num_frames: int, num: int,
             codes[:, index] += .15 * config.expression_strength * (
                 opening * np.maximum(wave, 0))
     closure = blinks(rng, num_frames, config.blink_rate, fps)
-    tired = .15 * rng.random()
+    tired = config.tired * rng.random()
     for index in plan.lids:
         codes[:, index] = config.blink_strength * (
             closure + (1 - closure) * tired)
@@ -252,7 +268,7 @@ def draw_performance(rng: np.random.Generator, num_frames: int,
     fps = config.fps
     pose = np.zeros((num_frames, 6))
     head = head_rotation(rng_pose, num_frames, config.pose_limits,
-                         config.pose_scale, fps)
+                         config.pose_scale, fps, config.turn_rate)
     pose[:, :3] = euler_to_axis_angle(head)
     opening = speech(rng_jaw, num_frames, fps, config.talking)
     pose[:, 3] = config.jaw_open * opening

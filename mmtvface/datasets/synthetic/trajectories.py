@@ -46,9 +46,42 @@ def soft_limit(values: np.ndarray, limit: float | np.ndarray) -> np.ndarray:
     return limit * np.tanh(values / limit)
 
 
+def turns(rng: np.random.Generator, num_frames: int, rate: float,
+          spread: Sequence[float], fps: float = FPS) -> np.ndarray:
+    """Quick turns of the head from one posture to the next.
+
+    A turn takes 0.15 to 0.6 seconds, whatever its angle: one of 60 degrees
+    reaches 200 to 600 degrees per second in its middle.
+
+    Args:
+        rng: Generator.
+        num_frames: t.
+        rate: Turns per second.
+        spread: Standard deviations of the postures' angles, any number C.
+        fps: Frames per second.
+
+    Returns:
+        (t, C), in the unit of ``spread``.
+    """
+    time = np.arange(num_frames) / fps
+    count = rng.poisson(rate * num_frames / fps)
+    starts = rng.uniform(-.3, max(num_frames / fps, 1e-9), count)
+    lengths = rng.uniform(.15, .6, count)
+    postures = rng.standard_normal((count + 1, len(spread))) * spread
+    angles = np.tile(postures[0], (num_frames, 1))
+    last = postures[0]
+    for index in np.argsort(starts):
+        phase = np.clip((time - starts[index]) / lengths[index], 0, 1)
+        eased = phase * phase * (3 - 2 * phase)
+        angles += eased[:, None] * (postures[index + 1] - last)
+        last = postures[index + 1]
+    return angles
+
+
 def head_rotation(rng: np.random.Generator, num_frames: int,
                   limits: Sequence[float] = (40., 20., 15.),
-                  scale: float = 1., fps: float = FPS) -> np.ndarray:
+                  scale: float = 1., fps: float = FPS,
+                  turn_rate: float = 0.) -> np.ndarray:
     """Turning of the head: a posture of the clip and movement around it.
 
     Args:
@@ -57,6 +90,7 @@ def head_rotation(rng: np.random.Generator, num_frames: int,
         limits: Largest yaw, pitch and roll in degrees.
         scale: Factor on all angles (0 keeps the head straight).
         fps: Frames per second.
+        turn_rate: Quick turns per second, see :func:`turns`.
 
     Returns:
         (t, 3) radians: yaw (positive turns the face to the person's left),
@@ -68,6 +102,9 @@ def head_rotation(rng: np.random.Generator, num_frames: int,
     liveliness = rng.uniform(.1, .35)
     motion = liveliness * smooth_noise(rng, num_frames, 3, .8, fps)
     nods = .04 * smooth_noise(rng, num_frames, 3, 2.5, fps)
+    if turn_rate:
+        posture = .5 * posture + turns(rng, num_frames, turn_rate,
+                                       (.5, .25, .25), fps)
     return soft_limit((posture + motion + nods) * limit, limit)
 
 

@@ -10,21 +10,27 @@ from .displacement import (
     NormalLoss,
     ShadingSmoothnessLoss,
 )
+from .expression import ExpressionLoss
 from .identity import IdentityLoss
 from .landmark import LandmarkLoss, UncertainLandmarkLoss
 from .mrf import IDMRFLoss
 from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
 from .prior import CodePriorLoss, JawPriorLoss, LightPriorLoss
-from .supervised import CodeLoss, NeutralVertexLoss, VertexLoss
+from .supervised import (
+    CodeLoss,
+    NeutralLandmarkLoss,
+    NeutralVertexLoss,
+    VertexLoss,
+)
 from .temporal import ShapeVarianceLoss, TemporalSmoothnessLoss
 
 __all__ = [
     'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
-    'DisplacementPriorLoss', 'EyeClosureLoss', 'FaceLoss', 'IDMRFLoss',
-    'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss', 'LightPriorLoss',
-    'LipClosureLoss', 'NeutralVertexLoss', 'NormalLoss', 'PhotoDetailLoss',
-    'PhotometricLoss',
+    'DisplacementPriorLoss', 'ExpressionLoss', 'EyeClosureLoss', 'FaceLoss',
+    'IDMRFLoss', 'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss',
+    'LightPriorLoss', 'LipClosureLoss', 'NeutralLandmarkLoss',
+    'NeutralVertexLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
     'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
     'UncertainLandmarkLoss', 'VertexLoss'
 ]

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Supervised losses for data with known codes and vertices."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -78,19 +78,30 @@ class VertexLoss(FaceLoss):
 
 @MODELS.register_module()
 class CodeLoss(FaceLoss):
-    """Smooth L1 distance of the codes to the true ones.
+    """Distance of the codes to the true ones.
 
-    sum over the codes of weight * mean(smooth_l1(pred - target)), for
-    data that was made with the same head model and albedo model.
+    sum over the codes of weight * mean(distance(pred - target)), for data
+    that was made with the same head model and albedo model.
+
+    A code that cannot be seen well is answered by the optimum over all that
+    it may be: by their median with a linear loss, by their mean with a
+    squared one. Expressions are zero most of the time, and so is their
+    median: with ``'smooth_l1'`` a face that does not move is nearly as good
+    as a small network gets. Train new networks with ``'l2'``.
 
     Args:
         loss_weight: Factor of the whole.
         weights: Weight by name of the code; only codes named here are
             compared.
-        beta: Where the loss turns from quadratic to linear.
+        beta: Where ``'smooth_l1'`` turns from quadratic to linear.
+        norm: ``'smooth_l1'``, or ``'l2'``: squares, divided by those of
+            ``spread``.
+        spread: Name of a code -> standard deviation over the data, a number
+            or one per entry; 1 for codes without. For ``'l2'`` only.
 
     Raises:
-        ValueError: If a code's name is unknown.
+        ValueError: If a code's name or the norm is unknown, or a spread is
+            given without ``'l2'`` or is not positive.
     """
 
     requires = ('codes', )
@@ -99,15 +110,42 @@ class CodeLoss(FaceLoss):
     def __init__(self,
                  loss_weight: float = 1.0,
                  weights: Mapping[str, float] | None = None,
-                 beta: float = 0.1) -> None:
+                 beta: float = 0.1,
+                 norm: str = 'smooth_l1',
+                 spread: Mapping[str, float | Sequence[float]] | None = None
+                 ) -> None:
         super().__init__(loss_weight)
         weights = dict(_CODE_WEIGHTS if weights is None else weights)
-        if unknown := set(weights) - set(FlameCodeLayout().sizes):
+        spread = dict(spread or {})
+        if unknown := {*weights, *spread} - set(FlameCodeLayout().sizes):
             raise ValueError(
                 f'CodeLoss: there are no codes {sorted(unknown)}; the codes '
                 f'are {list(FlameCodeLayout().sizes)}.')
+        if norm not in ('smooth_l1', 'l2'):
+            raise ValueError("CodeLoss: norm must be 'smooth_l1' or 'l2', "
+                             f'but it is {norm!r}.')
+        if spread and norm != 'l2':
+            raise ValueError("CodeLoss: spread has no effect on the norm "
+                             f"{norm!r}; use norm='l2' or leave it out.")
         self.weights = weights
         self.beta = beta
+        self.norm = norm
+        for name, value in spread.items():
+            value = torch.as_tensor(value, dtype=torch.float32)
+            if not (value > 0).all():
+                raise ValueError(f'CodeLoss: the spread of {name!r} must be '
+                                 f'positive, but it is {value.tolist()}.')
+            self.register_buffer(f'spread_{name}', value, persistent=False)
+        self._spreads = frozenset(spread)
+
+    def _distance(self, name: str, pred: torch.Tensor,
+                  target: torch.Tensor) -> torch.Tensor:
+        if self.norm == 'smooth_l1':
+            return F.smooth_l1_loss(pred, target, beta=self.beta)
+        difference = pred - target
+        if name in self._spreads:
+            difference = difference / getattr(self, f'spread_{name}')
+        return difference.square().mean()
 
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:
@@ -125,8 +163,7 @@ class CodeLoss(FaceLoss):
                     f'{tuple(pred.shape)}, but the data has '
                     f'{None if target is None else tuple(target.shape)}; '
                     'leave it out of weights or use the same code layout.')
-            terms.append(weight *
-                         F.smooth_l1_loss(pred, target, beta=self.beta))
+            terms.append(weight * self._distance(name, pred, target))
         return torch.stack(terms).sum()
 
 
@@ -152,3 +189,33 @@ class NeutralVertexLoss(FaceLoss):
         """Unweighted loss in millimetres."""
         return vertex_error_mm(outputs['neutral_vertices'],
                                targets['neutral_vertices'], 'l2')
+
+
+@MODELS.register_module()
+class NeutralLandmarkLoss(FaceLoss):
+    """Squared distance of the landmarks of the neutral heads.
+
+    mean of |p(shape) - p(true shape)|^2 over the 68 landmarks, each set around
+    its own centre, in units of ``spread``. Unlike :class:`NeutralVertexLoss`
+    it is about the face, which pictures show, and not about the back of the
+    head; and its optimum for what cannot be seen well is the mean.
+
+    Args:
+        loss_weight: Factor of the loss; the mean head costs about 1.
+        spread: By how much people differ, RMS, mm.
+    """
+
+    requires = ('neutral_landmarks', )
+    requires_targets = ('neutral_landmarks', )
+
+    def __init__(self, loss_weight: float = 1.0, spread: float = 6.0) -> None:
+        super().__init__(loss_weight)
+        self.spread = spread
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss."""
+        difference = 1000 * (outputs['neutral_landmarks']
+                             - targets['neutral_landmarks']) / self.spread
+        difference = difference - difference.mean(1, keepdim=True)
+        return difference.square().sum(-1).mean()

@@ -43,13 +43,13 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     num_clips, num_frames = inputs.shape[:2]
     needed = needed_outputs(model.losses)
     goals = needed_targets(model.losses)
-    made = goals & {'neutral_vertices'}
+    made = goals & (_OF_CODES.keys() - {'vertices'})
     if 'vertices' in goals and all(
             sample.get('gt_vertices') is None for sample in samples):
         made = made | {'vertices'}
     targets = gather_targets(
         inputs, samples, goals - made | ({'codes'} if made else set()))
-    targets.update(true_vertices(model.flame, targets, made))
+    targets.update(true_geometry(model.flame, targets, made))
     codes = model.layout.split(flat.flatten(0, 1))
     # The albedo does not depend on the shape: once for all copies.
     albedo = model.texture(codes['tex']) if needed & TEXTURED else None
@@ -62,8 +62,9 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
         num_frames=num_frames,
         num_copies=copies,
         **model.decode(codes))
-    if 'neutral_vertices' in needed:
-        outputs['neutral_vertices'] = model.flame.neutral(codes['shape'])
+    for name in needed & (_OF_CODES.keys() - {'vertices'}):
+        names, make = _OF_CODES[name]
+        outputs[name] = make(model.flame, *(codes[code] for code in names))
     if log_sigma is not None:
         outputs['landmark_log_sigma'] = log_sigma.flatten(0, 1).repeat(
             copies, 1)
@@ -78,35 +79,67 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     return outputs, targets
 
 
+def expression_landmarks(flame: nn.Module, expression: torch.Tensor,
+                         pose: torch.Tensor) -> torch.Tensor:
+    """Landmarks of the mean head with expressions, looking ahead.
+
+    Args:
+        flame: The head model.
+        expression: (B, E).
+        pose: (B, 6), of which the jaw is used.
+
+    Returns:
+        (B, 68, 3) metres, fixed points of the surface.
+    """
+    jaw = torch.cat([torch.zeros_like(pose[:, :3]), pose[:, 3:]], 1)
+    mean = expression.new_zeros(len(expression), flame.num_shape)
+    return flame(mean, expression, jaw).landmarks3d
+
+
+def neutral_landmarks(flame: nn.Module, shape: torch.Tensor
+                      ) -> torch.Tensor:
+    """(B, 68, 3) fixed landmarks of neutral heads, metres."""
+    ahead = torch.eye(3).to(shape).expand(len(shape), 3, 3)
+    return flame.vertices_to_landmarks(flame.neutral(shape), ahead)[1]
+
+
+# Geometry that follows from some codes: these codes, and how.
+_OF_CODES = dict(
+    vertices=(('shape', 'exp', 'pose'),
+              lambda flame, *codes: flame(*codes).vertices),
+    neutral_vertices=(('shape', ),
+                      lambda flame, shape: flame.neutral(shape)),
+    neutral_landmarks=(('shape', ), neutral_landmarks),
+    expression_landmarks=(('exp', 'pose'), expression_landmarks))
+
+
 @torch.no_grad()
-def true_vertices(flame: nn.Module, targets: Mapping[str, Any],
+def true_geometry(flame: nn.Module, targets: Mapping[str, Any],
                   names: Collection[str]) -> dict[str, torch.Tensor]:
-    """Vertices of the true codes, for data that keeps codes only.
+    """Geometry of the true codes, for data that keeps codes only.
 
     Args:
         flame: The model's head, which must be that of the data.
         targets: Holds ``codes`` if there are names.
-        names: Of ``vertices`` (which need the codes shape, exp and pose) and
-            ``neutral_vertices`` (shape).
+        names: Of ``vertices`` (which need the codes shape, exp and pose),
+            ``neutral_vertices`` and ``neutral_landmarks`` (shape) and
+            ``expression_landmarks`` (exp and pose).
 
     Returns:
-        (B, V, 3) metres, model space, by name.
+        (B, V or 68, 3) metres, model space, by name.
 
     Raises:
         ValueError: If a code is missing.
     """
     found = {}
     for name in sorted(names):
-        needed = ('shape', 'exp', 'pose') if name == 'vertices' else (
-            'shape', )
+        needed, make = _OF_CODES[name]
         codes = targets['codes']
         if lacking := [code for code in needed if code not in codes]:
             raise ValueError(
                 f"The losses need 'gt_{name}'. The data has none, and no "
                 f'codes {lacking} either to make them of.')
-        values = [codes[code] for code in needed]
-        found[name] = (flame(*values).vertices if name == 'vertices' else
-                       flame.neutral(*values))
+        found[name] = make(flame, *(codes[code] for code in needed))
     return found
 
 
