@@ -22,6 +22,14 @@ distance 4.9 %   2.6 %  2.1 % 1.6 % 1.4 % 2.6 %
 import numpy as np
 
 NUM_MESH_POINTS = 468
+#: With the two irises that the network with attention adds.
+NUM_REFINED_POINTS = 478
+
+#: Points of an iris: its centre, then its edge at the side of greater x of
+#: the image, above, at the side of smaller x, and below. "Right" and "left"
+#: are the person's own, here and below.
+RIGHT_IRIS: tuple[int, ...] = (468, 469, 470, 471, 472)
+LEFT_IRIS: tuple[int, ...] = (473, 474, 475, 476, 477)
 
 #: The mapping, one row per landmark in iBUG order (the comment is its index):
 #: its name ("right" and "left" are the person's own) and the vertices of the

@@ -5,13 +5,21 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.geometry.mediapipe68 import mediapipe_to_68
+from mmtvface.geometry.mediapipe68 import (
+    LEFT_IRIS,
+    RIGHT_IRIS,
+    mediapipe_to_68,
+)
 from mmtvface.preprocessing.face_backends.mediapipe_mesh import (
     MeshNetwork,
     Region,
     cut_region,
+    refined_mesh,
     region_of_box,
     region_of_mesh,
+)
+from mmtvface.preprocessing.face_backends.mediapipe_mesh import (
+    _graph as graph_text,
 )
 from mmtvface.preprocessing.face_backends.mediapipe_runtime import (
     module,
@@ -94,17 +102,91 @@ def test_landmarks_of_rendered_heads(network, heads):
     for image, true in zip(*heads, strict=True):
         box = np.concatenate([true.min(0), true.max(0)])
         mesh, presence = looked_at(network, image, box)
-        assert mesh.shape == (468, 3) and presence > 0.99
+        assert mesh.shape == (478, 3) and presence > 0.99
         assert landmark_error(mediapipe_to_68(mesh[:, :2]), true) < 0.04
         # The tip of the nose is nearer than the ears.
         assert mesh[1, 2] < mesh[[234, 454], 2].min() - 20
+        # The irises lie in their eyes; on their edges, right and left,
+        # above and below in the image.
+        for iris, eye in ((RIGHT_IRIS, true[36:42]),
+                          (LEFT_IRIS, true[42:48])):
+            centre, *edge = mesh[list(iris), :2]
+            assert np.linalg.norm(centre - eye.mean(0)) < 5.
+            (x0, _), (_, y1), (x2, _), (_, y3) = edge - centre
+            assert x2 < -1. < 1. < x0 and y1 < -1. < 1. < y3
+
+
+def test_outputs_are_put_together_by_hand():
+    outputs = dict(
+        mesh=np.arange(468 * 3), lips=np.full(160, 1.),
+        right_eye=np.full(142, 2.), left_eye=np.full(142, 3.),
+        right_iris=np.arange(10.), left_iris=np.full(10, 5.))
+    mesh = refined_mesh(outputs)
+    np.testing.assert_array_equal(mesh[1], [3., 4., 5.])  # nose: untouched
+    # Lips and eyelids keep their depth.
+    np.testing.assert_array_equal(mesh[61], [1., 1., 61 * 3 + 2])
+    np.testing.assert_array_equal(mesh[159], [2., 2., 159 * 3 + 2])
+    np.testing.assert_array_equal(mesh[386], [3., 3., 386 * 3 + 2])
+    # Irises have the mean depth of the 16 points of their eyelids' edge.
+    lids = [33, 7, 163, 144, 145, 153, 154, 155, 133,
+            246, 161, 160, 159, 158, 157, 173]
+    np.testing.assert_allclose(mesh[469], [2., 3., 3 * np.mean(lids) + 2])
+    np.testing.assert_array_equal(mesh[473:, :2], np.full((5, 2), 5.))
+
+
+def test_outputs_are_put_together_as_mediapipe_does(heads):
+    pytest.importorskip('mediapipe.python.solution_base')
+    base = module('solution_base')
+    kind = base.PacketDataType
+    lists = ('mesh', 'lips', 'right_eye', 'left_eye', 'right_iris',
+             'left_iris')
+    text = graph_text(1)
+    image = cv2.resize(heads[0][1], (192, 192))
+
+    def run(config, **kinds):
+        with quiet():
+            graph = base.SolutionBase(
+                graph_config=config,
+                stream_type_hints={'image': kind.IMAGE_FRAME, **kinds})
+            result = graph.process(image)
+            graph.close()
+        return result
+
+    outputs = run(text, presence=kind.FLOAT,
+                  **dict.fromkeys(lists, kind.FLOAT_LIST))
+    start, end = (text.index(part) for part in (
+        'node {', 'node {\n  calculator: "SplitTensorVectorCalculator"'))
+    points = run(f"""
+input_stream: "image"
+output_stream: "points"
+{text[start:end]}
+node {{
+  calculator: "SplitTensorVectorCalculator"
+  input_stream: "output"
+  output_stream: "parts"
+  output_stream: "presence"
+  options {{ [mediapipe.SplitVectorCalculatorOptions.ext] {{
+    ranges {{ begin: 0 end: 6 }} ranges {{ begin: 6 end: 7 }} }} }}
+}}
+node {{
+  calculator: "TensorsToFaceLandmarksWithAttention"
+  input_stream: "TENSORS:parts"
+  output_stream: "LANDMARKS:points"
+}}
+""", points=kind.PROTO).points.landmark
+    theirs = 192 * np.array([(p.x, p.y, p.z) for p in points])
+    ours = refined_mesh({name: getattr(outputs, name) for name in lists})
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    # The refinement is no trifle.
+    plain = np.reshape(outputs.mesh, (468, 3))
+    assert np.abs(ours[:468] - plain).max() > 0.5
 
 
 def test_same_as_the_whole_solution(network, heads):
     image, true = heads[0][1], heads[1][1]
     with quiet():
         graph = module('solutions.face_mesh').FaceMesh(
-            static_image_mode=False, max_num_faces=1)
+            static_image_mode=False, max_num_faces=1, refine_landmarks=True)
         for _ in range(3):  # the last two by the region of the frame before
             points = graph.process(image).multi_face_landmarks[0].landmark
         graph.close()
