@@ -107,7 +107,7 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
         ImportError: If MediaPipe is needed and not installed.
     """
     own, known = None, iter(known)
-    before: deque[np.ndarray] = deque(maxlen=_MEMORY)
+    before: deque[tuple[np.ndarray, bool]] = deque(maxlen=_MEMORY)
     cuts = _cut_detector(source)
     frames = prefetch(iter(source), _AHEAD)
     try:
@@ -117,7 +117,7 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
                    and frame.image is not None and cuts(frame.image))
             if frame.index < num_known:
                 if frame.image is not None:
-                    before.append(frame.image)
+                    before.append((frame.image, cut))
                 yield next(known)
                 progress('Looking for faces', frame.index + 1, len(source))
                 continue
@@ -128,16 +128,17 @@ def find_faces(source: FrameSource, detector: LandmarkDetector | None,
             if frame.landmarks is not None and plan.size:
                 plan.faces, plan.origin = [frame.landmarks], 'given'
             elif plan.size:
-                if detector is None:
-                    detector = own = MediaPipeLandmarkDetector(
+                if detector is None and own is None:
+                    own = MediaPipeLandmarkDetector(
                         video=source.consecutive and len(source) != 1)
-                    for image in before:
+                    for image, began in before:
                         # It looks where the faces were before, too.
-                        detector(image)
+                        own(image, began)
                 plan.origin = 'detected'
                 plan.faces = _different([
                     np.asarray(face, np.float64)
-                    for face in detector(frame.image)
+                    for face in (own(frame.image, cut) if own is not None
+                                 else detector(frame.image))
                     if np.isfinite(face).all() and np.ptp(face, 0).min() > 0])
             yield plan
             progress('Looking for faces', frame.index + 1, len(source))

@@ -14,7 +14,12 @@ from .face_backends.base import (
     FaceLandmarks,
     LandmarkFollower,
 )
-from .face_backends.boxes import distances, overlaps
+from .face_backends.boxes import (
+    are_same,
+    distances,
+    overlaps,
+    without_repeats,
+)
 
 # Weight of the newest motion in the average that predicts the next one.
 _MOTION_RATE = 0.4
@@ -23,11 +28,12 @@ _REACH = 0.6
 # ... plus this for every frame in which the face was out of sight.
 _REACH_PER_GAP = 0.08
 _MAX_SIZE_RATIO = 2.2
-# Boxes that overlap more, or centres that are nearer, are of one face.
-_SAME_OVERLAP, _SAME_DISTANCE = 0.35, 0.4
-# A face that no search confirms within so many searches is none. More than
-# the pause between MediaPipe's thorough searches.
-_MAX_UNCONFIRMED = 12
+# A face that so many thorough searches in a row do not confirm is none.
+_MAX_UNCONFIRMED = 2
+# A lost face smaller than this, relative to the frame's longer side, is also
+# looked for in a square around it, whose side is so many times its size: a
+# search that is not thorough would miss it.
+_SMALL, _SURROUNDINGS = 0.12, 4.
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,12 +62,16 @@ class _Track:
         self.box = np.zeros(4)
         self.motion = np.zeros(2)  # of the centre, pixels per frame
         self.gap = 0  # frames since it was seen
-        self.searches = 0  # since one of them found it
+        self.unconfirmed = 0  # thorough searches since it was found by one
         self.detected = False
 
     def expected(self) -> np.ndarray:
         """(4,) box in the present frame, by its last motion."""
         return self.box + np.tile(self.motion * (self.gap + 1), 2)
+
+    def hidden(self) -> np.ndarray:
+        """(4,) likewise, of a lost track, whose gap counts that frame."""
+        return self.box + np.tile(self.motion * self.gap, 2)
 
     def seen(self, landmarks: FaceLandmarks) -> None:
         box = np.array(landmark_box(landmarks.points))
@@ -82,9 +92,11 @@ class FaceTracker:
     """Follows all faces of a video at once.
 
     Every ``detect_every``-th frame is searched by the detector, and sooner
-    after a cut or when a face got lost; between searches the landmarks alone
-    follow each face. A face out of sight moves on with its last velocity;
-    what is found there within ``max_gap`` frames gets its old number.
+    when a face got lost or nobody is in sight; between searches the landmarks
+    alone follow each face. The first frame of a shot and then every
+    ``thorough_every``-th search is a thorough one. A face out of sight moves
+    on with its last velocity; what is found there within ``max_gap`` frames
+    gets its old number.
     Detections and tracks are matched with the least sum of costs (overlap and
     distance, ``scipy.optimize.linear_sum_assignment``). Where two tracks
     claim one face, the one that expected it there keeps it.
@@ -92,33 +104,38 @@ class FaceTracker:
     Args:
         backend: Finds faces and follows landmarks; it stays the caller's.
         detect_every: Frames from one search to the next.
-        max_faces: Most faces at once; larger ones are preferred.
+        max_faces: Most faces at once, larger ones are preferred; 0: no
+            limit.
         max_gap: Frames for which a face may be out of sight.
         min_score: Least score of a detection that begins a track.
         min_size: Least size (mean of width and height) of the box of a
             detection that begins a track, pixels.
+        thorough_every: Searches from one thorough search to the next.
 
     Raises:
         ValueError: If a number is out of its range.
     """
 
     def __init__(self, backend: FaceBackend, detect_every: int = 5,
-                 max_faces: int = 4, max_gap: int = 12,
-                 min_score: float = 0.5, min_size: float = 0.) -> None:
+                 max_faces: int = 0, max_gap: int = 12,
+                 min_score: float = 0.5, min_size: float = 0.,
+                 thorough_every: int = 8) -> None:
         for name, value, least in (
-                ('detect_every', detect_every, 1), ('max_faces', max_faces, 1),
-                ('max_gap', max_gap, 0), ('min_size', min_size, 0)):
+                ('detect_every', detect_every, 1), ('max_faces', max_faces, 0),
+                ('max_gap', max_gap, 0), ('min_size', min_size, 0),
+                ('thorough_every', thorough_every, 1)):
             if value < least:
                 raise ValueError(
                     f'{name} must be at least {least}, got {value}.')
         self._backend = backend
         self._detect_every, self._max_faces = detect_every, max_faces
-        self._max_gap = max_gap
+        self._max_gap, self._thorough_every = max_gap, thorough_every
         self._min_score, self._min_size = min_score, min_size
         self._tracks: list[_Track] = []
         self._next_id = 0
         self._shape: tuple[int, ...] | None = None
         self._unsearched = 0  # frames since the last search
+        self._searches = 0  # of this shot
 
     def update(self, image_rgb: np.ndarray,
                cut: bool = False) -> list[TrackedFace]:
@@ -134,23 +151,29 @@ class FaceTracker:
         """
         if cut or image_rgb.shape != self._shape:
             self._end(self._tracks)
-            self._shape, self._unsearched = image_rgb.shape, 0
+            self._shape = image_rgb.shape
+            self._unsearched = self._searches = 0
         self._follow(image_rgb)
-        gaps = [track.gap for track in self._tracks]
-        # Looking for lost faces in every second frame is soon enough, but
-        # for the last chance.
-        if self._unsearched % self._detect_every == 0 or (
-                any(gaps) and self._unsearched >= 2) or (
-                self._max_gap + 1 in gaps):
-            self._search(image_rgb)
-            self._unsearched = 0
+        if self._is_search_due():
+            self._search(image_rgb,
+                         self._searches % self._thorough_every == 0)
+            self._searches, self._unsearched = self._searches + 1, 0
         self._unsearched += 1
         self._end([track for track in self._tracks
                    if track.gap > self._max_gap
-                   or track.searches > _MAX_UNCONFIRMED])
+                   or track.unconfirmed >= _MAX_UNCONFIRMED])
         return [TrackedFace(track.track_id, track.landmarks, track.box.copy(),
                             track.detected)
                 for track in self._tracks if track.landmarks is not None]
+
+    def _is_search_due(self) -> bool:
+        gaps = [track.gap for track in self._tracks]
+        if all(gaps) or self._unsearched % self._detect_every == 0:
+            return True
+        # For a lost face at once, then in every second frame, which is soon
+        # enough, but for the last chance.
+        return (1 in gaps or any(gaps) and self._unsearched >= 2
+                or self._max_gap + 1 in gaps)
 
     def _follow(self, image: np.ndarray) -> None:
         """Move on the tracks that are in sight."""
@@ -177,42 +200,67 @@ class FaceTracker:
                 taken.append(box)
                 track.seen(landmarks)
 
-    def _search(self, image: np.ndarray) -> None:
+    def _search(self, image: np.ndarray, thorough: bool) -> None:
         """Confirm tracks, find lost ones again, and begin new ones."""
-        found = [face for face in self._backend.detect(image)
+        found = self._backend.detect(image, thorough)
+        if not thorough:
+            for track in self._tracks:
+                if track.landmarks is None:
+                    found = without_repeats(
+                        self._search_around(image, track), found)
+        found = [face for face in found
                  if (face.box[2:] > face.box[:2]).all()]
-        for track in self._tracks:
-            track.searches += 1
+        if thorough:
+            for track in self._tracks:
+                track.unconfirmed += 1
         matches = self._match(found)
         # Tracks in sight first: what they cover is no new face.
         for track, face in sorted(
                 matches, key=lambda match: match[0].landmarks is None):
             if track.landmarks is not None:
-                track.detected, track.searches = True, 0
+                track.detected, track.unconfirmed = True, 0
             elif (landmarks := self._look(image, face, track.follower)):
                 # lost() and _follow() have counted the present frame.
                 track.gap -= 1
                 track.seen(landmarks)
-                track.detected, track.searches = True, 0
+                track.detected, track.unconfirmed = True, 0
         matched = {id(face) for _, face in matches}
         new = [face for face in found if id(face) not in matched
                and face.score >= self._min_score
                and _size(face.box) >= self._min_size]
         for face in sorted(new, key=lambda one: -_size(one.box)):
-            if len(self._boxes()) >= self._max_faces:
+            if 0 < self._max_faces <= len(self._boxes()):
                 break
             if not _is_among(face.box, self._boxes()):
                 self._begin(image, face)
+
+    def _search_around(self, image: np.ndarray,
+                       track: _Track) -> list[FaceDetection]:
+        """Search where a small face that is out of sight may be."""
+        box, size = track.hidden(), _size(track.box)
+        if size > _SMALL * max(image.shape[:2]):
+            return []
+        left, top, right, bottom = (
+            np.tile((box[:2] + box[2:]) / 2, 2) +
+            np.array([-.5, -.5, .5, .5]) * _SURROUNDINGS * size
+        ).astype(int).tolist()
+        left, top = max(left, 0), max(top, 0)
+        part = image[top:max(bottom, 0), left:max(right, 0)]
+        if not part.size:
+            return []
+        shift = np.array([left, top])
+        return [FaceDetection(
+            face.box + np.tile(shift, 2), face.score,
+            None if face.keypoints is None else face.keypoints + shift)
+            for face in self._backend.detect(part, thorough=False)]
 
     def _match(self, found: Sequence[FaceDetection]
                ) -> list[tuple[_Track, FaceDetection]]:
         """Pairs of tracks and detections with the least sum of costs."""
         if not found or not self._tracks:
             return []
-        # Of a lost track, gap counts the present frame.
         expected = np.stack([
-            track.box if track.landmarks is not None else
-            track.box + np.tile(track.motion * track.gap, 2)
+            track.box if track.landmarks is not None else track.hidden()
             for track in self._tracks])
         boxes = np.stack([face.box for face in found])
         apart = distances(expected, boxes)
@@ -235,7 +283,7 @@ class FaceTracker:
               follower: LandmarkFollower) -> FaceLandmarks | None:
         """Landmarks at a detection, unless another track has them."""
         follower.reset()
-        landmarks = follower.follow(image, face.box)
+        landmarks = follower.follow(image, face.box, face.keypoints)
         if landmarks is None:
             return None
         box = np.array(landmark_box(landmarks.points))
@@ -277,8 +325,4 @@ def _size(box: np.ndarray) -> float:
 
 def _is_among(box: np.ndarray, boxes: Sequence[np.ndarray]) -> bool:
     """Whether a box is of the same face as one of others."""
-    if not boxes:
-        return False
-    others = np.stack(boxes)
-    return bool((overlaps(box[None], others) > _SAME_OVERLAP).any() or
-                (distances(box[None], others) < _SAME_DISTANCE).any())
+    return bool(boxes) and bool(are_same(box[None], np.stack(boxes)).any())

@@ -44,6 +44,7 @@ class ScriptedBackend:
                  score: float = 0.9) -> None:
         self.script, self.miss, self.score = script, set(miss), score
         self.searched: list[int] = []
+        self.searched_thoroughly: list[int] = []
         self.open_followers = 0
 
     def visible(self, image: np.ndarray) -> Mapping[str, tuple]:
@@ -55,9 +56,12 @@ class ScriptedBackend:
         """Number of a frame."""
         return int(image[0, 0, 0]) * 256 + int(image[0, 0, 1])
 
-    def detect(self, image: np.ndarray) -> list[FaceDetection]:
+    def detect(self, image: np.ndarray,
+               thorough: bool = True) -> list[FaceDetection]:
         """All faces of the frame; the frame is noted in ``searched``."""
         self.searched.append(self.number(image))
+        if thorough:
+            self.searched_thoroughly.append(self.number(image))
         if self.number(image) in self.miss:
             return []
         return [FaceDetection(np.array(box, float), self.score)
@@ -83,8 +87,8 @@ class ScriptedFollower:
         self._backend = backend
         self._last: np.ndarray | None = None
 
-    def follow(self, image: np.ndarray,
-               box: np.ndarray) -> FaceLandmarks | None:
+    def follow(self, image: np.ndarray, box: np.ndarray,
+               keypoints: np.ndarray | None = None) -> FaceLandmarks | None:
         """The face nearest to the last one, at first to the box."""
         near = box if self._last is None else self._last
         best, least = None, 0.5

@@ -3,9 +3,11 @@ import numpy as np
 
 from mmtvface.preprocessing.face_backends import FaceDetection
 from mmtvface.preprocessing.face_backends.boxes import (
-    best_of_overlapping,
+    are_same,
+    covers,
     distances,
     overlaps,
+    without_repeats,
 )
 
 A = np.array([[0., 0., 10., 10.], [0., 0., 4., 2.]])
@@ -27,13 +29,34 @@ def test_distances_by_hand():
     assert np.isfinite(distances(B[2:], B[2:])).all()
 
 
-def test_the_best_of_overlapping_detections_is_kept():
+def test_covers_by_hand():
+    np.testing.assert_allclose(covers(A, B),
+                               [[0.5, 0., 0.], [0., 0., 0.]])
+    # 4 x 2 of the small box lie in the large one, whichever comes first.
+    np.testing.assert_allclose(covers(A, A), 1.)
+    assert covers(B[2:], B[2:])[0, 0] == 0.
+
+
+def test_a_face_in_another_one_is_that_one():
+    large = np.array([[0., 0., 100., 100.]])
+    # In its corner: overlap 4 %, centres 0.94 of the mean size apart.
+    inside = np.array([[75., 75., 95., 95.]])
+    across = np.array([[90., 70., 110., 90.]])  # half of it outside
+    assert are_same(large, np.concatenate([inside, across])).tolist() == [
+        [True, False]]
+    assert are_same(large, across, max_cover=0.4).tolist() == [[True]]
+
+
+def test_what_was_found_twice_is_left_out():
     def face(score, *box):
         return FaceDetection(np.array(box, float), score)
     weak, best = face(.6, 0, 0, 100, 100), face(.9, 10, 0, 110, 100)
     inside = face(.8, 40, 40, 60, 60)  # small, but in the middle of another
     other = face(.5, 200, 0, 300, 100)
     beside = face(.7, 90, 0, 190, 100)
-    kept = best_of_overlapping([weak, inside, other, best, beside])
-    assert [one.score for one in kept] == [.9, .7, .5]
-    assert best_of_overlapping([]) == []
+    faces = [weak, inside, other, best, beside]
+    assert [one.score for one in without_repeats(faces)] == [.9, .7, .5]
+    # What is known stays, though it is weaker.
+    assert [one.score for one in without_repeats(faces, [weak])] == [
+        .6, .7, .5]
+    assert without_repeats([]) == []

@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 
+from mmtvface.preprocessing.face_backends import FaceDetection
 from mmtvface.preprocessing.face_tracker import FaceTracker
 from mmtvface.testing.scripted_faces import (
     ScriptedBackend,
@@ -105,23 +106,85 @@ def test_small_weak_and_surplus_faces_begin_no_track():
     script = [{'a': box_around(100, 100, 60), 'b': box_around(300, 100, 80),
                'c': box_around(500, 100, 100), 'd': box_around(100, 300, 20)}]
     assert set(play(script, max_faces=2)[0][0]) == {'b', 'c'}
+    assert set(play(script, max_faces=0)[0][0]) == {'a', 'b', 'c', 'd'}
     assert set(play(script, min_size=60)[0][0]) == {'a', 'b', 'c'}
     assert play(script, min_score=0.95)[0] == [{}]
 
 
 def test_a_face_no_search_confirms_is_given_up():
     script = [{'a': box_around(200, 150)}] * 60
-    history = play(script, miss=range(1, 60), detect_every=2)[0]
-    # 12 searches may fail: those of frames 2, 4, ..., 24.
-    assert history[25] == {'a': 0} and history[26:] == [{}] * 34
+    history, backend, _, _ = play(script, miss=range(1, 60), detect_every=2,
+                                  thorough_every=5)
+    # Every fifth search is thorough, the second one in vain ends the track.
+    assert backend.searched_thoroughly[:3] == [0, 10, 20]
+    assert history[19] == {'a': 0} and history[20:] == [{}] * 40
+
+
+def test_a_search_is_thorough_at_first_and_now_and_then():
+    script = [{'a': box_around(200, 150)}] * 40
+    backend = play(script, cuts=(17, ), detect_every=2,
+                   thorough_every=4)[1]
+    # Frame 17 begins another shot, of which both counts start anew.
+    assert backend.searched == [*range(0, 17, 2), *range(17, 40, 2)]
+    assert backend.searched_thoroughly == [0, 8, 16, 17, 25, 33]
+
+
+def test_nobody_in_sight_is_looked_for_in_every_frame():
+    script = [{}] * 7 + [{'a': box_around(200, 150)}] * 9
+    history, backend, _, _ = play(script, detect_every=5)
+    assert history == [{}] * 7 + [{'a': 0}] * 9
+    assert backend.searched == [*range(8), 12]
+
+
+def test_a_lost_face_is_looked_for_at_once():
+    # It jumps further than the follower sees, between two searches.
+    script = [{'a': box_around(100, 150), 'b': box_around(400, 150)}] * 7 + [
+        {'a': box_around(100, 150), 'b': box_around(446, 150)}] * 3
+    history, backend, _, _ = play(script, detect_every=5)
+    assert history == [{'a': 0, 'b': 1}] * 10
+    assert backend.searched == [0, 5, 7]
+
+
+class ShortSighted(ScriptedBackend):
+    """Sees small faces in thorough searches and in parts of frames only.
+
+    The third channel of a frame holds a quarter of x, from 1 on.
+    """
+
+    def detect(self, image, thorough=True):
+        if image.shape == (360, 640, 3):
+            self.frame = image
+            return super().detect(image, thorough) if thorough else []
+        left, top = 4 * int(image[0, 0, 2]) - 4, 142  # 60 above y = 202
+        shift = np.array([left, top] * 2)
+        self.parts.append((left, image.shape[:2]))
+        return [FaceDetection(face.box - shift, face.score)
+                for face in super().detect(self.frame, thorough)]
+
+
+def test_a_small_face_is_looked_for_around_its_place():
+    # It jumps by 0.6 of its size, further than the follower sees.
+    backend = ShortSighted([{'a': box_around(302, 202, 30)}] * 3 +
+                           [{'a': box_around(320, 202, 30)}] * 3)
+    backend.parts = []
+    tracker, faces = FaceTracker(backend), []
+    for number in range(6):
+        frame = numbered_frame(number)
+        frame[..., 2] = np.arange(640) // 4 + 1
+        faces.append(tracker.update(frame))
+    assert [[face.track_id for face in row] for row in faces] == [[0]] * 6
+    np.testing.assert_allclose(faces[3][0].box, box_around(320, 202, 30))
+    # A square of four times its size: 302 - 60 = 242, of which 240 is coded.
+    assert backend.parts == [(240, (120, 120))]
 
 
 def test_no_face_is_no_trouble():
     assert play([{}] * 12)[0] == [{}] * 12
 
 
-@pytest.mark.parametrize('option', [{'detect_every': 0}, {'max_faces': 0},
-                                    {'max_gap': -1}, {'min_size': -2.}])
+@pytest.mark.parametrize('option', [
+    {'detect_every': 0}, {'max_faces': -1}, {'max_gap': -1},
+    {'min_size': -2.}, {'thorough_every': 0}])
 def test_options_are_checked(option):
     name, value = next(iter(option.items()))
     with pytest.raises(ValueError, match=f'{name} must be.*{value}'):

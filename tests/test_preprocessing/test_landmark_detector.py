@@ -5,73 +5,69 @@ import cv2
 import numpy as np
 import pytest
 
+from mmtvface.geometry.mediapipe68 import mediapipe_to_68
+from mmtvface.preprocessing import landmark_detector
 from mmtvface.preprocessing.landmark_detector import (
     MediaPipeLandmarkDetector,
 )
 from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
+from mmtvface.testing.scripted_faces import (
+    ScriptedBackend,
+    box_around,
+    numbered_frame,
+)
 
 
-class FakeGraph:
-    """Answers like a graph of MediaPipe, by image width."""
+@pytest.fixture
+def scripted(monkeypatch):
+    """Makes detectors whose back-end plays a script."""
+    def make(script, **options):
+        backend = ScriptedBackend(script)
+        monkeypatch.setattr(landmark_detector, 'build_backend',
+                            lambda name, **_: backend)
+        return backend, MediaPipeLandmarkDetector(**options)
 
-    def __init__(self, faces):
-        self.faces = faces
-
-    def process(self, image):
-        points = self.faces.get(image.shape[1])
-        face = type('Face', (), {'landmark': [
-            type('Point', (), {'x': x, 'y': y, 'z': z})
-            for x, y, z in points]}) if points is not None else None
-        return type('Result', (), {
-            'multi_face_landmarks': [face] if face else None,
-            'detections': None})
+    return make
 
 
-def detector_of(still, tracker=None):
-    made = MediaPipeLandmarkDetector.__new__(MediaPipeLandmarkDetector)
-    made._still = FakeGraph(still)
-    made._tracker = made._still if tracker is None else FakeGraph(tracker)
-    made._far = FakeGraph({})
-    return made
+def test_single_images_stand_alone(scripted):
+    # Ten people, and nobody is followed from image to image.
+    script = [{str(i): box_around(60 * i + 40, 100, 40) for i in range(10)},
+              {'x': box_around(40, 100, 40)}, {}]
+    backend, detector = scripted(script)
+    with detector:
+        counts = [len(detector(numbered_frame(i))) for i in range(3)]
+    assert counts == [10, 1, 0]
+    assert backend.searched_thoroughly == [0, 1, 2]
+    assert backend.open_followers == 0
 
 
-def test_image_edges_become_pixel_indices():
-    points = np.random.default_rng(0).uniform(size=(478, 3))
-    points[0] = 0., 0., 0.
-    points[1] = 1., 1., 0.5
-    mesh, = detector_of({200: points}).meshes(
-        np.zeros((100, 200, 3), np.uint8))
-    assert mesh.shape == (468, 3)
-    np.testing.assert_allclose(mesh[0], [-0.5, -0.5, 0.])
-    np.testing.assert_allclose(mesh[1], [199.5, 99.5, 100.])
+def test_frames_of_a_video_are_searched_now_and_then(scripted):
+    script = [{'a': box_around(100 + i, 100), 'b': box_around(400, 100)}
+              for i in range(12)]
+    backend, detector = scripted(script, video=True)
+    faces = [detector(numbered_frame(i), cut=i == 7) for i in range(12)]
+    assert [len(row) for row in faces] == [2] * 12
+    assert backend.searched == [0, 5, 7]  # and not 10: frame 7 is a cut
+    assert backend.searched_thoroughly == [0, 7]
+    np.testing.assert_allclose(faces[9][0].min(0), script[9]['a'][:2])
 
 
-def test_a_face_lost_by_tracking_is_searched_in_the_still_image():
-    points = np.full((468, 3), 0.5)
-    found = detector_of({200: points}, tracker={}).meshes(
-        np.zeros((100, 200, 3), np.uint8))
-    np.testing.assert_allclose(found[0][0, :2], [99.5, 49.5])
-
-
-def test_margin_and_enlargement_are_undone():
-    # 60 x 60 gains a margin of 20 on each side and is enlarged by 3: 300.
-    points = np.full((468, 3), 0.5)
-    points[0, :2] = 20 / 100, 80 / 100  # the corner (0, 60) of the image
-    mesh, = detector_of({300: points}).meshes(
-        np.zeros((60, 60, 3), np.uint8))
-    np.testing.assert_allclose(mesh[1, :2], [29.5, 29.5])
-    np.testing.assert_allclose(mesh[0, :2], [-0.5, 59.5])
+def test_the_largest_faces_are_kept_where_they_are_limited(scripted):
+    script = [{'a': box_around(100, 100, 40), 'b': box_around(300, 100, 90)}]
+    face, = scripted(script, max_faces=1)[1](numbered_frame(0))
+    np.testing.assert_allclose(np.ptp(face, 0), 90.)
 
 
 def test_a_missing_package_is_named_with_the_cure(monkeypatch):
     monkeypatch.setitem(sys.modules,
-                        'mediapipe.python.solutions.face_mesh', None)
+                        'mediapipe.python.solutions.face_detection', None)
     with pytest.raises(ImportError, match='pip install mediapipe'):
         MediaPipeLandmarkDetector()
 
 
 def test_no_face_in_noise_and_nothing_on_stderr(capfd):
-    pytest.importorskip('mediapipe.python.solutions.face_mesh')
+    pytest.importorskip('mediapipe.python.solution_base')
     noise = np.random.default_rng(0).integers(0, 255, (90, 121, 3),
                                               dtype=np.uint8)
     with MediaPipeLandmarkDetector(video=True) as detector:
@@ -87,16 +83,41 @@ def heads():
     return rendered_heads((-0.3, 0., 0.3))
 
 
+def insert(head, points, x, y, side, frame):
+    """Put a head of 320 pixels into a frame; returns its landmarks."""
+    frame[y:y + side, x:x + side] = cv2.resize(
+        head, (side, side), interpolation=cv2.INTER_AREA)
+    return (points + 0.5) * side / 320 - 0.5 + [x, y]
+
+
 def test_landmarks_of_the_built_in_head(heads):
-    pytest.importorskip('mediapipe.python.solutions.face_mesh')
+    pytest.importorskip('mediapipe.python.solution_base')
     small = np.full((720, 1280, 3), 90, np.uint8)
-    small[500:560, 200:260] = cv2.resize(
-        heads[0][1], (60, 60), interpolation=cv2.INTER_AREA)
+    scaled = insert(heads[0][1], heads[1][1], 200, 500, 60, small)
     with MediaPipeLandmarkDetector() as detector:
         for image, true in zip(*heads, strict=True):
             found, = detector(image)
             assert landmark_error(found, true) < 0.045
-        # A head of 50 pixels in a frame of 1280.
+            mesh, = detector.meshes(image)
+            assert mesh.shape == (478, 3)
+            np.testing.assert_array_equal(mediapipe_to_68(mesh[:, :2]), found)
+        # A face of 32 pixels in a frame of 1280.
         found, = detector(small)
-        scaled = (heads[1][1] + 0.5) * 60 / 320 - 0.5 + [200, 500]
         assert landmark_error(found, scaled) < 0.08
+
+
+def test_a_large_and_a_small_face_in_every_frame_of_a_video(heads):
+    pytest.importorskip('mediapipe.python.solution_base')
+    with MediaPipeLandmarkDetector(video=True) as detector:
+        for step in range(8):
+            frame = np.full((1080, 1920, 3), 110, np.uint8)
+            # Faces of 440 and, like many on television, of 60 pixels.
+            large = insert(heads[0][1], heads[1][1], 80 + 5 * step, 100, 800,
+                           frame)
+            small = insert(heads[0][2], heads[1][2], 1500 - 4 * step, 600,
+                           110, frame)
+            faces = sorted(detector(frame),
+                           key=lambda face: -np.ptp(face, 0).min())
+            assert len(faces) == 2
+            assert landmark_error(faces[0], large) < 0.045
+            assert landmark_error(faces[1], small) < 0.07

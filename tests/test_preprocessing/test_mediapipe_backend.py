@@ -63,15 +63,45 @@ def test_small_and_large_faces_are_detected(backend, heads):
                               axis=1).max() < 0.2 * size
 
 
-def test_parts_are_searched_in_the_first_frames_only(backend, heads):
+def test_a_face_far_away_beside_a_near_one_is_found(backend, heads):
     frame = np.full((640, 1280, 3), 128, np.uint8)
-    place(heads[0][1], 700, 300, 44, frame)  # 24 pixels: only tiles show it
-    fresh = build_backend('mediapipe', thorough_every=3)
-    counts = [len(fresh.detect(frame)) for _ in range(7)]
-    assert counts == [1, 0, 0, 1, 0, 0, 1]
-    # Another size is another video.
-    assert len(fresh.detect(np.ascontiguousarray(frame[:600]))) == 1
-    fresh.close()
+    place(heads[0][1], 100, 100, 500, frame)
+    # 24 pixels: only parts of the image show it, several of them.
+    small = place(heads[0][1], 900, 300, 44, frame)(heads[1][1])
+    assert len(backend.detect(frame, thorough=False)) == 1
+    for _ in range(2):  # whatever was searched before
+        near, far = backend.detect(frame)
+        assert 180 < np.ptp(near.box[[0, 2]]) < 260
+        centre = (far.box[:2] + far.box[2:]) / 2
+        assert np.linalg.norm(centre - small.mean(0)) < 8.
+
+
+def test_a_face_that_fills_the_frame_is_one_face(backend, heads):
+    left, top, right, bottom = map(int, landmark_box(heads[1][1]))
+    image = np.ascontiguousarray(
+        heads[0][1][top - 5:bottom + 5, left - 5:right + 5])
+    face, = backend.detect(image)
+    found = backend.follower().follow(image, face.box, face.keypoints)
+    true = heads[1][1] - [left - 5, top - 5]
+    assert landmark_error(found.points, true) < 0.08
+
+
+@pytest.mark.parametrize('quarters', [1, 2, 3])
+def test_turned_heads_are_seen_by_the_eyes_of_their_detections(
+        backend, heads, quarters):
+    image, true = heads[0][1], heads[1][1]
+    for _ in range(quarters):  # clockwise
+        image = np.rot90(image, -1)
+        true = np.stack([319 - true[:, 1], true[:, 0]], 1)
+    image = np.ascontiguousarray(image)
+    face = backend.detect(image)[0]
+    found = backend.follower().follow(image, face.box, face.keypoints)
+    assert landmark_error(found.points, true) < 0.05
+    # Eyes and nose of the detection lie where they are in the image.
+    points = np.stack([true[36:42].mean(0), true[42:48].mean(0), true[30]])
+    size = np.ptp(true, 0).mean()
+    assert np.linalg.norm(face.keypoints[:3] - points,
+                          axis=1).max() < 0.25 * size
 
 
 def test_a_face_is_followed_and_found_again(backend, heads):
@@ -144,8 +174,8 @@ def test_agreement_is_measured_now_and_then():
     # All vertices on a line but for noise of some percent, so that the
     # mirrored result, which has the sides swapped, differs by that noise.
     rng = np.random.default_rng(0)
-    mesh = np.stack([rng.normal(60., 1.5, 468), np.full(468, 60.),
-                     np.zeros(468)], 1)
+    mesh = np.stack([rng.normal(60., 1.5, 478), np.full(478, 60.),
+                     np.zeros(478)], 1)
     mesh[:2, 1] = 10., 110.
     points = mediapipe_to_68(mesh[:, :2])
     apart = np.linalg.norm(points[list(MIRROR)] - points, axis=1).mean()
@@ -183,8 +213,8 @@ def test_two_heads_are_tracked(backend, heads):
 
 
 @pytest.mark.parametrize('option', [
-    {'min_confidence': 2.}, {'min_presence': -0.1}, {'thorough_every': 0},
-    {'num_threads': 0}, {'check_every': 0}])
+    {'min_confidence': 2.}, {'min_presence': -0.1}, {'num_threads': 0},
+    {'check_every': 0}])
 def test_options_are_checked(option):
     name = next(iter(option))
     with pytest.raises(ValueError, match=f'{name} must be'):

@@ -2,29 +2,36 @@
 import numpy as np
 import pytest
 
-from mmtvface.preprocessing.face_backends.search_areas import squares, tiles
+from mmtvface.preprocessing.face_backends.search_areas import tiles
 
 
-@pytest.mark.parametrize('size', [(100, 100), (90, 161), (301, 77), (3, 1)])
+@pytest.mark.parametrize('size', [(100, 100), (90, 161), (301, 77)])
 def test_every_small_square_is_whole_in_a_tile(size):
     height, width = size
-    reach = max(0, min(size) // 4 - 1)
+    reach = min(size) // 4 - 1
     whole = np.zeros((height - reach, width - reach), bool)
     for left, top, part in tiles(np.zeros((*size, 3), np.uint8)):
-        assert part.shape[0] == part.shape[1] == max(1, min(size) // 2)
+        assert part.shape[0] == part.shape[1] == min(size) // 2
         whole[top:top + part.shape[0] - reach,
               left:left + part.shape[1] - reach] = True
     assert whole.all()
 
 
-@pytest.mark.parametrize(('size', 'places'), [
-    ((720, 1280), [(0, 0), (560, 0)]), ((1280, 720), [(0, 0), (0, 560)]),
-    ((100, 290), [(0, 0), (95, 0), (190, 0)]), ((100, 110), []),
-    ((64, 64), [])])
-def test_squares_cover_the_longer_side(size, places):
-    image = np.arange(size[0] * size[1]).reshape(*size, 1).repeat(3, 2)
-    found = list(squares(image))
-    assert [(left, top) for left, top, _ in found] == places
+@pytest.mark.parametrize('vertical', [False, True])
+def test_strips_are_searched_in_squares_of_their_height(vertical):
+    image = np.arange(50 * 401).reshape(50, 401, 1).repeat(3, 2)
+    if vertical:
+        image = image.swapaxes(0, 1)
+    found = list(tiles(image))
+    places = [place[:2][::-1 if vertical else 1] for place in found]
+    assert len(places) == 16  # a step of at most half a square: 351 / 15
+    assert (places[0], places[-1]) == ((0, 0), (351, 0))
+    assert np.diff([left for left, _ in places]).max() <= 25
     for left, top, part in found:
-        assert part.shape == (min(size), min(size), 3)
-        assert part[0, 0, 0] == top * size[1] + left
+        assert part.shape == (50, 50, 3)
+        assert part[0, 0, 0] == image[top, left, 0]
+
+
+@pytest.mark.parametrize('size', [(47, 200), (200, 47), (23, 900), (1, 1)])
+def test_parts_too_small_to_show_a_face_are_left_out(size):
+    assert list(tiles(np.zeros((*size, 3), np.uint8))) == []

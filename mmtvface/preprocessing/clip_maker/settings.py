@@ -28,7 +28,7 @@ class ClipSettings:
         device: Where networks of torch run.
         detect_every: Faces are searched on every n-th frame and followed in
             between.
-        max_faces: Most people at a time.
+        max_faces: Most people at a time, the largest faces; 0: no limit.
         max_gap: Frames for which a face may be hidden and keep its track.
         cut_threshold: Of PySceneDetect's content detector; lower finds more
             cuts.
@@ -57,7 +57,7 @@ class ClipSettings:
     parsing_weights: str = ''
     device: str = 'cpu'
     detect_every: int = 5
-    max_faces: int = 4
+    max_faces: int = 0
     max_gap: int = 12
     cut_threshold: float = 27.
     margin: float = 2.2
@@ -93,7 +93,7 @@ class ClipSettings:
                 raise ValueError(f'{name} must be one of {choices}, but it '
                                  f'is {getattr(self, name)!r}.')
         for name, low, high in (
-            ('detect_every', 1, None), ('max_faces', 1, None),
+            ('detect_every', 1, None), ('max_faces', 0, None),
             ('max_gap', 0, None), ('cut_threshold', 1, None),
             ('margin', 1, 10), ('max_side', 16, None), ('quality', 1, 100),
             ('min_size', 0, None), ('min_sharpness', 0, None),

@@ -35,8 +35,9 @@ class FaceLandmarks:
     Attributes:
         points: (68, 2) float64, iBUG order; they may lie outside the image.
         confidence: 0 to 1; its meaning is documented by the back-end.
-        mesh: (468, 3) float64 mesh of MediaPipe (z in pixels, smaller
-            nearer, relative to the head's centre), None of other back-ends.
+        mesh: (478, 3) float64 mesh of MediaPipe with irises (x and y pixel
+            indices, z in pixels, smaller nearer, relative to the head's
+            centre), None of other back-ends.
     """
 
     points: np.ndarray
@@ -48,14 +49,16 @@ class FaceLandmarks:
 class LandmarkFollower(Protocol):
     """Follows one face from frame to frame."""
 
-    def follow(self, image: np.ndarray,
-               box: np.ndarray) -> FaceLandmarks | None:
+    def follow(self, image: np.ndarray, box: np.ndarray,
+               keypoints: np.ndarray | None = None) -> FaceLandmarks | None:
         """Landmarks of the face near a box.
 
         Args:
             image: (H, W, 3) uint8 RGB, the frame after that of the last
                 call.
             box: (4,) where the face is expected: left, top, right, bottom.
+            keypoints: Of the detection that the box comes from, see
+                :class:`FaceDetection`; they tell how the head is turned.
 
         Returns:
             None if there is no face.
@@ -72,8 +75,18 @@ class LandmarkFollower(Protocol):
 class FaceBackend(Protocol):
     """Finds faces and makes what follows them. Not safe between threads."""
 
-    def detect(self, image: np.ndarray) -> list[FaceDetection]:
-        """Search an image (H, W, 3) uint8 RGB; best scores first."""
+    def detect(self, image: np.ndarray,
+               thorough: bool = True) -> list[FaceDetection]:
+        """Search an image.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            thorough: Also look for what is hard to find, however long it
+                takes.
+
+        Returns:
+            All faces, each once.
+        """
 
     def follower(self) -> LandmarkFollower:
         """A new follower, for one track; cheap."""

@@ -19,13 +19,35 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
         (N, M) in [0, 1].
     """
     a, b = first[:, None], second[None]
-    sides = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) -
-                       np.maximum(a[..., :2], b[..., :2]), 0.)
-    common = sides.prod(-1)
+    common = _common(a, b)
     total = sum((box[..., 2:] - box[..., :2]).prod(-1)
                 for box in (a, b)) - common
     return np.divide(common, total, out=np.zeros_like(common),
                      where=total > 0)
+
+
+def covers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Share of the smaller box that lies in the other one, of all pairs.
+
+    Args:
+        first: (N, 4).
+        second: (M, 4).
+
+    Returns:
+        (N, M) in [0, 1].
+    """
+    a, b = first[:, None], second[None]
+    common = _common(a, b)
+    least = np.minimum(*((box[..., 2:] - box[..., :2]).prod(-1)
+                         for box in (a, b)))
+    return np.divide(common, least, out=np.zeros_like(common),
+                     where=least > 0)
+
+
+def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Area that boxes share."""
+    return np.maximum(np.minimum(a[..., 2:], b[..., 2:]) -
+                      np.maximum(a[..., :2], b[..., :2]), 0.).prod(-1)
 
 
 def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -45,26 +67,45 @@ def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return apart / np.maximum(size, 1e-9)
 
 
-def best_of_overlapping(faces: Sequence[FaceDetection],
-                        max_overlap: float = 0.4,
-                        min_distance: float = 0.5) -> list[FaceDetection]:
-    """Keep the best one of detections of the same face.
+def are_same(first: np.ndarray, second: np.ndarray,
+             max_cover: float = 0.7) -> np.ndarray:
+    """Which pairs of boxes are of one face.
+
+    They are if they overlap by more than 35 %, if their centres are nearer
+    than 0.4 of their mean size, or if the larger one contains more than
+    ``max_cover`` of the smaller one: nobody's whole face is seen before
+    another face, but detectors see faces in parts of faces.
 
     Args:
-        faces: Detections, perhaps of several detectors.
-        max_overlap: Largest overlap (intersection over union) of two faces.
-        min_distance: Least distance of their centres in units of the mean of
-            their sizes.
+        first: (N, 4).
+        second: (M, 4).
+        max_cover: See above.
 
     Returns:
-        What is kept, best scores first.
+        (N, M) bool.
     """
-    kept: list[FaceDetection] = []
+    return ((overlaps(first, second) > 0.35) |
+            (distances(first, second) < 0.4) |
+            (covers(first, second) > max_cover))
+
+
+def without_repeats(faces: Sequence[FaceDetection],
+                    known: Sequence[FaceDetection] = (),
+                    max_cover: float = 0.7) -> list[FaceDetection]:
+    """Leave out what was found twice.
+
+    Args:
+        faces: Detections, of which the best ones are kept.
+        known: Faces that stay whatever their score.
+        max_cover: See :func:`are_same`.
+
+    Returns:
+        ``known``, then the others, best scores first.
+    """
+    kept = list(known)
     for face in sorted(faces, key=lambda one: -one.score):
-        if kept:
-            boxes = np.stack([one.box for one in kept])
-            if ((overlaps(face.box[None], boxes) > max_overlap).any() or
-                    (distances(face.box[None], boxes) < min_distance).any()):
-                continue
-        kept.append(face)
+        if not kept or not are_same(
+                face.box[None], np.stack([one.box for one in kept]),
+                max_cover).any():
+            kept.append(face)
     return kept

@@ -76,11 +76,13 @@ class FaceAlignmentBackend:
         self._search_side = search_side
         self._min_confidence = min_confidence
 
-    def detect(self, image: np.ndarray) -> list[FaceDetection]:
+    def detect(self, image: np.ndarray,
+               thorough: bool = True) -> list[FaceDetection]:
         """Search an image.
 
         Args:
             image: (H, W, 3) uint8 RGB.
+            thorough: Makes no difference: there is one way to search.
 
         Returns:
             Faces, best scores first.
@@ -122,13 +124,14 @@ class FaceAlignmentFollower:
                  ) -> None:
         self._networks, self._min_confidence = networks, min_confidence
 
-    def follow(self, image: np.ndarray,
-               box: np.ndarray) -> FaceLandmarks | None:
+    def follow(self, image: np.ndarray, box: np.ndarray,
+               keypoints: np.ndarray | None = None) -> FaceLandmarks | None:
         """Landmarks of the face near a box, see :class:`LandmarkFollower`.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             box: (4,) left, top, right, bottom of brows and chin.
+            keypoints: Not used.
 
         Returns:
             None if there is no face.
