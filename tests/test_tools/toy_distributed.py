@@ -27,7 +27,7 @@ optim_wrapper = dict(
 test_dataloader = dict(
     batch_size=1, num_workers=0, dataset=dict(type='ToyClips', length=5),
     sampler=dict(type='DefaultSampler', shuffle=False))
-test_evaluator = [dict(type='LandmarkNME')]
+test_evaluator = [dict(type='LandmarkNME'), dict(type='MotionFidelity')]
 test_cfg = dict()
 default_hooks = dict(
     checkpoint=dict(type='CheckpointHook', interval=5, by_epoch=False),
