@@ -119,7 +119,7 @@ class FaceTracker:
     def __init__(self, backend: FaceBackend, detect_every: int = 5,
                  max_faces: int = 0, max_gap: int = 12,
                  min_score: float = 0.5, min_size: float = 0.,
-                 thorough_every: int = 8) -> None:
+                 thorough_every: int = 10) -> None:
         for name, value, least in (
                 ('detect_every', detect_every, 1), ('max_faces', max_faces, 0),
                 ('max_gap', max_gap, 0), ('min_size', min_size, 0),

@@ -54,8 +54,8 @@ class MediaPipeBackend:
     is looked at mirrored too; the agreement is 1 if both results differ by
     less than 1 % of the face's size in the mean, and falls linearly to 0 at
     5 %. It falls with the true error: on rendered heads the confidence is 1,
-    0.85, 0.75, 0.55, 0.3 and 0 at 30, 45, 60, 70, 80 and 90 degrees of yaw,
-    with errors of 3, 4, 5, 7, 9 and 12 % of the face; strong blur and faces
+    1, 0.7, 0.4, 0.4 and 0.1 at 30, 45, 60, 70, 80 and 90 degrees of yaw,
+    with errors of 3, 4, 5, 6, 9 and 14 % of the face; strong blur and faces
     hidden by half have 0.4 to 0.9.
 
     Args:
