@@ -41,6 +41,9 @@ from .pipeline import FinishedSegment, Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
 from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
 
+#: Steps of refinement unless they are chosen.
+DEFAULT_REFINE = 2
+
 _CHUNK = 32  # frames whose surfaces are in memory
 
 
@@ -98,10 +101,12 @@ class FaceReconstructor:
             the robust mean of the frames'. 'frame': as the model gives them.
         refine: Gauss-Newton steps that bring codes into line with the
             landmarks that placed the crops, see
-            :func:`~mmtvface.apis.refinement.refine_track`; 0: none. With
-            them, albedo and light are brought into line with the colours of
-            the crops (:class:`~mmtvface.apis.refinement.FaceColors`), if the
-            model has an albedo model.
+            :func:`~mmtvface.apis.refinement.refine_track`; 0: none. Default:
+            2, but 0 with ``identity='frame'`` or a head that is no FLAME.
+            With them, albedo and light are brought into line with the
+            colours of the crops
+            (:class:`~mmtvface.apis.refinement.FaceColors`), if the model has
+            an albedo model.
         smooth: None, 'one-euro' or 'savgol': filter the movement, see
             :func:`~mmtvface.apis.codes.smoothing.smooth_run`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
@@ -128,10 +133,11 @@ class FaceReconstructor:
                  batch_size: int = 1,
                  faces: str = 'main', fill_gaps: int = 0,
                  detector: LandmarkDetector | str | None = None,
-                 identity: str = 'track', refine: int = 0,
+                 identity: str = 'track', refine: int | None = None,
                  smooth: str | None = None,
                  restore: Sequence[str | os.PathLike] | None = None) -> None:
-        finish = FinishSettings(identity, refine, smooth)
+        # Wrong options are an error before a model is built.
+        finish = FinishSettings(identity, refine or 0, smooth)
         if faces not in FACES:
             raise ValueError(f'faces must be one of {FACES}, but it is '
                              f"'{faces}'.")
@@ -143,6 +149,13 @@ class FaceReconstructor:
                                       scale=crop_scale, overlap=overlap)
         self.device = choose_device(device)
         self.model = build_model(self.config, checkpoint, self.device)
+        fits = isinstance(self.model.flame, FLAME)
+        if refine and not fits:
+            raise ValueError(
+                'refine needs a FLAME head, but the model has a '
+                f'{type(self.model.flame).__name__}.')
+        if refine is None and fits and identity == 'track':
+            finish = replace(finish, refine=DEFAULT_REFINE)
         if restore is not None:
             side = put_in_front(build_restorer(*restore), self.model,
                                 self.settings.image_size)
@@ -153,10 +166,6 @@ class FaceReconstructor:
                          can_stream(self.model)), batch_size, finish)
         self.detector = choose_detector(detector, self.device)
         self.report: dict[str, Any] = {}
-        if refine and not isinstance(self.model.flame, FLAME):
-            raise ValueError(
-                'refine needs a FLAME head, but the model has a '
-                f'{type(self.model.flame).__name__}.')
 
     @property
     def faces(self) -> np.ndarray:

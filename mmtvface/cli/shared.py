@@ -42,10 +42,11 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--crop-scale', type=positive(float),
                         help='crop relative to the landmark box (default: '
                         'as trained)')
-    parser.add_argument('--refine', type=natural, default=0, metavar='N',
-                        help='Gauss-Newton steps on the landmarks, and albedo '
-                        'and light from the colours; 2 are enough (default: '
-                        'none)')
+    parser.add_argument('--refine', type=natural, metavar='N',
+                        help='Gauss-Newton steps that bring the head into '
+                        'line with the landmarks, and albedo and light with '
+                        'the colours; 0: what the network says (default: 2; '
+                        'none with --identity frame)')
 
 
 @contextmanager

@@ -41,6 +41,11 @@ class LandmarkHead:
         self._joint_shapes = flame.joint_shapes
         self._skin = flame.weights[:, used]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of states and points."""
+        return self._template.dtype
+
     def state(self, codes: dict[str, torch.Tensor]) -> torch.Tensor:
         """(T, D) states of codes: ``shape``, ``pose``, ``cam``, ``exp``.
 
@@ -91,10 +96,20 @@ class LandmarkHead:
                                        self._weights2d[rows])
         return project(points, codes['cam'])[..., :2]
 
-    def linearise(self, state: torch.Tensor, rows: torch.Tensor
-                  ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Landmarks (T, 68, 2) and their derivatives (T, 68, 2, D)."""
-        basis = torch.eye(self.size, dtype=state.dtype, device=state.device)
+    def linearise(self, state: torch.Tensor, rows: torch.Tensor,
+                  first: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+        """Landmarks and their derivatives.
+
+        Args:
+            state: (T, D).
+            rows: (T,) of :meth:`contour_rows`.
+            first: First entry of the state whose derivative is wanted.
+
+        Returns:
+            (T, 68, 2) and (T, 68, 2, D - first).
+        """
+        basis = torch.eye(self.size, dtype=state.dtype,
+                          device=state.device)[first:]
 
         def push(direction: torch.Tensor) -> torch.Tensor:
             return torch.func.jvp(lambda value: self.points(value, rows),

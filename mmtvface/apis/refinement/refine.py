@@ -1,18 +1,21 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Maximum a posteriori refinement of the codes of a track.
 
-A network's errors are of two kinds. What is wrong with its codes mostly stays
-the same for a second or moves slowly; what is wrong with detected landmarks
-is new in every frame. So the corrections of the codes are made of slow cosines
-of time: they take what the landmarks say together, and leave the movement of
-the codes, and their jitter, as they are.
+Codes are Gauss-Markov processes around what the network says, landmarks are
+measurements of the posed head. Two things keep the measurements from being
+believed too much. Errors of neighbouring landmarks go together (a whole eye
+is marked too high), so that gaps between eyelids and lips are known much
+better than places; and they are the same in all frames (the detector's points
+are not the head's points), so that a hundred frames say hardly more about a
+person than a few.
 """
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from scipy.linalg import solveh_banded
 
 from mmtvface.evaluation.functional import box_size
 from mmtvface.head_models import FLAME
@@ -20,47 +23,59 @@ from mmtvface.head_models import FLAME
 from .landmark_head import CAMERA, POSE, LandmarkHead
 
 _CONTOUR = 17
-_HUBER = 2.
+_OUTLIER = 5.  # deviations at which a landmark no longer counts
+_LEAST_WEIGHT = 1e-8
+_CHUNK = 128  # frames whose derivatives are in memory
 
 
 @dataclass(frozen=True)
 class RefineSettings:
     """What is believed about the errors of codes and landmarks.
 
-    Standard deviations of the network's errors, a half of whose variance is
-    taken to move with time.
+    All are standard deviations but for the times, counts and the reach.
 
     Attributes:
         steps: Gauss-Newton steps.
-        landmark: Of detected landmarks, fraction of the size of their box;
-            several times the noise of a single point, since errors of
-            neighbours go together.
+        shared: Error that neighbouring landmarks share, fraction of the size
+            of their box.
+        lasting: The same of errors that stay in all frames: what the shape
+            must not be blamed for.
+        reach: Distance at which errors are shared to the degree exp(-1/2),
+            fraction of the box.
+        own: Error of each landmark by itself, fraction of the box.
         contour: The same of the 17 points of the outline, which slide along
-            it.
+            it. They tell the pose, not the person.
         rotation: Radians, of the head.
         jaw: Radians.
         scale: Relative, of the camera.
         shift: Metres, of the camera.
         shape: Of a coefficient.
+        size: Relative, of the neutral head's size, which no weak-perspective
+            picture shows.
         expression: Of a coefficient.
-        cutoff: Hz up to which corrections change with time.
-        window: Frames that are solved together; successive windows overlap
-            by half and are blended.
+        pose_time: Seconds in which errors of head pose and camera change.
+        face_time: Seconds in which those of jaw and expression change.
+        views: Frames that the landmarks of a track are worth for the shape.
         identity_frames: Most frames, spread over a track, that the shape is
             refined on.
     """
 
     steps: int = 2
-    landmark: float = .03
+    shared: float = .02
+    lasting: float = .04
+    reach: float = .12
+    own: float = .008
     contour: float = .06
-    rotation: float = .15
-    jaw: float = .1
-    scale: float = .1
-    shift: float = .01
-    shape: float = .7
-    expression: float = .4
-    cutoff: float = 5.
-    window: int = 50
+    rotation: float = .2
+    jaw: float = .2
+    scale: float = .15
+    shift: float = .02
+    shape: float = .4
+    size: float = .005
+    expression: float = .7
+    pose_time: float = .5
+    face_time: float = .15
+    views: float = 2.
     identity_frames: int = 40
 
     def deviations(self, head: LandmarkHead) -> torch.Tensor:
@@ -71,59 +86,135 @@ class RefineSettings:
             + [self.jaw] * 3 + [self.scale] + [self.shift] * 2
             + [self.expression] * expression, dtype=torch.float64)
 
+    def times(self, head: LandmarkHead) -> torch.Tensor:
+        """(D - S,) seconds in which the errors change, without the shape."""
+        expression = head.size - head.num_shape - POSE - CAMERA
+        return torch.tensor(
+            [self.pose_time] * 3 + [self.face_time] * 3
+            + [self.pose_time] * CAMERA + [self.face_time] * expression,
+            dtype=torch.float64)
+
+
+def landmark_covariance(layout: torch.Tensor, settings: RefineSettings,
+                        shared: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Covariance of the landmarks' errors along an axis, squared boxes.
+
+    Args:
+        layout: (68, 2) places of the landmarks in units of the box.
+        settings: Deviations.
+        shared: ``settings.shared`` or ``lasting``.
+
+    Returns:
+        (68, 68) shared^2 exp(-d^2 / (2 reach^2)) of the errors that they
+        share, and (68,) variances of those of their own, float64.
+    """
+    apart = torch.cdist(layout.double(), layout.double())
+    own = torch.full((68, ), settings.own, dtype=torch.float64)
+    own[:_CONTOUR] = settings.contour
+    return shared**2 * torch.exp(
+        -(apart / settings.reach)**2 / 2), own.square()
+
+
+def biweight(length: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
+    """Weights of landmarks by how far off they are (Beaton & Tukey 1974).
+
+    Args:
+        length: (T, 68) distances in standard deviations. Where half of a
+            frame's are larger than 1, the head is not yet in place: then they
+            are measured by their median.
+        known: (T, 68) bool.
+
+    Returns:
+        (T, 68) in [0, 1], 0 from five deviations on.
+    """
+    usual = length.masked_fill(~known, torch.nan).nanmedian(
+        1, keepdim=True).values.nan_to_num(1.).clamp(min=1.)
+    share = length / (_OUTLIER * usual)
+    return known * (1 - share.square()).clamp(min=0).square()
+
 
 class _Problem:
-    """The least-squares problem of some frames of a track."""
+    """The least-squares problem of some frames of a track.
+
+    Args:
+        head: Landmarks of the head model.
+        state: (T, D).
+        points: (T, 68, 2) NDC, NaN where unknown.
+        settings: Deviations.
+        person: For the shape: without the contour, with lasting errors.
+    """
 
     def __init__(self, head: LandmarkHead, state: torch.Tensor,
-                 points: torch.Tensor, settings: RefineSettings) -> None:
+                 points: torch.Tensor, settings: RefineSettings,
+                 person: bool) -> None:
         self.head, self.state = head, state
-        self.rows = head.contour_rows(state)
         known = points.isfinite().all(-1)
         self.points = points.nan_to_num()
-        sigma = state.new_full((68, ), settings.landmark)
-        sigma[:_CONTOUR] = settings.contour
         size = box_size(self.points, known).clamp(min=1e-6)
-        self.precision = torch.where(
-            known & size.isfinite()[:, None], 1 / (size[:, None] * sigma), 0)
+        self.scale = torch.where(size.isfinite(), 1 / size, 0.).nan_to_num()
+        inner = torch.arange(68) >= _CONTOUR
+        self.known = known & inner if person else known
         self.deviations = settings.deviations(head)
+        mean = torch.zeros(1, head.size, dtype=head.dtype)
+        layout = head.points(mean, head.contour_rows(mean))
+        self.shared, self.own = (
+            part.to(state.dtype) for part in landmark_covariance(
+                (layout / box_size(layout)[:, None, None])[0], settings,
+                settings.lasting if person else settings.shared))
+        self.sigma = (self.shared.diag() + self.own).sqrt()
 
-    def blocks(self, correction: torch.Tensor
+    def blocks(self, correction: torch.Tensor, first: int = 0,
+               go_on: Callable[[], None] = lambda: None
                ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Hessian (T, D, D) and gradient (T, D) of the landmarks' part.
+        """Hessian (T, d, d) and gradient (T, d) of the landmarks' part.
 
         In units of the deviations, float64, at ``state`` + correction
-        (T, D) times the deviations; Huber weights of this place.
+        (T, D) times the deviations, for its entries from ``first`` on;
+        weights of outliers as of this place.
         """
-        moved = self.state.double() + correction * self.deviations
+        moved = (self.state.double() + correction * self.deviations).to(
+            self.state.dtype)
+        parts = []
+        for start in range(0, len(moved), _CHUNK):
+            go_on()
+            parts.append(self._chunk(
+                moved[start:start + _CHUNK],
+                slice(start, start + _CHUNK), first))
+        hessian, gradient = zip(*parts, strict=True)
+        return torch.cat(hessian), torch.cat(gradient)
+
+    def _chunk(self, state: torch.Tensor, part: slice, first: int
+               ) -> tuple[torch.Tensor, torch.Tensor]:
         points, slopes = self.head.linearise(
-            moved.to(self.state.dtype), self.rows)
-        residual = (points - self.points) * self.precision[..., None]
-        length = residual.norm(dim=-1).clamp(min=1e-9)
-        weight = self.precision * (_HUBER / length).clamp(max=1).sqrt()
-        slopes = (slopes * weight[..., None, None]).flatten(
-            1, 2).double() * self.deviations
-        residual = ((points - self.points) * weight[..., None]).flatten(
-            1).double()
+            state, self.head.contour_rows(state), first)
+        scale = self.scale[part, None, None]
+        residual = (points - self.points[part]) * scale
+        weight = biweight(residual.norm(dim=-1) / self.sigma,
+                          self.known[part]).clamp(min=_LEAST_WEIGHT)
+        # An outlier has a large error of its own, whatever it shares.
+        factor = torch.linalg.cholesky(
+            self.shared + (self.own / weight).diag_embed())
+        both = torch.cat([residual[..., None], slopes * scale[..., None]], -1)
+        both = torch.linalg.solve_triangular(
+            factor, both.flatten(2), upper=False).unflatten(2, (2, -1))
+        residual, slopes = both[..., 0], both[..., 1:]
+        slopes = slopes.flatten(1, 2).double() * self.deviations[first:]
+        residual = residual.flatten(1).double()
         return (slopes.mT @ slopes,
                 (slopes.mT @ residual[..., None])[..., 0])
 
 
-def _cosines(frames: torch.Tensor, cutoff: float, fps: float
-             ) -> torch.Tensor:
-    """(T, m) cosines of time of length 1 up to a frequency, float64.
+def size_slope(head: LandmarkHead) -> torch.Tensor:
+    """Change (S,) of the logarithm of the mean head's size by shape, float64.
 
-    Args:
-        frames: (T,) growing numbers of the frames.
-        cutoff: Hz.
-        fps: Frames per second.
+    The size is the RMS distance of the landmarks, seen from in front, from
+    their centre.
     """
-    time = frames.double() - frames[0] + .5
-    span = float(time[-1]) + .5
-    number = min(len(frames), 1 + int(2 * span * cutoff / fps))
-    basis = torch.cos(
-        math.pi / span * time[:, None] * torch.arange(number))
-    return basis / basis.norm(dim=0)
+    mean = torch.zeros(1, head.size, dtype=head.dtype)
+    points, slopes = head.linearise(mean, head.contour_rows(mean))
+    points = (points - points.mean(1, keepdim=True))[0].double()
+    return torch.einsum('jk,jkd->d', points, slopes[
+        0, ..., :head.num_shape].double()) / points.square().sum()
 
 
 def refine_shape(head: LandmarkHead, state: torch.Tensor,
@@ -132,7 +223,8 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
     """Correction (S,) of the shape that all frames have in common.
 
     Every frame has a correction of pose, camera and expression of its own
-    here, which is eliminated (Schur complement).
+    here, which is eliminated (Schur complement). What all frames together
+    say counts as much as ``settings.views`` of them.
 
     Args:
         head: Landmarks of the head model.
@@ -140,8 +232,11 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
         points: (T, 68, 2) NDC, NaN where unknown.
         settings: Deviations and steps.
     """
-    problem = _Problem(head, state, points, settings)
+    problem = _Problem(head, state, points, settings, person=True)
     shapes = head.num_shape
+    share = min(1., settings.views / len(state))
+    size = (size_slope(head) * problem.deviations[:shapes]
+            / settings.size)
     correction = torch.zeros(state.shape, dtype=torch.float64)
     for _ in range(settings.steps):
         hessian, gradient = problem.blocks(correction)
@@ -151,10 +246,12 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
         pull = gradient[:, shapes:] + correction[:, shapes:]
         solved = torch.linalg.solve(own, torch.cat(
             [mixed, pull[..., None]], -1))
-        common = torch.eye(shapes, dtype=torch.float64) + (
+        common = torch.eye(shapes, dtype=torch.float64) + torch.outer(
+            size, size) + share * (
             hessian[:, :shapes, :shapes]
             - mixed.mT @ solved[..., :-1]).sum(0)
-        force = correction[0, :shapes] + (
+        value = correction[0, :shapes]
+        force = value + size * (size @ value) + share * (
             gradient[:, :shapes]
             - (mixed.mT @ solved[..., -1:])[..., 0]).sum(0)
         step = -torch.linalg.solve(common, force)
@@ -163,42 +260,51 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
     return (correction[0] * problem.deviations)[:shapes].to(state.dtype)
 
 
-def refine_window(head: LandmarkHead, state: torch.Tensor,
-                  points: torch.Tensor, settings: RefineSettings,
-                  fps: float, numbers: torch.Tensor) -> torch.Tensor:
-    """Slow corrections (T, D) of the codes of some frames.
+def markov_prior(numbers: torch.Tensor, times: torch.Tensor, fps: float
+                 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Precision of stationary Gauss-Markov processes of variance 1.
+
+    The correlation of two frames is exp(-|seconds| / time).
 
     Args:
-        head: Landmarks of the head model.
-        state: (T, D); its shape stays.
-        points: (T, 68, 2) NDC, NaN where unknown.
-        settings: Deviations, steps and cutoff.
+        numbers: (T,) increasing, of the frames.
+        times: (d,) seconds, one per process.
         fps: Frames per second.
-        numbers: (T,) of the frames.
+
+    Returns:
+        The diagonal (T, d) and the entries beside it (T - 1, d); all others
+        are zero.
     """
-    problem = _Problem(head, state, points, settings)
-    shapes, frames = head.num_shape, len(state)
-    basis = _cosines(numbers, settings.cutoff, fps)
-    number, size = basis.shape[1], head.size - shapes
-    # Half of the variance is constant, half is spread over the cosines.
-    spread = torch.full((number, ), frames / (2 * max(1, number - 1)),
-                        dtype=torch.float64)
-    spread[0] = frames / 2 if number > 1 else frames
-    basis = basis * spread.sqrt()
-    products = basis[:, :, None] * basis[:, None]
-    values = torch.zeros(number, size, dtype=torch.float64)
-    correction = torch.zeros(state.shape, dtype=torch.float64)
-    for _ in range(settings.steps):
-        hessian, gradient = problem.blocks(correction)
-        matrix = torch.einsum('tkl,tab->kalb', products,
-                              hessian[:, shapes:, shapes:])
-        matrix = matrix.reshape(number * size, number * size)
-        matrix += torch.eye(len(matrix), dtype=torch.float64)
-        force = values + basis.T @ gradient[:, shapes:]
-        values = values - torch.linalg.solve(
-            matrix, force.flatten()).view_as(values)
-        correction[:, shapes:] = basis @ values
-    return (correction * problem.deviations).to(state.dtype)
+    near = torch.exp(-numbers.double().diff()[:, None] / fps / times)
+    gain = near.square() / (1 - near.square()).clamp(min=1e-9)
+    diagonal = torch.ones(len(numbers), len(times), dtype=torch.float64)
+    diagonal[1:] += gain
+    diagonal[:-1] += gain
+    return diagonal, -gain / near.clamp(min=1e-30)
+
+
+def solve_chain(blocks: torch.Tensor, beside: torch.Tensor,
+                right: torch.Tensor) -> torch.Tensor:
+    """Solve a symmetric positive definite chain of frames.
+
+    Args:
+        blocks: (T, d, d), of each frame.
+        beside: (T - 1, d), the diagonals of the blocks between a frame and
+            the next.
+        right: (T, d).
+
+    Returns:
+        (T, d) float64.
+    """
+    frames, size = right.shape
+    banded = np.zeros((size + 1, frames * size))
+    for offset in range(size):
+        rows = blocks.diagonal(-offset, 1, 2).numpy()
+        banded[offset].reshape(frames, size)[:, :size - offset] = rows
+    banded[size, :(frames - 1) * size] = beside.flatten().numpy()
+    return torch.from_numpy(solveh_banded(
+        banded, right.flatten().numpy(), lower=True,
+        overwrite_ab=True)).view(frames, size)
 
 
 def spread_frames(count: int, most: int) -> torch.Tensor:
@@ -215,8 +321,7 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
     """Bring the codes of a face into line with its landmarks.
 
     The shape is corrected once for the whole track (:func:`refine_identity`),
-    then pose, camera and expression in overlapping windows
-    (:func:`refine_motion`).
+    then pose, camera and expression (:func:`refine_motion`).
 
     Args:
         flame: Head model on the CPU.
@@ -226,7 +331,8 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
             unknown.
         fps: Frames per second.
         settings: Default: :class:`RefineSettings`.
-        numbers: (T,) growing numbers of the frames; default: successive ones.
+        numbers: (T,) increasing numbers of the frames; default: successive
+            ones.
 
     Returns:
         The codes, changed.
@@ -282,31 +388,21 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     if not good.any():
         return codes
     head = LandmarkHead(flame)
+    state = head.state({name: code[good] for name, code in codes.items()})
+    problem = _Problem(head, state, points[good], settings, person=False)
+    shapes = head.num_shape
+    diagonal, beside = markov_prior(numbers[good], settings.times(head), fps)
+    correction = torch.zeros(state.shape, dtype=torch.float64)
+    for _ in range(settings.steps):
+        hessian, force = problem.blocks(correction, shapes, go_on)
+        values = correction[:, shapes:]
+        force = force + diagonal * values
+        force[1:] += beside * values[:-1]
+        force[:-1] += beside * values[1:]
+        hessian.diagonal(0, 1, 2).add_(diagonal)
+        correction[:, shapes:] -= solve_chain(hessian, beside, force)
+    refined = state + (correction * problem.deviations).to(state.dtype)
     whole = {name: code.clone() for name, code in codes.items()}
-    for name, code in head.codes(_refined(
-            head, head.state({name: code[good]
-                              for name, code in codes.items()}),
-            points[good], fps, settings, numbers[good], go_on)).items():
+    for name, code in head.codes(refined).items():
         whole[name][good] = code
     return whole
-
-
-def _refined(head: LandmarkHead, state: torch.Tensor, points: torch.Tensor,
-             fps: float, settings: RefineSettings, numbers: torch.Tensor,
-             go_on: Callable[[], None]) -> torch.Tensor:
-    """States (T, D), corrected in overlapping windows."""
-    frames = len(state)
-    total = torch.zeros_like(state)
-    weights = state.new_zeros(frames, 1)
-    size = min(settings.window, frames)
-    stride = max(1, size // 2)
-    starts = sorted({*range(0, frames - size, stride), frames - size})
-    ramp = torch.arange(size, dtype=state.dtype) + 1
-    ramp = torch.minimum(ramp, ramp.flip(0))[:, None]
-    for start in starts:
-        go_on()
-        part = slice(start, start + size)
-        total[part] += ramp * refine_window(
-            head, state[part], points[part], settings, fps, numbers[part])
-        weights[part] += ramp
-    return state + total / weights
