@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import torch
 from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import METRICS
@@ -118,6 +118,24 @@ def share_head_model(cfg: Config) -> None:
                 metric.setdefault('flame', flame)
 
 
+def resume_from(cfg: Config, checkpoint: str | None) -> None:
+    """Let a training go on, or begin where it never began.
+
+    Args:
+        cfg: Is changed.
+        checkpoint: 'auto': the last one of the work folder; where there is
+            none, the training begins as without it, from the ``load_from`` of
+            the config. None: nothing to do.
+    """
+    if checkpoint == 'auto':
+        if find_latest_checkpoint(cfg.work_dir) is None:
+            return
+        checkpoint = None  # the runner finds it again
+    elif checkpoint is None:
+        return
+    cfg.resume, cfg.load_from = True, checkpoint
+
+
 def load_config(args: argparse.Namespace) -> Config:
     """Read a config and apply what the command line says."""
     cfg = Config.fromfile(args.config)
@@ -150,9 +168,7 @@ def main(argv: list[str] | None = None) -> int:
     cfg = load_config(args)
     if args.amp:
         use_amp(cfg)
-    if args.resume:
-        cfg.resume = True
-        cfg.load_from = None if args.resume == 'auto' else args.resume
+    resume_from(cfg, args.resume)
     if args.max_minutes is not None:
         cfg.custom_hooks = [*cfg.get('custom_hooks', []), dict(
             type='TimeLimitHook', minutes=args.max_minutes)]

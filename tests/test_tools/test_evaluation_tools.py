@@ -233,3 +233,20 @@ def test_metrics_get_the_head_of_the_model():
     assert first.flame.model_path == 'x' and third.flame.type == 'A'
     assert 'flame' not in second
     assert cfg.val_evaluator.flame.model_path == 'x'
+
+
+def test_resuming_without_a_checkpoint_begins_as_the_config_says(tmp_path):
+    train = load_tool('train')
+    for given, written, resume, start in (
+            (None, True, False, 'phase1.pth'),
+            ('auto', False, False, 'phase1.pth'),
+            ('auto', True, True, None),
+            ('other.pth', False, True, 'other.pth')):
+        mark = tmp_path / 'last_checkpoint'
+        mark.unlink(missing_ok=True)
+        if written:
+            mark.write_text(str(tmp_path / 'iter_3.pth'))
+        cfg = Config(dict(work_dir=str(tmp_path), load_from='phase1.pth',
+                          resume=False))
+        train.resume_from(cfg, given)
+        assert (cfg.resume, cfg.load_from) == (resume, start), given
