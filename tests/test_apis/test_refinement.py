@@ -10,14 +10,14 @@ from mmtvface.apis.refinement import (
     refine_motion,
     refine_track,
 )
-from mmtvface.apis.refinement.landmark_head import LandmarkHead
-from mmtvface.apis.refinement.refine import (
+from mmtvface.apis.refinement.chain import markov_prior, solve_chain
+from mmtvface.apis.refinement.landmark_errors import (
     biweight,
     landmark_covariance,
-    markov_prior,
-    size_slope,
-    solve_chain,
+    shaking,
 )
+from mmtvface.apis.refinement.landmark_head import LandmarkHead
+from mmtvface.apis.refinement.refine import size_slope
 from mmtvface.evaluation.functional import acceleration_error, score_clip
 from mmtvface.geometry.camera import project
 from mmtvface.head_models import FLAME
@@ -86,7 +86,7 @@ def test_landmarks_and_derivatives_are_those_of_the_head(flame, truth):
                               atol=1e-4)
 
 
-def test_errors_fall_and_the_head_is_calmer_than_the_landmarks(flame, truth, regressed):
+def test_errors_fall_and_the_head_is_calm(flame, truth, regressed):
     codes, points = truth
     noisy = points[..., :2] + .01 * draw(5, FRAMES, 68, 2)
     refined = refine_track(flame, regressed, noisy, 25.)
@@ -97,7 +97,7 @@ def test_errors_fall_and_the_head_is_calmer_than_the_landmarks(flame, truth, reg
     assert after['neutral_mm'] < before['neutral_mm']
     # As much as these landmarks say, which have no errors in common
     all_of_it = refine_track(flame, regressed, noisy, 25., RefineSettings(
-        views=FRAMES, size=1., shape=.7, lasting=.01))
+        views=FRAMES, size=1., shape=.7, lasting=.01, expression=.7))
     assert score_clip(flame, all_of_it, codes, points)['neutral_mm'] < (
         .8 * before['neutral_mm'])
     # The landmarks of the refined head do not shake as the given ones do.
@@ -173,13 +173,31 @@ def test_errors_of_neighbours_go_together():
     layout = torch.rand(68, 2, generator=torch.Generator().manual_seed(0))
     layout[41] = layout[37] + torch.tensor([0., .12])
     layout[8] = layout[37]
-    settings = RefineSettings(reach=.12, own=.01, contour=.06)
-    shared, own = landmark_covariance(layout, settings, .03)
+    shared, own = landmark_covariance(layout, shared=.03, reach=.12, own=.01,
+                                      contour=.06)
     assert own[37].item() == pytest.approx(.01**2)
     assert own[8].item() == pytest.approx(.06**2)
     assert shared[37, 41].item() == pytest.approx(.03**2 * .60653, rel=1e-4)
     assert shared[37, 8].item() == pytest.approx(.03**2)
     assert torch.equal(shared, shared.T)
+
+
+def test_shaking_of_landmarks_is_measured():
+    numbers = torch.arange(200)
+    still = torch.rand(1, 68, 2, generator=torch.Generator().manual_seed(0))
+    still[:, :4] = torch.tensor([[0., 0], [0, 2], [2, 0], [2, 2]])  # the box
+    noise = .01 * draw(3, 200, 68, 2)
+    noise[:, :4] = 0
+    assert shaking(still + noise, numbers) == pytest.approx(.005, rel=.05)
+    # The face moves as a whole, and the inner lips and the chin do.
+    wave = torch.sin(numbers / 3.)[:, None, None]
+    moving = (still + noise + .5 * wave).index_add(
+        1, torch.arange(56, 68), .1 * wave.repeat(1, 12, 2))
+    assert shaking(moving, numbers) == pytest.approx(.005, rel=.15)
+    moving[5] = torch.nan
+    assert shaking(moving, numbers) == pytest.approx(.005, rel=.15)
+    assert shaking(moving[:2], numbers[:2]) == 0
+    assert shaking(moving, 2 * numbers) == 0  # no three frames in a row
 
 
 def test_outliers_do_not_count():

@@ -11,19 +11,22 @@ person than a few.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from scipy.linalg import solveh_banded
 
 from mmtvface.evaluation.functional import box_size
 from mmtvface.head_models import FLAME
 
+from .chain import markov_prior, solve_chain
+from .landmark_errors import (
+    CONTOUR,
+    biweight,
+    landmark_covariance,
+    shaking,
+)
 from .landmark_head import CAMERA, POSE, LandmarkHead
 
-_CONTOUR = 17
-_OUTLIER = 5.  # deviations at which a landmark no longer counts
 _LEAST_WEIGHT = 1e-8
 _CHUNK = 128  # frames whose derivatives are in memory
 
@@ -42,7 +45,8 @@ class RefineSettings:
             must not be blamed for.
         reach: Distance at which errors are shared to the degree exp(-1/2),
             fraction of the box.
-        own: Error of each landmark by itself, fraction of the box.
+        own: Least error of each landmark by itself, fraction of the box;
+            more where the landmarks shake more, see :func:`shaking`.
         contour: The same of the 17 points of the outline, which slide along
             it. They tell the pose, not the person.
         rotation: Radians, of the head.
@@ -72,7 +76,7 @@ class RefineSettings:
     shift: float = .02
     shape: float = .4
     size: float = .005
-    expression: float = .7
+    expression: float = .5
     pose_time: float = .5
     face_time: float = .15
     views: float = 2.
@@ -95,44 +99,6 @@ class RefineSettings:
             dtype=torch.float64)
 
 
-def landmark_covariance(layout: torch.Tensor, settings: RefineSettings,
-                        shared: float) -> tuple[torch.Tensor, torch.Tensor]:
-    """Covariance of the landmarks' errors along an axis, squared boxes.
-
-    Args:
-        layout: (68, 2) places of the landmarks in units of the box.
-        settings: Deviations.
-        shared: ``settings.shared`` or ``lasting``.
-
-    Returns:
-        (68, 68) shared^2 exp(-d^2 / (2 reach^2)) of the errors that they
-        share, and (68,) variances of those of their own, float64.
-    """
-    apart = torch.cdist(layout.double(), layout.double())
-    own = torch.full((68, ), settings.own, dtype=torch.float64)
-    own[:_CONTOUR] = settings.contour
-    return shared**2 * torch.exp(
-        -(apart / settings.reach)**2 / 2), own.square()
-
-
-def biweight(length: torch.Tensor, known: torch.Tensor) -> torch.Tensor:
-    """Weights of landmarks by how far off they are (Beaton & Tukey 1974).
-
-    Args:
-        length: (T, 68) distances in standard deviations. Where half of a
-            frame's are larger than 1, the head is not yet in place: then they
-            are measured by their median.
-        known: (T, 68) bool.
-
-    Returns:
-        (T, 68) in [0, 1], 0 from five deviations on.
-    """
-    usual = length.masked_fill(~known, torch.nan).nanmedian(
-        1, keepdim=True).values.nan_to_num(1.).clamp(min=1.)
-    share = length / (_OUTLIER * usual)
-    return known * (1 - share.square()).clamp(min=0).square()
-
-
 class _Problem:
     """The least-squares problem of some frames of a track.
 
@@ -152,15 +118,16 @@ class _Problem:
         self.points = points.nan_to_num()
         size = box_size(self.points, known).clamp(min=1e-6)
         self.scale = torch.where(size.isfinite(), 1 / size, 0.).nan_to_num()
-        inner = torch.arange(68) >= _CONTOUR
+        inner = torch.arange(68) >= CONTOUR
         self.known = known & inner if person else known
         self.deviations = settings.deviations(head)
         mean = torch.zeros(1, head.size, dtype=head.dtype)
         layout = head.points(mean, head.contour_rows(mean))
         self.shared, self.own = (
             part.to(state.dtype) for part in landmark_covariance(
-                (layout / box_size(layout)[:, None, None])[0], settings,
-                settings.lasting if person else settings.shared))
+                (layout / box_size(layout)[:, None, None])[0],
+                settings.lasting if person else settings.shared,
+                settings.reach, settings.own, settings.contour))
         self.sigma = (self.shared.diag() + self.own).sqrt()
 
     def blocks(self, correction: torch.Tensor, first: int = 0,
@@ -260,53 +227,6 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
     return (correction[0] * problem.deviations)[:shapes].to(state.dtype)
 
 
-def markov_prior(numbers: torch.Tensor, times: torch.Tensor, fps: float
-                 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Precision of stationary Gauss-Markov processes of variance 1.
-
-    The correlation of two frames is exp(-|seconds| / time).
-
-    Args:
-        numbers: (T,) increasing, of the frames.
-        times: (d,) seconds, one per process.
-        fps: Frames per second.
-
-    Returns:
-        The diagonal (T, d) and the entries beside it (T - 1, d); all others
-        are zero.
-    """
-    near = torch.exp(-numbers.double().diff()[:, None] / fps / times)
-    gain = near.square() / (1 - near.square()).clamp(min=1e-9)
-    diagonal = torch.ones(len(numbers), len(times), dtype=torch.float64)
-    diagonal[1:] += gain
-    diagonal[:-1] += gain
-    return diagonal, -gain / near.clamp(min=1e-30)
-
-
-def solve_chain(blocks: torch.Tensor, beside: torch.Tensor,
-                right: torch.Tensor) -> torch.Tensor:
-    """Solve a symmetric positive definite chain of frames.
-
-    Args:
-        blocks: (T, d, d), of each frame.
-        beside: (T - 1, d), the diagonals of the blocks between a frame and
-            the next.
-        right: (T, d).
-
-    Returns:
-        (T, d) float64.
-    """
-    frames, size = right.shape
-    banded = np.zeros((size + 1, frames * size))
-    for offset in range(size):
-        rows = blocks.diagonal(-offset, 1, 2).numpy()
-        banded[offset].reshape(frames, size)[:, :size - offset] = rows
-    banded[size, :(frames - 1) * size] = beside.flatten().numpy()
-    return torch.from_numpy(solveh_banded(
-        banded, right.flatten().numpy(), lower=True,
-        overwrite_ab=True)).view(frames, size)
-
-
 def spread_frames(count: int, most: int) -> torch.Tensor:
     """At most ``most`` of ``count`` frames, spread evenly: (n,) int64."""
     return torch.linspace(0, count - 1, min(count, most)).round().long()
@@ -387,11 +307,14 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     good = codes['cam'][:, 0] > 0
     if not good.any():
         return codes
+    numbers, points = numbers[good], points[good]
+    settings = replace(settings, own=max(settings.own,
+                                         shaking(points, numbers)))
     head = LandmarkHead(flame)
     state = head.state({name: code[good] for name, code in codes.items()})
-    problem = _Problem(head, state, points[good], settings, person=False)
+    problem = _Problem(head, state, points, settings, person=False)
     shapes = head.num_shape
-    diagonal, beside = markov_prior(numbers[good], settings.times(head), fps)
+    diagonal, beside = markov_prior(numbers, settings.times(head), fps)
     correction = torch.zeros(state.shape, dtype=torch.float64)
     for _ in range(settings.steps):
         hessian, force = problem.blocks(correction, shapes, go_on)
