@@ -8,10 +8,14 @@ import pytest
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
 from mmtvface.preprocessing.crop import landmark_box
-from mmtvface.preprocessing.face_backends import build_backend
+from mmtvface.preprocessing.face_backends import (
+    FaceDetection,
+    build_backend,
+)
 from mmtvface.preprocessing.face_backends.mediapipe_backend import (
     MediaPipeBackend,
     MediaPipeFollower,
+    _turned,
 )
 from mmtvface.preprocessing.face_tracker import FaceTracker
 from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
@@ -97,11 +101,16 @@ def test_turned_heads_are_seen_by_the_eyes_of_their_detections(
     face = backend.detect(image)[0]
     found = backend.follower().follow(image, face.box, face.keypoints)
     assert landmark_error(found.points, true) < 0.05
-    # Eyes and nose of the detection lie where they are in the image.
-    points = np.stack([true[36:42].mean(0), true[42:48].mean(0), true[30]])
-    size = np.ptp(true, 0).mean()
-    assert np.linalg.norm(face.keypoints[:3] - points,
-                          axis=1).max() < 0.25 * size
+
+
+def test_detections_are_turned_back_by_hand():
+    face = _turned(FaceDetection(np.array([10., 20., 40., 60.]), 0.7,
+                                 np.array([[12., 30.], [38., 31.]])),
+                   np.zeros((80, 100, 3)))
+    # Indices x become 99 - x, y become 79 - y.
+    np.testing.assert_array_equal(face.box, [59., 19., 89., 59.])
+    np.testing.assert_array_equal(face.keypoints, [[87., 49.], [61., 48.]])
+    assert face.score == 0.7
 
 
 def test_a_face_is_followed_and_found_again(backend, heads):
@@ -170,13 +179,19 @@ class CountingNetwork:
         return self.mesh, 0.8
 
 
+def noisy_line(noise):
+    """Mesh (478, 3) whose points lie on a line but for noise, in pixels."""
+    rng = np.random.default_rng(0)
+    mesh = np.stack([rng.normal(60., noise, 478), np.full(478, 60.),
+                     np.zeros(478)], 1)
+    mesh[:2, 1] = 10., 110.
+    return mesh
+
+
 def test_agreement_is_measured_now_and_then():
     # All vertices on a line but for noise of some percent, so that the
     # mirrored result, which has the sides swapped, differs by that noise.
-    rng = np.random.default_rng(0)
-    mesh = np.stack([rng.normal(60., 1.5, 478), np.full(478, 60.),
-                     np.zeros(478)], 1)
-    mesh[:2, 1] = 10., 110.
+    mesh = noisy_line(0.8)
     points = mediapipe_to_68(mesh[:, :2])
     apart = np.linalg.norm(points[list(MIRROR)] - points, axis=1).mean()
     ratio = apart / np.ptp(points, 0).mean()
@@ -191,6 +206,14 @@ def test_agreement_is_measured_now_and_then():
     # Two looks at the first frame, and mirrored ones at frames 0, 3 and 6.
     assert network.calls == [False, False, True] + [False] * 3 + [True] + [
         False] * 3 + [True]
+
+
+def test_what_disagrees_with_itself_is_looked_at_upside_down_and_refused():
+    network = CountingNetwork(noisy_line(9.))
+    follower = MediaPipeFollower(network, 0.5, check_every=3)
+    assert follower.follow(np.zeros((120, 120, 3), np.uint8),
+                           np.array([40., 10., 80., 110.])) is None
+    assert network.calls == [False, False, True] * 2
 
 
 def test_two_heads_are_tracked(backend, heads):

@@ -2,6 +2,7 @@
 """Faces and landmarks by MediaPipe: fast on the CPU, nothing to download."""
 
 import warnings
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -56,7 +57,8 @@ class MediaPipeBackend:
     5 %. It falls with the true error: on rendered heads the confidence is 1,
     1, 0.7, 0.4, 0.4 and 0.1 at 30, 45, 60, 70, 80 and 90 degrees of yaw,
     with errors of 3, 4, 5, 6, 9 and 14 % of the face; strong blur and faces
-    hidden by half have 0.4 to 0.9.
+    hidden by half have 0.4 to 0.9. What has less than 0.1 at first sight
+    counts as no face; a face that is followed may sink lower.
 
     Args:
         min_confidence: Threshold of the detectors, 0 to 1.
@@ -104,10 +106,6 @@ class MediaPipeBackend:
         """
         found = self._search_whole(image)
         if thorough:
-            # Heads that are upside down score higher in the turned image.
-            found = without_repeats(found + [
-                _turned(face, image) for face in
-                self._search_whole(image[::-1, ::-1])])
             # The whole goes before its parts: part of a face may score
             # higher than all of it.
             found = without_repeats(self._search_margin(image), found,
@@ -117,6 +115,10 @@ class MediaPipeBackend:
                  for face in _search(self._far, part, left, top)
                  if _is_whole(face.box, part, left, top, image)], found,
                 _MAX_COVER)
+            # Last: upright faces resemble faces when they are turned, too.
+            found = without_repeats(
+                [_turned(face, image) for face in
+                 self._search_whole(image[::-1, ::-1])], found, _MAX_COVER)
         return found
 
     def _search_whole(self, image: np.ndarray) -> list[FaceDetection]:
@@ -140,6 +142,15 @@ class MediaPipeBackend:
             graph.close()
 
 
+class _Seen(NamedTuple):
+    """What the network saw in a region."""
+
+    region: Region
+    mesh: np.ndarray
+    presence: float
+    points: np.ndarray
+
+
 class MediaPipeFollower:
     """Follows a face by the region around its last mesh.
 
@@ -155,6 +166,11 @@ class MediaPipeFollower:
     # A face this far from where the region expected it, relative to the
     # region's side, is looked at again: it moves fast.
     _MISPLACED = 0.08
+    # Below this confidence of a first look the head may be upside down, ...
+    _DOUBTFUL = 0.5
+    # ... and below this there is none: what looks like a face at first sight
+    # of a wall or a sky.
+    _WORTHLESS = 0.1
 
     def __init__(self, network: MeshNetwork, min_presence: float,
                  check_every: int) -> None:
@@ -181,12 +197,47 @@ class MediaPipeFollower:
             return None
         old = None if last is None else np.array(landmark_box(last.points))
         if old is None or _jumped(old, box, self._JUMP):
-            region, is_rough = region_of_box(box, keypoints), True
+            seen = self._find(image, region_of_box(box, keypoints))
             self._age = 0
         else:
             x, y = (box[:2] + box[2:] - old[:2] - old[2:]) / 2
-            region, is_rough = region_of_mesh(last.mesh), False
-            region = region._replace(x=region.x + x, y=region.y + y)
+            region = region_of_mesh(last.mesh)
+            seen = self._look(image, region._replace(
+                x=region.x + x, y=region.y + y), is_rough=False)
+            if seen and (self._age + 1) % self._check_every == 0:
+                self._agreement = self._agree(image, seen)
+            self._age += 1
+        if seen is None:
+            return None
+        self._last = FaceLandmarks(
+            seen.points, seen.presence * self._agreement, seen.mesh)
+        return self._last
+
+    def _find(self, image: np.ndarray, region: Region) -> '_Seen | None':
+        """Look at a region that a detection or a guess gave; and agree.
+
+        Detectors that take a head for upright that is upside down make
+        landmarks that disagree with themselves.
+        """
+        best, self._agreement = None, 0.
+        for turn in (0., np.pi):
+            seen = self._look(image, region._replace(
+                angle=region.angle + turn), is_rough=True)
+            if seen is None:
+                continue
+            agreement = self._agree(image, seen)
+            if best is None or (seen.presence * agreement >
+                                best.presence * self._agreement):
+                best, self._agreement = seen, agreement
+            if best.presence * self._agreement >= self._DOUBTFUL:
+                break
+        if best and best.presence * self._agreement < self._WORTHLESS:
+            return None
+        return best
+
+    def _look(self, image: np.ndarray, region: Region,
+              is_rough: bool) -> '_Seen | None':
+        """What the network sees; None if that is no face in the image."""
         # The first look places and turns the region for a second one.
         seen = self._network(image, region)
         if (seen is not None and seen[1] >= self._min_presence and
@@ -195,28 +246,22 @@ class MediaPipeFollower:
             seen = self._network(image, region)
         if seen is None or seen[1] < self._min_presence:
             return None
-        mesh, presence = seen
-        points = mediapipe_to_68(mesh[:, :2])
+        points = mediapipe_to_68(seen[0][:, :2])
         height, width = image.shape[:2]
         x, y = points.mean(0)
         if not (0 <= x < width and 0 <= y < height):
             return None
-        if self._age % self._check_every == 0:
-            self._agreement = self._agree(image, region, points)
-        self._age += 1
-        self._last = FaceLandmarks(points, presence * self._agreement, mesh)
-        return self._last
+        return _Seen(region, *seen, points)
 
     def _is_misplaced(self, region: Region, mesh: np.ndarray) -> bool:
         better = region_of_mesh(mesh)
         return bool(np.hypot(better.x - region.x, better.y - region.y) >
                     self._MISPLACED * region.side)
 
-    def _agree(self, image: np.ndarray, region: Region,
-               points: np.ndarray) -> float:
+    def _agree(self, image: np.ndarray, seen: '_Seen') -> float:
         """Agreement of landmarks with those of the mirrored picture."""
-        mesh = self._network(image, region, mirrored=True)[0]
-        again = mediapipe_to_68(mesh[:, :2])
+        mesh = self._network(image, seen.region, mirrored=True)[0]
+        again, points = mediapipe_to_68(mesh[:, :2]), seen.points
         size = max(np.ptp(points, axis=0).mean(), 1e-9)
         apart = np.linalg.norm(again[list(MIRROR)] - points, axis=1).mean()
         return float(np.clip((_DISAGREED - apart / size) /
