@@ -42,9 +42,9 @@ class MediaPipeBackend:
     A thorough search also looks by the full-range one in overlapping parts of
     the image (faces from about 1/36 of the shorter side), at the image upside
     down, and at the image with a margin for a face that is cut by its edges.
-    The eyes of a detection tell how far the head is turned; the landmarks are
-    then as good as those of an upright one. On one core a search of
-    a 1080p frame takes 10 ms, a thorough one 150 ms.
+    The eyes of a detection tell how far the head leans: up to 90 degrees the
+    landmarks are as good as those of an upright one, beyond most are. On one
+    core a search of a 1080p frame takes 10 ms, a thorough one 150 ms.
 
     **Landmarks**: the network looks at a region around the face of the last
     frame, so that no detector runs between detections.
