@@ -2,7 +2,7 @@
 """Inference config of the weights beside it.
 
 Written by tools/publish_model.py; change the config that was trained:
-configs/lite_deca/lite-deca_r18w32_1xb4-5k_synthtv-wild-112.py
+configs/lite_deca/lite-deca_r18w32_1xb12-1200_synthtv-wild-112.py
 """
 custom_imports = dict(imports=[
     'mmtvface.engine',
@@ -20,17 +20,28 @@ model = dict(
         base_channels=32,
         depth=18,
         input_norm='imagenet',
-        pool_size=2,
+        pool_size=4,
         propagation_channels=64,
         propagation_stage=2,
         type='LiteTemporalEncoder'),
     flame=dict(model_path='procedural', type='FLAME'),
     head=dict(
-        code_scale=dict(cam=(
-            0.5,
-            0.02,
-            0.02,
-        ), light=0.3, pose=0.3),
+        code_scale=dict(
+            cam=(
+                0.5,
+                0.02,
+                0.02,
+            ),
+            exp=0.5,
+            light=0.3,
+            pose=(
+                0.3,
+                0.3,
+                0.3,
+                0.1,
+                0.03,
+                0.03,
+            )),
         hidden_channels=512,
         landmark_uncertainty=True,
         shape_mode='confidence',
@@ -63,5 +74,7 @@ test_evaluator = [
     dict(type='VertexError'),
     dict(type='Jitter'),
     dict(type='ShapeConstancy'),
+    dict(type='MotionFidelity'),
+    dict(type='IdentityGain'),
     dict(type='IdentityDrift'),
 ]

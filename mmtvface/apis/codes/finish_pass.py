@@ -18,7 +18,7 @@ from ..refinement import RefineSettings, refine_identity, spread_frames
 from .finish import Codes, Figures, FinishSettings, finish_run, one_identity
 from .segment_codes import SegmentCodes
 
-_BLOCK = 1000  # frames that are finished at once ...
+_BLOCK = 300  # frames that are finished at once ...
 _MARGIN = 100  # ... with as many neighbours on both sides
 _MOST_FRAMES = 2000  # whose median is taken; more say nothing new
 
