@@ -29,7 +29,7 @@ KEPT = ('default_scope', 'custom_imports', 'env_cfg', 'log_level',
         'log_processor', 'model', 'test_cfg', 'test_dataloader',
         'test_evaluator')
 MAX_BYTES = 25 * 10**6
-MIN_AMPLITUDE = .5
+MIN_AMPLITUDE, MAX_AMPLITUDE, MIN_CORRELATION = .5, 2., .5
 """Least amplitude of the mouth's opening: others look like mannequins."""
 _HEADER = '''\
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
@@ -114,7 +114,16 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
 
     Args:
         result: Of ``tools/synthtv.py evaluate``, or plain metrics.
+
+    Raises:
+        ValueError: If it is one of refined codes.
     """
+    if result.get('refine'):
+        raise ValueError(
+            f'The result of {result.get("name", "the model")} was measured '
+            f'with {result["refine"]} steps of refinement, which follow '
+            'landmarks even where the model stands still. Measure the model '
+            'itself: tools/synthtv.py evaluate without --refine.')
     if 'grades' not in result:
         return dict(result)
     data = dict(result.get('data') or {})
@@ -125,15 +134,20 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
            for grade, scores in result['grades'].items()})
 
 
-def _amplitudes(value: Any, place: str = '') -> Iterator[tuple[str, float]]:
-    """Amplitudes of the mouth's opening in metrics, with their places."""
-    for key, entry in value.items() if isinstance(value, Mapping) else ():
+def _mouths(value: Any, place: str = ''
+            ) -> Iterator[tuple[str, float, float]]:
+    """Place, amplitude and correlation of the mouth's opening in metrics."""
+    if not isinstance(value, Mapping):
+        return
+    for key, entry in value.items():
         where = f'{place} {key}'.strip()
         if isinstance(entry, Mapping):
-            yield from _amplitudes(entry, where)
-        elif key.rpartition('/')[2] == 'mouth_open_amplitude' and (
-                entry is not None and math.isfinite(entry)):
-            yield where, float(entry)
+            yield from _mouths(entry, where)
+        elif key.rpartition('/')[2] == 'mouth_open_amplitude':
+            pair = entry, value.get(key.removesuffix('amplitude') + 'corr')
+            if all(part is not None and math.isfinite(part)
+                   for part in pair):
+                yield where, *map(float, pair)
 
 
 def check_motion(metrics: Mapping[str, Any]) -> None:
@@ -143,25 +157,35 @@ def check_motion(metrics: Mapping[str, Any]) -> None:
         metrics: Of :func:`result_summary` by name, or plain ones.
 
     Raises:
-        ValueError: If no result holds the amplitude of the mouth's opening,
-            or one is below :data:`MIN_AMPLITUDE`.
+        ValueError: If no result holds amplitude and correlation of the
+            mouth's opening, or an amplitude is not between
+            :data:`MIN_AMPLITUDE` and :data:`MAX_AMPLITUDE`, or all
+            correlations are below :data:`MIN_CORRELATION`.
     """
-    found = list(_amplitudes(metrics))
+    found = list(_mouths(metrics))
     if not found:
         raise ValueError(
             'The metrics do not tell how far the mouth opens '
-            '(mouth_open_amplitude), and a model whose faces stand still is '
-            'not published. Measure it with python tools/synthtv.py evaluate '
-            'CONFIG CHECKPOINT --out result.json (or python tools/test.py '
-            'CONFIG CHECKPOINT --out result.json) and give it with --metrics '
-            'result.json.')
-    where, least = min(found, key=lambda pair: pair[1])
-    if least < MIN_AMPLITUDE:
+            '(mouth_open_amplitude and mouth_open_corr), and a model whose '
+            'faces stand still is not published. Measure it with python '
+            'tools/synthtv.py evaluate CONFIG CHECKPOINT --out result.json '
+            '(or python tools/test.py CONFIG CHECKPOINT --out result.json) '
+            'and give it with --metrics result.json.')
+    # What cannot be seen in the worst pictures need not be right in them.
+    wrong = [each for each in found
+             if not MIN_AMPLITUDE <= each[1] <= MAX_AMPLITUDE]
+    best = max(found, key=lambda each: each[2])
+    if best[2] < MIN_CORRELATION:
+        wrong.append(best)
+    if wrong:
+        where, amplitude, correlation = wrong[0]
         raise ValueError(
-            f"The mouth opens with {least:.3g} of its true amplitude ('"
-            f"{where}'), but at least {MIN_AMPLITUDE:g} is published: faces "
-            'would look like mannequins. Train the model further, or with '
-            'losses on expressions.')
+            f"The mouth opens with {amplitude:.3g} of its true amplitude and "
+            f"a correlation of {correlation:.3g} ('{where}'), but published "
+            f'are only models with {MIN_AMPLITUDE:g} to {MAX_AMPLITUDE:g} '
+            f'and at least {MIN_CORRELATION:g}: faces would look like '
+            'mannequins, or shake. Train the model further, or with losses '
+            'on expressions (ExpressionLoss).')
 
 
 def publish(config: str | os.PathLike, checkpoint: str | os.PathLike,

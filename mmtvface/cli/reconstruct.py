@@ -153,7 +153,7 @@ def motion_line(motion: dict) -> str:
     Args:
         motion: Of ``metrics.json``.
     """
-    from mmtvface.evaluation.functional import SIGNALS
+    from mmtvface.apis.summary import SIGNALS
     parts = []
     for name, found in motion.items():
         if found['amplitude'] is None:

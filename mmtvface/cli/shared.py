@@ -46,7 +46,7 @@ def add_reading(parser: argparse.ArgumentParser) -> None:
                         help='Gauss-Newton steps that bring the head into '
                         'line with the landmarks, and albedo and light with '
                         'the colours; 0: what the network says (default: 2; '
-                        'none with --identity frame)')
+                        'none with --identity frame, or without a FLAME head)')
 
 
 @contextmanager

@@ -31,7 +31,7 @@ SIZE = 48
 @pytest.fixture(scope='module')
 def reconstructor(tmp_path_factory):
     files = write_toy_model(tmp_path_factory.mktemp('model'))
-    return FaceReconstructor(*files, 'cpu')
+    return FaceReconstructor(*files, 'cpu', refine=0)
 
 
 @pytest.fixture

@@ -17,7 +17,8 @@ from mmtvface.registry import MODELS
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.testing.toy_reconstructor import toy_config
 
-METRICS = {'nme': .5, 'motion/mouth_open_amplitude': .8}
+METRICS = {'nme': .5, 'motion/mouth_open_amplitude': .8,
+           'motion/mouth_open_corr': .9}
 
 
 @pytest.fixture
@@ -92,7 +93,8 @@ def test_large_weights_are_refused(trained, tmp_path, monkeypatch):
 
 def test_models_whose_faces_stand_still_are_refused(trained, tmp_path):
     grades = dict(lite=dict(data=dict(seed=0), easy=dict(
-        mouth_open_amplitude=.9), hard=dict(mouth_open_amplitude=.0312)))
+        mouth_open_amplitude=.9, mouth_open_corr=.9), hard=dict(
+            mouth_open_amplitude=.0312, mouth_open_corr=.1)))
     with pytest.raises(ValueError, match=r'0\.0312 .*lite hard mouth_open'):
         publish.publish(*trained, tmp_path / 'out', metrics=grades)
     unknown = [{}, dict(nme=.1, easy=dict(mouth_open_corr=.9)),
@@ -101,9 +103,22 @@ def test_models_whose_faces_stand_still_are_refused(trained, tmp_path):
         with pytest.raises(ValueError, match='tools/synthtv.py evaluate'):
             publish.publish(*trained, tmp_path / 'out', metrics=metrics)
     assert not (tmp_path / 'out').exists()
-    check_motion({'test': {'motion/mouth_open_amplitude': .5}})
-    with pytest.raises(ValueError, match='with 0.499 of'):
-        check_motion({'motion/mouth_open_amplitude': .499})
+    def check(amplitude, correlation):
+        check_motion({'test': {'motion/mouth_open_amplitude': amplitude,
+                               'motion/mouth_open_corr': correlation}})
+
+    check(.5, .5)
+    # A mouth that hardly moves, one that shakes, one that moves as it likes
+    for amplitude, correlation in ((.499, 1.), (2.1, .9), (1., .49)):
+        with pytest.raises(ValueError, match=f'with {amplitude:.3g} of.*'
+                           f'correlation of {correlation:.3g} '):
+            check(amplitude, correlation)
+    # Hard pictures may hide the mouth, easy ones do not.
+    check_motion(dict(
+        easy=dict(mouth_open_amplitude=1., mouth_open_corr=.9),
+        hard=dict(mouth_open_amplitude=1., mouth_open_corr=.3)))
+    with pytest.raises(ValueError, match='2 steps of refinement'):
+        publish.result_summary(dict(name='a', refine=2, grades={}))
 
 
 @pytest.mark.parametrize('given', [dict(config='a.py'),

@@ -189,15 +189,41 @@ def test_shaking_of_landmarks_is_measured():
     noise = .01 * draw(3, 200, 68, 2)
     noise[:, :4] = 0
     assert shaking(still + noise, numbers) == pytest.approx(.005, rel=.05)
-    # The face moves as a whole, and the inner lips and the chin do.
+    # The head turns and comes nearer, and the inner lips move by themselves.
     wave = torch.sin(numbers / 3.)[:, None, None]
-    moving = (still + noise + .5 * wave).index_add(
-        1, torch.arange(56, 68), .1 * wave.repeat(1, 12, 2))
-    assert shaking(moving, numbers) == pytest.approx(.005, rel=.15)
-    moving[5] = torch.nan
-    assert shaking(moving, numbers) == pytest.approx(.005, rel=.15)
+    moving = (still + noise) * (1 + .3 * wave) + .5 * wave
+    moving[..., :1] += .2 * wave * still[..., 1:]
+    moving[:, 56:] += .1 * torch.cos(numbers / 2.)[:, None, None]
+    size = (1 + .3 * wave).mean().item()
+    assert shaking(moving, numbers) == pytest.approx(.005 * size, rel=.3)
+    # Slow motion is no noise at a low frame rate either.
+    assert shaking((still * (1 + .3 * wave))[::5], numbers[:40]) < 1e-5
+    moving[5, 40] = torch.nan
+    assert shaking(moving, numbers) == pytest.approx(.005 * size, rel=.3)
     assert shaking(moving[:2], numbers[:2]) == 0
     assert shaking(moving, 2 * numbers) == 0  # no three frames in a row
+
+
+def test_frames_of_a_few_landmarks_do_not_count(flame, truth, regressed):
+    _, points = truth
+    broken = points[..., :2].clone()
+    broken[4] = torch.nan
+    broken[4, 30] = points[4, 30, :2] + .3
+    codes = refine_track(flame, regressed, broken, 25.)
+    other = points[..., :2].clone()
+    other[4] = torch.nan
+    expected = refine_track(flame, regressed, other, 25.)
+    for name in ('shape', 'exp', 'pose'):
+        assert torch.allclose(codes[name], expected[name], atol=1e-5), name
+    # Frames without any do not make the others count less.
+    few = torch.tensor([3, 9])
+    gaps = torch.full_like(broken, torch.nan)
+    gaps[few] = points[few, :, :2]
+    alone, among = (refine_identity(
+        flame, {name: code[part] for name, code in regressed.items()},
+        seen[part], RefineSettings()) for part, seen in (
+            (few, points[..., :2]), (torch.arange(FRAMES), gaps)))
+    assert torch.allclose(alone, among, atol=1e-3)
 
 
 def test_outliers_do_not_count():

@@ -13,6 +13,7 @@ from drawn_film import DrawnFilm, rooms, with_face
 
 from mmtvface.apis import FaceReconstructor
 from mmtvface.apis.codes import finish_pass
+from mmtvface.apis.face_reconstructor import DEFAULT_REFINE
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 from mmtvface.utils.video_writer import write_video
 
@@ -111,6 +112,12 @@ def test_one_identity_per_track(model_files):
         build(model_files, refine=2)
     with pytest.raises(ValueError, match='refine corrects one identity'):
         build(model_files, refine=2, identity='frame')
+    # Refinement is on by default where it is possible.
+    assert build(model_files).run.finish.refine == 0
+    for options, steps in (({}, DEFAULT_REFINE), (dict(refine=0), 0),
+                           (dict(identity='frame'), 0)):
+        packaged = FaceReconstructor(device='cpu', **options)
+        assert packaged.run.finish.refine == steps, options
 
 
 @pytest.mark.parametrize('smooth', ['one-euro', 'savgol'])

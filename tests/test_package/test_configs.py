@@ -65,7 +65,7 @@ def without_downloads(cfg):
                 value = None
             elif key == 'topology' and value is not None:
                 value = 'procedural'
-            elif key == 'weights':
+            elif key == 'weights' and isinstance(value, str):
                 value = 'random'
             plain[key] = without_downloads(value)
         return plain

@@ -132,6 +132,7 @@ def _sums(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
 def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
                numbers: torch.Tensor, fps: float, settings: FinishSettings,
                figures: Figures, counted: slice = slice(None),
+               refine: RefineSettings | None = None,
                go_on: Callable[[], None] = lambda: None) -> Codes:
     """Refinement and smoothing of frames of a track.
 
@@ -148,12 +149,15 @@ def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
         figures: Told what it changed.
         counted: Frames that count in the figures; the others are
             neighbours, which are finished elsewhere.
+        refine: What is believed of the track; default: what these frames
+            show.
         go_on: Called now and then; what it raises ends the work.
     """
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
-        codes = refine_motion(flame, codes, points, fps,
-                              RefineSettings(steps=settings.refine), numbers,
+        refine = refine or RefineSettings(steps=settings.refine).believing(
+            points, numbers)
+        codes = refine_motion(flame, codes, points, fps, refine, numbers,
                               go_on)
         figures.add_errors(
             before[counted],

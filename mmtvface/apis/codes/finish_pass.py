@@ -18,7 +18,7 @@ from ..refinement import RefineSettings, refine_identity, spread_frames
 from .finish import Codes, Figures, FinishSettings, finish_run, one_identity
 from .segment_codes import SegmentCodes
 
-_BLOCK = 300  # frames that are finished at once ...
+_BLOCK = 500  # frames that are finished at once ...
 _MARGIN = 100  # ... with as many neighbours on both sides
 _MOST_FRAMES = 2000  # whose median is taken; more say nothing new
 
@@ -78,7 +78,8 @@ class TrackFinisher:
             return
         still = torch.from_numpy(
             track.crop_matrix(int(sound[len(sound) // 2]))).float()
-        identity = self._identity(track, store, sound, still)
+        refine = self._beliefs(track, store, sound, still)
+        identity = self._identity(track, store, sound, still, refine)
 
         def finish(places: np.ndarray, inner: slice) -> np.ndarray:
             self._go_on()
@@ -86,7 +87,7 @@ class TrackFinisher:
             codes = finish_run(
                 self._flame, codes, points,
                 torch.from_numpy(track.frames[places]), self._fps,
-                self._settings, self._figures, inner, self._go_on)
+                self._settings, self._figures, inner, refine, self._go_on)
             codes['cam'] = move_camera(
                 codes['cam'], still, _crops(track, places), self._size)
             return join_rows(self._layout, codes)
@@ -102,20 +103,36 @@ class TrackFinisher:
             codes[name] = code.expand_as(codes[name])
         codes['cam'] = move_camera(
             codes['cam'], _crops(track, places), still, self._size)
-        points = pixel_to_ndc(transform_points(
-            store.read_points(track, places), still.numpy()), self._size)
-        return codes, torch.from_numpy(points).float()
+        return codes, self._points(track, store, places, still)
+
+    def _points(self, track: FaceTrack, store: SegmentCodes,
+                places: np.ndarray, still: torch.Tensor) -> torch.Tensor:
+        """(n, 68, 2) landmarks, NDC of one crop."""
+        return torch.from_numpy(pixel_to_ndc(transform_points(
+            store.read_points(track, places), still.numpy()),
+            self._size)).float()
+
+    def _beliefs(self, track: FaceTrack, store: SegmentCodes,
+                 sound: np.ndarray, still: torch.Tensor
+                 ) -> RefineSettings | None:
+        """What the beginning of a track says of its landmarks."""
+        if not self._settings.refine:
+            return None
+        some = sound[:_MOST_FRAMES]
+        return RefineSettings(steps=self._settings.refine).believing(
+            self._points(track, store, some, still),
+            torch.from_numpy(track.frames[some]))
 
     def _identity(self, track: FaceTrack, store: SegmentCodes,
-                  sound: np.ndarray, still: torch.Tensor) -> Codes:
+                  sound: np.ndarray, still: torch.Tensor,
+                  refine: RefineSettings | None) -> Codes:
         """The codes of the person, name -> (C,)."""
         if self._settings.identity != 'track':
             return {}
         some = sound[spread_frames(len(sound), _MOST_FRAMES).numpy()]
         identity = one_identity(split_rows(
             self._layout, store.read(track, some)))
-        if self._settings.refine:
-            refine = RefineSettings(steps=self._settings.refine)
+        if refine is not None:
             some = sound[spread_frames(
                 len(sound), refine.identity_frames).numpy()]
             codes, points = self._read(track, store, some, still, identity)

@@ -37,26 +37,32 @@ def shaking(points: torch.Tensor, numbers: torch.Tensor) -> float:
     """Error of single landmarks that is new in every frame.
 
     The median over frames and inner landmarks of the second difference, less
-    what all landmarks have in common: mouths and eyelids, which do move, are
-    the smaller part of them.
+    its affine part, which is what a head does that turns or comes nearer:
+    mouths and eyelids, which move by themselves, are the smaller part.
 
     Args:
         points: (T, 68, 2), NaN where unknown.
         numbers: (T,) increasing, of the frames.
 
     Returns:
-        Standard deviation along an axis, fraction of the box; 0 without three
-        frames in a row.
+        Standard deviation along an axis, fraction of the box; 0 where it
+        cannot be told: without three frames in a row that are known as a
+        whole.
     """
     size = box_size(points, points.isfinite().all(-1)).clamp(min=1e-6)
     inner = points[:, CONTOUR:] / size[:, None, None]
     second = inner[2:] - 2 * inner[1:-1] + inner[:-2]
-    second = second[(numbers[2:] - numbers[:-2]) == 2]
-    length = (second - second.nanmean(1, keepdim=True)).norm(dim=-1)
-    length = length[length.isfinite()]
+    usable = second.isfinite().all((1, 2)) & (
+        numbers[2:] - numbers[:-2] == 2)
+    second, place = second[usable], inner[1:-1][usable]
+    if not len(second):
+        return 0.
+    place = torch.cat([place, torch.ones_like(place[..., :1])], -1)
+    moved = place @ torch.linalg.lstsq(place, second).solution
+    length = (second - moved).norm(dim=-1)
     # Of errors e, the second difference has the variance 6 e^2 per axis, and
     # its length the median 1.177 sqrt(6) e.
-    return float(length.median()) / 2.884 if len(length) else 0.
+    return float(length.median()) / 2.884
 
 
 def biweight(length: torch.Tensor, known: torch.Tensor) -> torch.Tensor:

@@ -27,6 +27,7 @@ from .landmark_errors import (
 )
 from .landmark_head import CAMERA, POSE, LandmarkHead
 
+_LEAST_KNOWN = 12  # inner landmarks of a frame that counts
 _LEAST_WEIGHT = 1e-8
 _CHUNK = 128  # frames whose derivatives are in memory
 
@@ -82,6 +83,18 @@ class RefineSettings:
     views: float = 2.
     identity_frames: int = 40
 
+    def believing(self, points: torch.Tensor,
+                  numbers: torch.Tensor | None = None) -> 'RefineSettings':
+        """These settings, with the error that landmarks of a track show.
+
+        Args:
+            points: (T, 68, 2), see :func:`~.landmark_errors.shaking`.
+            numbers: (T,) of the frames; default: successive ones.
+        """
+        if numbers is None:
+            numbers = torch.arange(len(points))
+        return replace(self, own=max(self.own, shaking(points, numbers)))
+
     def deviations(self, head: LandmarkHead) -> torch.Tensor:
         """(D,) standard deviations of a state's errors, float64."""
         expression = head.size - head.num_shape - POSE - CAMERA
@@ -115,6 +128,8 @@ class _Problem:
                  person: bool) -> None:
         self.head, self.state = head, state
         known = points.isfinite().all(-1)
+        # Of a few landmarks, neither size nor place of a face is known.
+        known &= known[:, CONTOUR:].sum(1, keepdim=True) >= _LEAST_KNOWN
         self.points = points.nan_to_num()
         size = box_size(self.points, known).clamp(min=1e-6)
         self.scale = torch.where(size.isfinite(), 1 / size, 0.).nan_to_num()
@@ -201,7 +216,8 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
     """
     problem = _Problem(head, state, points, settings, person=True)
     shapes = head.num_shape
-    share = min(1., settings.views / len(state))
+    seen = int(problem.known.any(1).sum())
+    share = min(1., settings.views / max(1, seen))
     size = (size_slope(head) * problem.deviations[:shapes]
             / settings.size)
     correction = torch.zeros(state.shape, dtype=torch.float64)
@@ -257,7 +273,7 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
     Returns:
         The codes, changed.
     """
-    settings = settings or RefineSettings()
+    settings = (settings or RefineSettings()).believing(points, numbers)
     if not (codes['cam'][:, 0] > 0).any():
         return codes
     chosen = spread_frames(len(points), settings.identity_frames)
@@ -308,8 +324,6 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     if not good.any():
         return codes
     numbers, points = numbers[good], points[good]
-    settings = replace(settings, own=max(settings.own,
-                                         shaking(points, numbers)))
     head = LandmarkHead(flame)
     state = head.state({name: code[good] for name, code in codes.items()})
     problem = _Problem(head, state, points, settings, person=False)
