@@ -1,7 +1,7 @@
-"""The small model that is part of the package; last of two phases.
+"""Second phase of the packaged model: pictures as footage gives them.
 
-Pictures as footage gives them: bad ones, people with random looks, heads
-tilted in the frame, faces cut by its border, unsteady boxes, other zooms.
+Bad ones, people with random looks, heads tilted in the frame, faces cut by
+its border, unsteady boxes, other zooms.
 Longer clips teach the adapter to remember, quick turns of the head when not
 to.
 """

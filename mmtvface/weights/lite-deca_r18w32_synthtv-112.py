@@ -2,7 +2,7 @@
 """Inference config of the weights beside it.
 
 Written by tools/publish_model.py; change the config that was trained:
-configs/lite_deca/lite-deca_r18w32_1xb12-1200_synthtv-wild-112.py
+configs/lite_deca/lite-deca_r18w32_1xb12-1100_synthtv-steady-112.py
 """
 custom_imports = dict(imports=[
     'mmtvface.engine',

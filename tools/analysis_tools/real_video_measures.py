@@ -19,6 +19,7 @@ from mmtvface.evaluation.functional import (
     landmark_signals,
     motion_terms,
     normalized_mean_error,
+    pooled,
 )
 from mmtvface.geometry.alignment import nearest_rotation, procrustes
 from mmtvface.geometry.head_pose import STABLE
@@ -106,20 +107,25 @@ def measure(results: Sequence[FrameResult], reference: np.ndarray
         ``reference_jitter`` (in percent of the root of the box's area, per
         frame squared; of the inner 51 landmarks, except ``nme``), and for
         each of :data:`FOLLOWED` ``<signal>_corr`` and ``<signal>_amplitude``
-        over the whole video, None where the reference hardly moves.
+        within the tracks, None where the reference hardly moves.
     """
     count = len(reference)
     points = np.full((count, NUM_LANDMARKS, 2), np.nan)
     rotations = np.full((count, 3, 3), np.nan)
+    tracks = np.full(count, -1)
     for result in results:
         if result.valid:
+            tracks[result.index] = result.track_id
             points[result.index] = result.landmarks2d
             rotations[result.index] = head_rotation(result)
     marks = reference[..., :2]
-    terms = motion_terms(
-        landmark_signals(points) | angle_signals(rotations),
-        landmark_signals(marks)
-        | angle_signals(reference_rotations(reference, rotations)))
+    found = landmark_signals(points) | angle_signals(rotations)
+    wanted = landmark_signals(marks) | angle_signals(
+        reference_rotations(reference, rotations))
+    # What differs between people and shots is no motion.
+    terms = pooled(motion_terms(*(
+        {name: values[tracks == track] for name, values in part.items()}
+        for part in (found, wanted))) for track in np.unique(tracks))
     pred, true = map(torch.from_numpy, (points, marks))
     size = box_area_root(true)
     inner = list(STATIC)
@@ -131,7 +137,7 @@ def measure(results: Sequence[FrameResult], reference: np.ndarray
     row = dict(
         frames=count, lost=int(np.isnan(points[:, 0, 0]).sum()),
         reference_lost=int(np.isnan(marks[:, 0, 0]).sum()),
-        tracks=len({r.track_id for r in results if r.valid}),
+        tracks=len(np.unique(tracks[tracks >= 0])),
         nme=_mean(whole), nme_inner=_mean(own),
         worst_nme=float(own[seen].max()) if seen.any() else None,
         worst_frame=int(np.nanargmax(own)) if seen.any() else None,
