@@ -3,7 +3,8 @@
 What mouths, eyelids and people look like is learnt here, from nothing, on
 easy pictures and before anything disturbs it. All losses on codes are squares
 in units of the codes' spread: the optimum of linear ones is the median, and
-that of most expressions is no expression (see "Why mouths stood still" in the README beside this file).
+that of most expressions is no expression ("Why mouths stood still" in the
+README beside this file).
 """
 _base_ = [
     '../_base_/models/synthtv_single.py',

@@ -13,6 +13,7 @@ from mmtvface.evaluation.functional import (
     HEAD_ANGLES,
     LANDMARK_SIGNALS,
     MIN_MOTION,
+    SIGNALS,
     MotionTerms,
     RunningMotion,
     angle_signals,
@@ -26,6 +27,10 @@ from mmtvface.geometry.head_pose import STABLE, head_pose
 
 from .export.column_store import ColumnStore
 from .results import INTERPOLATED, FrameResult, head_rotation
+
+#: Signals of ``motion`` in the metrics, and how they are called in texts.
+MOTION_NAMES = {name: SIGNALS[name]
+                for name in (*LANDMARK_SIGNALS, *HEAD_ANGLES)}
 
 _CHUNK = 4096  # rows
 # Standard deviation of a true signal below which it is the detector's noise:

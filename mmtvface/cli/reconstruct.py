@@ -153,14 +153,14 @@ def motion_line(motion: dict) -> str:
     Args:
         motion: Of ``metrics.json``.
     """
-    from mmtvface.apis.summary import SIGNALS
+    from mmtvface.apis.summary import MOTION_NAMES
     parts = []
     for name, found in motion.items():
         if found['amplitude'] is None:
             continue
         start, middle = ((' follows with ', ' of its amplitude (correlation ')
                          if not parts else (' with ', ' ('))
-        parts.append(f'{SIGNALS[name]}{start}{found["amplitude"]:.2f}'
+        parts.append(f'{MOTION_NAMES[name]}{start}{found["amplitude"]:.2f}'
                      f'{middle}{found["correlation"]:.2f})')
     return f'motion: {", ".join(parts)}' if parts else ''
 

@@ -24,8 +24,8 @@ targets: ``images`` (B, 3, H, W) RGB [0, 1], ``landmarks`` (B, 68, 3) NDC and
 visibility, and where the data has them ``masks`` (B, 1, H, W), ``codes``,
 ``vertices``, ``neutral_vertices``, ``neutral_landmarks``,
 ``expression_landmarks`` and ``displacement`` (B, 1, S, S) metres. Of the
-detail stage: ``uv_images`` (B, 3, S, S) the input sampled at the coarse surface
-and ``uv_visibility`` (B, 1, S, S) where that shows skin.
+detail stage: ``uv_images`` (B, 3, S, S) the input sampled at the coarse
+surface and ``uv_visibility`` (B, 1, S, S) where that shows skin.
 Copies exchange detail only, so both are the same for all copies.
 """
 
