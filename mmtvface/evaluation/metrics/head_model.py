@@ -10,6 +10,8 @@ from torch import nn
 
 from mmtvface.registry import MODELS
 
+from .clip_metric import ClipMetric
+
 # Metres; float32 and the model's device leave less than a micrometre.
 _TOLERANCE = 1e-4
 
@@ -94,3 +96,34 @@ def leads_to(flame: nn.Module, codes: Mapping[str, torch.Tensor],
     vertices = vertices[:1].detach().float().cpu()
     return own.vertices.shape == vertices.shape and bool(
         (own.vertices - vertices).abs().max() <= _TOLERANCE)
+
+
+class HeadMetric(ClipMetric):
+    """Metric over clips that needs the head model of the predictions.
+
+    Args:
+        flame: Config of the head model, that of the model under test; None
+            is the built-in head. ``tools/train.py`` and ``tools/test.py``
+            fill it in.
+        kwargs: See mmengine's ``BaseMetric``.
+    """
+
+    needs_head_model = True
+
+    def __init__(self, flame: Mapping[str, Any] | nn.Module | None = None,
+                 **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self._config = flame
+        self._flame: nn.Module | None = None
+
+    def head_model(self, sample: Mapping[str, Any]) -> nn.Module:
+        """The head model, built and checked with the first sample.
+
+        Raises:
+            ValueError: If it is another one than that of the predictions.
+        """
+        if self._flame is None:
+            flame = build_head_model(self._config)
+            check_head_model(flame, sample, type(self).__name__)
+            self._flame = flame
+        return self._flame

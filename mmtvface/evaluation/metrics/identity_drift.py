@@ -14,12 +14,12 @@ from ..charts import Chart
 from ..clip_charts import clip_context, time_chart
 from ..functional import code_spread
 from ..functional.identity_drift import identity_drift
-from .clip_metric import CONTEXT, ClipMetric, Values, mean
-from .head_model import build_head_model, check_head_model
+from .clip_metric import CONTEXT, Values, mean
+from .head_model import HeadMetric
 
 
 @METRICS.register_module()
-class IdentityDrift(ClipMetric):
+class IdentityDrift(HeadMetric):
     """Spread of the shape code and of the neutral head over whole clips.
 
     Other than :class:`ShapeConstancy` it joins the windows of a clip (by
@@ -39,32 +39,19 @@ class IdentityDrift(ClipMetric):
 
     Chart: the drift over the time of the clips.
 
-    Args:
-        flame: Config of the head model, that of the model under test; None
-            is the built-in head. ``tools/test.py`` fills it in.
-        kwargs: See mmengine's ``BaseMetric``.
-
-    Raises:
-        ValueError: If the head model is another one than that of the
-            predictions.
+    Args: see :class:`~.head_model.HeadMetric`.
     """
 
     default_prefix = 'identity'
-    needs_head_model = True
 
     def __init__(self, flame: Mapping[str, Any] | nn.Module | None = None,
                  **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._config = flame
-        self._flame: nn.Module | None = None
+        super().__init__(flame, **kwargs)
         self._drifts: list[tuple[dict[str, Any], np.ndarray]] = []
 
     def measure(self, sample: Mapping[str, Any]) -> dict[str, torch.Tensor]:
         """Nothing of a single window; checks the head model once."""
-        if self._flame is None:
-            flame = build_head_model(self._config)
-            check_head_model(flame, sample, 'IdentityDrift')
-            self._flame = flame
+        self.head_model(sample)
         return {}
 
     def context(self, sample: Mapping[str, Any]) -> dict[str, Any]:

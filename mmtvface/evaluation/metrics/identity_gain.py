@@ -6,17 +6,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from mmtvface.registry import METRICS
 
 from ..functional.clip_scores import face_region, neutral_errors
-from .clip_metric import ClipMetric, Values, mean
-from .head_model import build_head_model, check_head_model, leads_to
+from .clip_metric import Values, mean
+from .head_model import HeadMetric, leads_to
 
 
 @METRICS.register_module()
-class IdentityGain(ClipMetric):
+class IdentityGain(HeadMetric):
     """Error of the neutral face against that of the mean head.
 
     Results:
@@ -29,33 +28,10 @@ class IdentityGain(ClipMetric):
 
     NaN where the truth has codes of another head than the model.
 
-    Args:
-        flame: Config of the head model, that of the model under test; None
-            is the built-in head. ``tools/train.py`` and ``tools/test.py``
-            fill it in.
-        kwargs: See mmengine's ``BaseMetric``.
-
-    Raises:
-        ValueError: If the head model is another one than that of the
-            predictions.
+    Args: see :class:`~.head_model.HeadMetric`.
     """
 
     default_prefix = 'identity'
-    needs_head_model = True
-
-    def __init__(self, flame: Mapping[str, Any] | nn.Module | None = None,
-                 **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self._config = flame
-        self._flame: nn.Module | None = None
-
-    def _head_model(self, sample: Mapping[str, Any]) -> nn.Module:
-        """The head model, built and checked with the first sample."""
-        if self._flame is None:
-            flame = build_head_model(self._config)
-            check_head_model(flame, sample, 'IdentityGain')
-            self._flame = flame
-        return self._flame
 
     @torch.no_grad()
     def measure(self, sample: Mapping[str, Any]) -> dict[str, torch.Tensor]:
@@ -63,7 +39,7 @@ class IdentityGain(ClipMetric):
         truth = sample.get('gt_codes') or {}
         if 'shape' not in truth:
             return {}
-        flame = self._head_model(sample)
+        flame = self.head_model(sample)
         truth, pred = ({name: code.detach().float().cpu()
                         for name, code in codes.items()}
                        for codes in (truth, sample['pred_codes']))
