@@ -17,6 +17,7 @@ from mmtvface.apis import FaceReconstructor
 from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 
 SCRIPT = '''
+import signal
 import sys
 from pathlib import Path
 from conftest import write_model
@@ -25,6 +26,8 @@ from drawn_film import DrawnFilm, rooms, with_face
 from mmtvface.testing.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
+# A suite in the background ignores the signal, and children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 shown = rooms(60)
 film = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
 
