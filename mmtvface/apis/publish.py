@@ -30,7 +30,7 @@ KEPT = ('default_scope', 'custom_imports', 'env_cfg', 'log_level',
         'test_evaluator')
 MAX_BYTES = 25 * 10**6
 MIN_AMPLITUDE, MAX_AMPLITUDE, MIN_CORRELATION = .5, 2., .5
-"""Least amplitude of the mouth's opening: others look like mannequins."""
+"""Of the mouth's opening: others look like mannequins, or shake."""
 _HEADER = '''\
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Inference config of the weights beside it.

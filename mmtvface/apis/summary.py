@@ -174,7 +174,7 @@ class Summary:
             return value if math.isfinite(value) else None
 
         motion = {}
-        for name in (*LANDMARK_SIGNALS, *HEAD_ANGLES):
+        for name in MOTION_NAMES:
             terms, least = found.get(name, MotionTerms()), _MIN_MOTION[name]
             motion[name] = dict(amplitude=known(terms.amplitude(least)),
                                 correlation=known(terms.correlation(least)))

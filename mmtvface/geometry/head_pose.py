@@ -11,6 +11,7 @@ whole video is done at once.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -83,6 +84,22 @@ class HeadFit(NamedTuple):
     residual: np.ndarray
 
 
+@lru_cache
+def _solver(rigid: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Some points of the head about their centre, and the pseudo-inverse.
+
+    Kept: videos ask for the same two sets, for every face of every frame.
+
+    Args:
+        rigid: R landmarks.
+
+    Returns:
+        (R, 3) and (3, R).
+    """
+    head = HEAD_POINTS[list(rigid)] - HEAD_POINTS[list(rigid)].mean(0)
+    return head, np.linalg.pinv(head)
+
+
 def fit_head(landmarks: np.ndarray,
              rigid: Sequence[int] = RIGID) -> HeadFit:
     """Fit the generic head.
@@ -103,13 +120,11 @@ def fit_head(landmarks: np.ndarray,
             points.shape[-1] < 2):
         raise ValueError('landmarks must have the shape (..., 68, 2), but '
                          f'they are {points.shape}.')
-    rigid = list(rigid)
-    head = HEAD_POINTS[rigid] - HEAD_POINTS[rigid].mean(0)
-    points = points[..., rigid, :2] * [1., -1.]
+    head, solve = _solver(tuple(rigid))
+    points = points[..., list(rigid), :2] * [1., -1.]
     known = np.isfinite(points).all((-2, -1))
     points = np.where(known[..., None, None], points, 0.)
     points = points - points.mean(-2, keepdims=True)
-    solve = np.linalg.pinv(head)  # (3, R)
     affine = np.swapaxes(solve @ points, -1, -2)  # (..., 2, 3)
     u, singular, vh = np.linalg.svd(affine, full_matrices=False)
     known = known & (singular[..., 1] > 1e-6 * singular[..., 0])

@@ -4,9 +4,7 @@
 import torch
 
 from mmtvface.evaluation.functional import box_size
-
-#: Landmarks of the outline, the first ones.
-CONTOUR = 17
+from mmtvface.geometry.landmarks import CONTOUR, NUM_LANDMARKS, STATIC
 
 _OUTLIER = 5.  # deviations at which a landmark no longer counts
 
@@ -28,8 +26,8 @@ def landmark_covariance(layout: torch.Tensor, shared: float, reach: float,
         share, and (68,) variances of those of their own, float64.
     """
     apart = torch.cdist(layout.double(), layout.double())
-    alone = torch.full((68, ), own, dtype=torch.float64)
-    alone[:CONTOUR] = contour
+    alone = torch.full((NUM_LANDMARKS, ), own, dtype=torch.float64)
+    alone[list(CONTOUR)] = contour
     return shared**2 * torch.exp(-(apart / reach)**2 / 2), alone.square()
 
 
@@ -50,7 +48,7 @@ def shaking(points: torch.Tensor, numbers: torch.Tensor) -> float:
         whole.
     """
     size = box_size(points, points.isfinite().all(-1)).clamp(min=1e-6)
-    inner = points[:, CONTOUR:] / size[:, None, None]
+    inner = points[:, list(STATIC)] / size[:, None, None]
     second = inner[2:] - 2 * inner[1:-1] + inner[:-2]
     usable = second.isfinite().all((1, 2)) & (
         numbers[2:] - numbers[:-2] == 2)

@@ -16,15 +16,11 @@ from dataclasses import dataclass, replace
 import torch
 
 from mmtvface.evaluation.functional import box_size
+from mmtvface.geometry.landmarks import CONTOUR, STATIC
 from mmtvface.head_models import FLAME
 
 from .chain import markov_prior, solve_chain
-from .landmark_errors import (
-    CONTOUR,
-    biweight,
-    landmark_covariance,
-    shaking,
-)
+from .landmark_errors import biweight, landmark_covariance, shaking
 from .landmark_head import CAMERA, POSE, LandmarkHead
 
 _LEAST_KNOWN = 12  # inner landmarks of a frame that counts
@@ -129,12 +125,13 @@ class _Problem:
         self.head, self.state = head, state
         known = points.isfinite().all(-1)
         # Of a few landmarks, neither size nor place of a face is known.
-        known &= known[:, CONTOUR:].sum(1, keepdim=True) >= _LEAST_KNOWN
+        known &= known[:, list(STATIC)].sum(1, keepdim=True) >= _LEAST_KNOWN
         self.points = points.nan_to_num()
         size = box_size(self.points, known).clamp(min=1e-6)
-        self.scale = torch.where(size.isfinite(), 1 / size, 0.).nan_to_num()
-        inner = torch.arange(68) >= CONTOUR
-        self.known = known & inner if person else known
+        self.scale = torch.where(size.isfinite(), 1 / size, 0.)
+        if person:
+            known[:, list(CONTOUR)] = False
+        self.known = known
         self.deviations = settings.deviations(head)
         mean = torch.zeros(1, head.size, dtype=head.dtype)
         layout = head.points(mean, head.contour_rows(mean))

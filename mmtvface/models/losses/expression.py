@@ -6,19 +6,27 @@ from typing import Any
 
 import torch
 
-from mmtvface.geometry.landmarks import EYELID_PAIRS, LIP_PAIRS
+from mmtvface.geometry.landmarks import (
+    BROWS,
+    CONTOUR,
+    EYELID_PAIRS,
+    EYES,
+    LIP_PAIRS,
+    LIPS,
+    MOUTH_CORNERS,
+    NOSE,
+    NUM_LANDMARKS,
+)
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
 from .closure import safe_distance
 
 _MM = 1000.
-# First and last landmark of a group and how far its points move, RMS over
-# lively performances of the built-in head, mm.
-_GROUPS = ((0, 16, 3.), (17, 26, 1.5), (27, 35, .7), (36, 47, 1.5),
-           (48, 67, 3.5))
-_WIDTH = ((48, 54), )
-_GAPS = ((EYELID_PAIRS, 2.5), (LIP_PAIRS, 4.5), (_WIDTH, 3.))
+# Landmarks of a group and how far they move, RMS over lively performances of
+# the built-in head, mm; and the same of gaps.
+_GROUPS = ((CONTOUR, 3.), (BROWS, 1.5), (NOSE, .7), (EYES, 1.5), (LIPS, 3.5))
+_GAPS = ((EYELID_PAIRS, 2.5), (LIP_PAIRS, 4.5), ((MOUTH_CORNERS, ), 3.))
 
 
 @MODELS.register_module()
@@ -46,9 +54,9 @@ class ExpressionLoss(FaceLoss):
                  gap_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
         self.gap_weight = gap_weight
-        spread = torch.ones(68, 1)
-        for first, last, value in _GROUPS:
-            spread[first:last + 1] = value
+        spread = torch.ones(NUM_LANDMARKS, 1)
+        for group, value in _GROUPS:
+            spread[list(group)] = value
         pairs = [pair for group, _ in _GAPS for pair in group]
         gaps = [torch.full((len(group), ), value) for group, value in _GAPS]
         for name, value in (('spread', spread), ('gap_spread',

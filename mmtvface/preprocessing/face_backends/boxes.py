@@ -18,12 +18,8 @@ def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         (N, M) in [0, 1].
     """
-    a, b = first[:, None], second[None]
-    common = _common(a, b)
-    total = sum((box[..., 2:] - box[..., :2]).prod(-1)
-                for box in (a, b)) - common
-    return np.divide(common, total, out=np.zeros_like(common),
-                     where=total > 0)
+    common, one, other = _areas(first, second)
+    return _share(common, one + other - common)
 
 
 def covers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -36,18 +32,23 @@ def covers(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     Returns:
         (N, M) in [0, 1].
     """
+    common, one, other = _areas(first, second)
+    return _share(common, np.minimum(one, other))
+
+
+def _areas(first: np.ndarray, second: np.ndarray
+           ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Areas of all pairs: what they share (N, M), and their own."""
     a, b = first[:, None], second[None]
-    common = _common(a, b)
-    least = np.minimum(*((box[..., 2:] - box[..., :2]).prod(-1)
-                         for box in (a, b)))
-    return np.divide(common, least, out=np.zeros_like(common),
-                     where=least > 0)
+    common = np.maximum(np.minimum(a[..., 2:], b[..., 2:]) -
+                        np.maximum(a[..., :2], b[..., :2]), 0.).prod(-1)
+    return common, *((box[..., 2:] - box[..., :2]).prod(-1)
+                     for box in (a, b))
 
 
-def _common(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Area that boxes share."""
-    return np.maximum(np.minimum(a[..., 2:], b[..., 2:]) -
-                      np.maximum(a[..., :2], b[..., :2]), 0.).prod(-1)
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """Quotient of areas, 0 where there is nothing."""
+    return np.divide(part, whole, out=np.zeros_like(part), where=whole > 0)
 
 
 def distances(first: np.ndarray, second: np.ndarray) -> np.ndarray:
