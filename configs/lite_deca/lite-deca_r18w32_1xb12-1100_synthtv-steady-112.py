@@ -1,4 +1,4 @@
-"""The small model that is part of the package; last of three phases.
+"""Third phase of the packaged model: exact and calm.
 
 What moves is learnt; now it is made exact and calm: landmarks count twice as
 much, and errors may not jump from frame to frame. The loss on the motion is

@@ -16,11 +16,10 @@ from mmtvface.apis.refinement.landmark_errors import (
     landmark_covariance,
     shaking,
 )
-from mmtvface.apis.refinement.landmark_head import LandmarkHead
 from mmtvface.apis.refinement.refine import size_slope
 from mmtvface.evaluation.functional import acceleration_error, score_clip
 from mmtvface.geometry.camera import project
-from mmtvface.head_models import FLAME
+from mmtvface.head_models import FLAME, LandmarkHead
 
 FRAMES = 14
 

@@ -17,11 +17,11 @@ import torch
 
 from mmtvface.evaluation.functional import box_size
 from mmtvface.geometry.landmarks import CONTOUR, STATIC
-from mmtvface.head_models import FLAME
+from mmtvface.head_models import FLAME, LandmarkHead
+from mmtvface.head_models.landmark_head import CAMERA, POSE
 
 from .chain import markov_prior, solve_chain
 from .landmark_errors import biweight, landmark_covariance, shaking
-from .landmark_head import CAMERA, POSE, LandmarkHead
 
 _LEAST_KNOWN = 12  # inner landmarks of a frame that counts
 _LEAST_WEIGHT = 1e-8

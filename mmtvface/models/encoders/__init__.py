@@ -2,6 +2,7 @@
 """Encoders: from clips to one feature vector per frame."""
 
 from .clip_encoder import ClipEncoder
+from .landmark_locator import LandmarkLocator
 from .lite_encoder import LiteTemporalEncoder
 from .pretrained import load_restorer
 from .resnet_encoder import ResNetEncoder
@@ -10,6 +11,7 @@ from .shared_trunk_encoder import SharedTrunkEncoder
 from .temporal_encoder import TemporalResNet
 
 __all__ = [
-    'ClipEncoder', 'LiteTemporalEncoder', 'ResNetEncoder', 'RestoredEncoder',
-    'SharedTrunkEncoder', 'TemporalResNet', 'load_restorer'
+    'ClipEncoder', 'LandmarkLocator', 'LiteTemporalEncoder', 'ResNetEncoder',
+    'RestoredEncoder', 'SharedTrunkEncoder', 'TemporalResNet',
+    'load_restorer'
 ]

@@ -20,11 +20,14 @@ class ClipEncoder(BaseModule):
         trunk_channels: Channels of the trunk's maps.
         with_flow: Whether the encoder computes optical flow itself (True),
             does without (False) or has to be given it (``'given'``).
+        with_landmarks: Whether features end with those of a
+            :class:`~.landmark_locator.LandmarkLocator`.
     """
 
     out_channels: int
     trunk_channels: int
     with_flow: bool | str = False
+    with_landmarks: bool = False
 
     def prepare(self, clips: torch.Tensor) -> torch.Tensor:
         """What the other steps see: (n, t, 3, h, w) -> (n, t, 3, H, W)."""

@@ -12,6 +12,7 @@ from mmtvface.utils.checks import check_shape
 from .checkpointing import run_blocks
 from .flow import Flows
 from .gated_propagation import DIRECTIONS, GatedPropagation, Memory
+from .landmark_locator import LandmarkLocator
 from .resnet_encoder import ResNetEncoder, has_pretrained_init
 
 # Frames of streams that go through residual stages at once.
@@ -72,6 +73,9 @@ class LiteTemporalEncoder(ResNetEncoder):
         pretrained: See :class:`ResNetEncoder`; the adapter stays at its
             start.
         pool_size: Side of the grid of averages; see :class:`TemporalResNet`.
+        with_landmarks: Append to the features where the maps of the
+            remaining stages show the 68 landmarks, see
+            :class:`LandmarkLocator`.
         with_cp: See :class:`ResNetEncoder`; the adapter is small enough to
             keep.
         init_cfg: See mmengine's ``BaseModule``.
@@ -85,7 +89,7 @@ class LiteTemporalEncoder(ResNetEncoder):
         ValueError: If an option is not possible.
     """
 
-    _new_parts = ('temporal.', )
+    _new_parts = ('temporal.', 'locator.')
 
     def __init__(self,
                  depth: int = 50,
@@ -97,6 +101,7 @@ class LiteTemporalEncoder(ResNetEncoder):
                  input_norm: str | Mapping | None = None,
                  pretrained: str | None = None,
                  pool_size: int = 1,
+                 with_landmarks: bool = False,
                  with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(
@@ -107,12 +112,18 @@ class LiteTemporalEncoder(ResNetEncoder):
             raise ValueError('propagation_stage must be 1 to 4, but it is '
                              f'{propagation_stage}.')
         self.propagation_stage = propagation_stage
-        last = self._stages[propagation_stage - 1][-1]
-        # the last convolution of a residual block makes its channels
-        conv = last.conv3 if hasattr(last, 'conv3') else last.conv2
-        self.trunk_channels = conv.out_channels
+        channels = [
+            # the last convolution of a residual block makes its channels
+            getattr(stage[-1], 'conv3', stage[-1].conv2).out_channels
+            for stage in self._stages[propagation_stage - 1:]]
+        self.trunk_channels = channels[0]
         self.temporal = GatedPropagation(
             self.trunk_channels, propagation_channels, branches, order)
+        self.locator = None
+        self.with_landmarks = with_landmarks
+        if with_landmarks:
+            self.locator = LandmarkLocator(channels)
+            self.out_channels += self.locator.out_channels
 
     @property
     def causal(self) -> bool:
@@ -152,9 +163,13 @@ class LiteTemporalEncoder(ResNetEncoder):
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Remaining stages and average: (B, C, h, w) -> (B, out_channels)."""
+        levels = [maps]
         for stage in self._stages[self.propagation_stage:]:
-            maps = run_blocks(stage, maps, self.with_cp)
-        return self.pool(maps).flatten(1)
+            levels.append(run_blocks(stage, levels[-1], self.with_cp))
+        features = self.pool(levels[-1]).flatten(1)
+        if self.locator is None:
+            return features
+        return torch.cat([features.float(), self.locator(levels)], 1)
 
     def step(self, frames: torch.Tensor, state: list[Memory] | None = None
              ) -> tuple[torch.Tensor, list[Memory]]:

@@ -67,6 +67,7 @@ class RestoredEncoder(ClipEncoder):
         # Encoders that cannot share their trunk will do, too.
         self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
         self.with_flow = getattr(self.encoder, 'with_flow', False)
+        self.with_landmarks = getattr(self.encoder, 'with_landmarks', False)
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = image_size and tuple(image_size)

@@ -9,8 +9,12 @@ import torch
 from mmengine.model import BaseModule
 from torch import nn
 
+from mmtvface.head_models import FLAME, LandmarkHead
+from mmtvface.models.encoders import LandmarkLocator
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
+
+from .landmark_feedback import LandmarkFeedback
 
 SHAPE_MODES = ('frame', 'clip', 'confidence')
 IDENTITY_CODES = ('shape', 'tex')
@@ -121,6 +125,10 @@ class FLAMEHead(BaseModule):
         landmark_uncertainty: Also regress how far each landmark may be off,
             see :meth:`landmark_log_sigma`; learnt by
             :class:`UncertainLandmarkLoss`.
+        feedback: How often codes are corrected by how far they miss the
+            landmarks that the encoder locates, see
+            :class:`LandmarkFeedback`; needs an encoder with
+            ``with_landmarks`` and :meth:`watch`.
         init_cfg: See mmengine's ``BaseModule``.
 
     Attributes:
@@ -139,6 +147,7 @@ class FLAMEHead(BaseModule):
                  code_scale: Mapping[str, float | Sequence[float]]
                  | None = None,
                  landmark_uncertainty: bool = False,
+                 feedback: int = 0,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(init_cfg)
         if shape_mode not in SHAPE_MODES:
@@ -156,8 +165,13 @@ class FLAMEHead(BaseModule):
         self.init_cam = init_cam
         self.init_light = init_light
         self.init_std = init_std
+        # What is located is for the feedback.
+        own = in_channels - (LandmarkLocator.out_channels if feedback else 0)
+        if own < 1:
+            raise ValueError('feedback needs the features of an encoder with '
+                             'with_landmarks=True.')
         self.layers = nn.Sequential(
-            nn.Linear(in_channels, hidden_channels), nn.ReLU(inplace=True),
+            nn.Linear(own, hidden_channels), nn.ReLU(inplace=True),
             nn.Linear(hidden_channels, layout.total))
         self.confidence = None
         if shape_mode == 'confidence':
@@ -165,6 +179,9 @@ class FLAMEHead(BaseModule):
         self.uncertainty = None
         if landmark_uncertainty:
             self.uncertainty = nn.Linear(hidden_channels, 68)
+        self.feedback = nn.ModuleList(
+            LandmarkFeedback(layout) for _ in range(feedback))
+        self.landmark_head: LandmarkHead | None = None
         self.register_buffer(
             'code_scale', build_code_scale(layout, code_scale or {}),
             persistent=code_scale is not None)
@@ -175,6 +192,8 @@ class FLAMEHead(BaseModule):
         if self.confidence is not None:
             nn.init.zeros_(self.confidence.weight)
             nn.init.zeros_(self.confidence.bias)
+        for step in self.feedback:
+            step.start()
         if self.uncertainty is not None:
             nn.init.zeros_(self.uncertainty.weight)
             nn.init.constant_(self.uncertainty.bias, INITIAL_LOG_SIGMA)
@@ -212,6 +231,29 @@ class FLAMEHead(BaseModule):
                 'be wrong. Use the config they were trained with.')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
+    def watch(self, flame: FLAME) -> None:
+        """Give the head model whose landmarks the feedback looks at."""
+        if self.feedback:
+            self.landmark_head = LandmarkHead(flame)
+
+    def _hidden(self, features: torch.Tensor) -> torch.Tensor:
+        return self.layers[:2](features[..., :self.layers[0].in_features])
+
+    def _codes_of_frames(self, features: torch.Tensor
+                         ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Codes and logarithm of the confidence, (n, t, total) and 1."""
+        hidden = self._hidden(features)
+        codes = self.layers[2](hidden) * self.code_scale
+        logits = torch.zeros_like(codes[..., :1]) if (
+            self.confidence is None) else self.confidence(hidden)
+        for step in self.feedback:
+            flat, change = step(
+                self.landmark_head, codes.flatten(0, 1),
+                features.flatten(0, 1), self.code_scale)
+            codes = flat.unflatten(0, codes.shape[:2])
+            logits = logits + change.unflatten(0, codes.shape[:2])
+        return codes, logits
+
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Regress the codes of every frame.
 
@@ -248,12 +290,11 @@ class FLAMEHead(BaseModule):
             raise ValueError(
                 f'features must have the shape (n, t, {self.in_channels}), '
                 f'but it is {tuple(features.shape)}.')
-        hidden = self.layers[:2](features)
-        codes = self.layers[2](hidden) * self.code_scale
+        codes, logits = self._codes_of_frames(features)
         if self.shape_mode == 'frame' or not codes.shape[1]:
             return codes, past
-        logits = torch.zeros_like(codes[..., :1]) if (
-            self.confidence is None) else self.confidence(hidden)
+        if self.shape_mode == 'clip':
+            logits = torch.zeros_like(logits)
         if past is not None:
             # All that was before is one more frame, of the weight of all.
             codes = torch.cat([past.codes, codes], 1)
@@ -275,7 +316,7 @@ class FLAMEHead(BaseModule):
         """
         if self.uncertainty is None:
             return None
-        return self.uncertainty(self.layers[:2](features))
+        return self.uncertainty(self._hidden(features))
 
     def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""

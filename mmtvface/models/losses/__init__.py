@@ -12,7 +12,11 @@ from .displacement import (
 )
 from .expression import ExpressionLoss
 from .identity import IdentityLoss
-from .landmark import LandmarkLoss, UncertainLandmarkLoss
+from .landmark import (
+    LandmarkLoss,
+    LocatedLandmarkLoss,
+    UncertainLandmarkLoss,
+)
 from .mrf import IDMRFLoss
 from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
@@ -29,7 +33,8 @@ __all__ = [
     'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
     'DisplacementPriorLoss', 'ExpressionLoss', 'EyeClosureLoss', 'FaceLoss',
     'IDMRFLoss', 'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss',
-    'LightPriorLoss', 'LipClosureLoss', 'NeutralLandmarkLoss',
+    'LightPriorLoss', 'LipClosureLoss', 'LocatedLandmarkLoss',
+    'NeutralLandmarkLoss',
     'NeutralVertexLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
     'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
     'UncertainLandmarkLoss', 'VertexLoss'

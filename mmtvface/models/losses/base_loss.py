@@ -11,9 +11,11 @@ outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
 NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
 ``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
 (B, 1, H, W), ``landmark_log_sigma`` (B, 68) logarithm of the expected errors
-in NDC, ``neutral_vertices`` (B, V, 3) and ``neutral_landmarks`` (B, 68, 3)
-metres of the neutral heads, ``expression_landmarks`` (B, 68, 3) metres of the
-mean head with the frames' expression and jaw, without their pose,
+in NDC, ``located_landmarks`` (B, 68, 3) of a
+:class:`~mmtvface.models.encoders.LandmarkLocator`, ``neutral_vertices``
+(B, V, 3) and ``neutral_landmarks`` (B, 68, 3) metres of the neutral heads,
+``expression_landmarks`` (B, 68, 3) metres of the mean head with the frames'
+expression and jaw, without their pose,
 ``num_frames`` t and ``num_copies`` c (integers). Of the detail stage, in the
 atlas: ``displacement`` (B, 1, S, S) metres as decoded, without any mask,
 ``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S), ``uv_images`` (B, 3,

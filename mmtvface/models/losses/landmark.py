@@ -20,6 +20,8 @@ _WEIGHT_GROUPS = (
     (48, 48, 3.0), (54, 54, 3.0),  # corners of the mouth
 )
 
+SOURCES = ('landmarks2d', 'landmarks3d')
+
 
 def landmark_weights() -> torch.Tensor:
     """Weights of the 68 landmarks (DECA, Feng et al., SIGGRAPH 2021).
@@ -64,10 +66,9 @@ def check_source(loss: FaceLoss, source: str) -> None:
     Raises:
         ValueError: Naming the loss and the source.
     """
-    if source not in ('landmarks2d', 'landmarks3d'):
-        raise ValueError(f"{type(loss).__name__}: source must be "
-                         "'landmarks2d' or 'landmarks3d', but it is "
-                         f'{source!r}.')
+    if source not in SOURCES:
+        raise ValueError(f'{type(loss).__name__}: source must be one of '
+                         f'{SOURCES}, but it is {source!r}.')
 
 
 @MODELS.register_module()
@@ -147,3 +148,37 @@ class UncertainLandmarkLoss(FaceLoss):
         distance = (pred[..., :2] - points).abs().sum(-1)
         terms = distance / 2 * (-log_sigma).exp() + log_sigma
         return (terms * visible).sum() / visible.sum().clamp(min=1e-8)
+
+
+@MODELS.register_module()
+class LocatedLandmarkLoss(FaceLoss):
+    """Root of the mean squared error of the votes for each landmark.
+
+    For encoders that locate landmarks
+    (:class:`~mmtvface.models.encoders.LandmarkLocator`). The squared error
+    of a vote is on average that of the votes' mean plus their spread, so that
+    a place counts the more, the better it knows; the error of the mean alone
+    would hardly tell good votes from bad ones. The mean is over the visible
+    landmarks, weighted as in :class:`LandmarkLoss`.
+
+    Args:
+        loss_weight: Factor of the loss (in NDC).
+    """
+
+    requires = ('located_landmarks', )
+    requires_targets = ('landmarks', )
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.register_buffer('weights', landmark_weights(), persistent=False)
+
+    def compute(self, outputs: Mapping[str, Any],
+                targets: Mapping[str, Any]) -> torch.Tensor:
+        """Unweighted loss; 0 if nothing is visible."""
+        located, target = outputs['located_landmarks'], targets['landmarks']
+        weight = target[..., 2] * self.weights
+        points = torch.where(weight[..., None] > 0, target[..., :2],
+                             located[..., :2].detach())
+        squares = (located[..., :2] - points).square().sum(-1)
+        error = (squares + located[..., 2].square() + 1e-8).sqrt()
+        return (error * weight).sum() / weight.sum().clamp(min=1e-8)

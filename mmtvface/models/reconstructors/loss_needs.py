@@ -63,11 +63,11 @@ def check_parts(losses: Losses, parts: Mapping[str, nn.Module | None]) -> None:
                 'out.')
 
 
-def check_uncertainty(losses: Losses, head: nn.Module) -> None:
-    """Raise where a loss reads uncertainties that the head does not give.
+def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module) -> None:
+    """Raise where something is read that head and encoder do not give.
 
     Raises:
-        ValueError: Naming the losses.
+        ValueError: Naming who reads, and the option.
     """
     readers = _readers(losses, ['landmark_log_sigma'])
     if readers and getattr(head, 'uncertainty', None) is None:
@@ -75,6 +75,14 @@ def check_uncertainty(losses: Losses, head: nn.Module) -> None:
             f'TemporalDECA: the losses {readers} learn uncertainties of the '
             'landmarks, which the head does not give; configure '
             'head=dict(landmark_uncertainty=True) or leave them out.')
+    readers = _readers(losses, ['located_landmarks'])
+    if getattr(head, 'feedback', None):
+        readers.append('feedback of the head')
+    if readers and not getattr(encoder, 'with_landmarks', False):
+        raise ValueError(
+            f'TemporalDECA: {readers} read landmarks that the encoder '
+            'locates, but it locates none; configure encoder='
+            'dict(with_landmarks=True) or leave them out.')
 
 
 def check_stage(losses: Losses, stage: str) -> None:

@@ -27,7 +27,8 @@ Compared = tuple[dict[str, Any], dict[str, Any]]
 
 def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
                    samples: Sequence[FaceClipSample],
-                   log_sigma: torch.Tensor | None = None) -> Compared:
+                   seen: Mapping[str, torch.Tensor] | None = None
+                   ) -> Compared:
     """Outputs and targets of the coarse stage, doubled if asked for.
 
     Args:
@@ -35,7 +36,8 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
         inputs: (n, t, 3, H, W) RGB [0, 1].
         flat: (n, t, total) codes.
         samples: n samples with ground truth.
-        log_sigma: (n, t, 68) uncertainty of the landmarks, if there is one.
+        seen: (n, t, ...) outputs that follow from the features and not from
+            the codes, by name.
 
     Returns:
         What the losses read, see :mod:`mmtvface.models.losses.base_loss`.
@@ -65,9 +67,8 @@ def compare_coarse(model: nn.Module, inputs: torch.Tensor, flat: torch.Tensor,
     for name in needed & (_OF_CODES.keys() - {'vertices'}):
         names, make = _OF_CODES[name]
         outputs[name] = make(model.flame, *(codes[code] for code in names))
-    if log_sigma is not None:
-        outputs['landmark_log_sigma'] = log_sigma.flatten(0, 1).repeat(
-            copies, 1)
+    for name, value in (seen or {}).items():
+        outputs[name] = torch.cat([value.flatten(0, 1)] * copies)
     if albedo is not None:
         albedo = torch.cat([albedo] * copies) if copies > 1 else albedo
         outputs['albedo'] = albedo

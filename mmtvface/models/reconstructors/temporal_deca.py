@@ -9,12 +9,12 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmtvface.geometry.camera import project
-from mmtvface.models.encoders import ClipEncoder
+from mmtvface.models.encoders import ClipEncoder, LandmarkLocator
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
 from .loss_guard import LossGuard
-from .loss_needs import check_parts, check_stage, check_uncertainty
+from .loss_needs import check_parts, check_seen, check_stage
 from .predictions import code_spread, predicted_samples
 from .stages import compare_coarse, compare_detail
 
@@ -110,6 +110,8 @@ class TemporalDECA(BaseModel):
         self.head = MODELS.build(head)
         self.layout: FlameCodeLayout = self.head.layout
         self.flame = MODELS.build(flame)
+        if getattr(self.head, 'feedback', None):
+            self.head.watch(self.flame)
         self.texture = MODELS.build(texture) if texture else None
         self.renderer = MODELS.build(renderer) if renderer else None
         self.losses = nn.ModuleDict({
@@ -150,7 +152,7 @@ class TemporalDECA(BaseModel):
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
         check_stage(self.losses, self.stage)
-        check_uncertainty(self.losses, self.head)
+        check_seen(self.losses, self.head, self.encoder)
         check_parts(self.losses,
                     dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
@@ -211,14 +213,21 @@ class TemporalDECA(BaseModel):
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 
-    def _landmark_log_sigma(self, features: torch.Tensor
-                            ) -> torch.Tensor | None:
-        """(n, t, 68) of a head that has them."""
-        regress = getattr(self.head, 'landmark_log_sigma', None)
-        if regress is None:
-            return None
+    def _seen(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
+        """What follows from the features and not from the codes.
+
+        ``landmark_log_sigma`` (n, t, 68) of a head and ``located_landmarks``
+        (n, t, 68, 3) of an encoder that have them.
+        """
+        seen = {}
         with torch.autocast(features.device.type, enabled=False):
-            return regress(features.float())
+            if getattr(self.head, 'uncertainty', None) is not None:
+                seen['landmark_log_sigma'] = self.head.landmark_log_sigma(
+                    features.float())
+            if getattr(self.encoder, 'with_landmarks', False):
+                seen['located_landmarks'] = LandmarkLocator.read(
+                    features.float())
+        return seen
 
     def encode_with_detail(
             self, inputs: torch.Tensor
@@ -237,8 +246,8 @@ class TemporalDECA(BaseModel):
 
     def _encode(self, inputs: torch.Tensor, with_detail: bool = True
                 ) -> tuple[torch.Tensor, torch.Tensor | None,
-                           torch.Tensor | None]:
-        """Flat codes, detail codes, logarithms of landmark errors."""
+                           dict[str, torch.Tensor]]:
+        """Flat codes, detail codes, see :meth:`_seen`."""
         with_detail = with_detail and self.detail is not None
         trained = self.stage == 'coarse'
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
@@ -252,10 +261,10 @@ class TemporalDECA(BaseModel):
                 features = encoder.stages(maps).unflatten(
                     0, inputs.shape[:2])
             flat = self._regress(features)
-            log_sigma = self._landmark_log_sigma(features)
+            seen = self._seen(features)
         detail = self.detail.encode(clips, flows, maps) if (
             with_detail) else None
-        return flat, detail, log_sigma
+        return flat, detail, seen
 
     def decode(self, codes: Mapping[str, torch.Tensor]
                ) -> dict[str, torch.Tensor]:
@@ -341,14 +350,15 @@ class TemporalDECA(BaseModel):
             that knows it ``pred_landmark_sigma`` (t, 68), the expected error
             of each landmark in NDC.
         """
-        flat, detail, log_sigma = self._encode(inputs)
+        flat, detail, seen = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             codes = self.layout.split(flat.flatten(0, 1))
             if detail is not None:
                 codes['detail'] = detail.flatten(0, 1)
             fields = self.surface(codes)
-            if log_sigma is not None:
-                fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
+            if 'landmark_log_sigma' in seen:
+                fields['landmark_sigma'] = seen[
+                    'landmark_log_sigma'].flatten(0, 1).exp()
         shape = inputs.shape[:2]
         return predicted_samples(
             *({key: value.unflatten(0, shape) for key, value in part.items()}
@@ -375,11 +385,11 @@ class TemporalDECA(BaseModel):
         if not self.losses or data_samples is None:
             raise ValueError('TemporalDECA: training needs losses=dict(...) '
                              'in the configuration and data samples.')
-        flat, detail, log_sigma = self._encode(
+        flat, detail, seen = self._encode(
             inputs, with_detail=self.stage == 'detail')
         with torch.autocast(inputs.device.type, enabled=False):
             outputs, targets = (
-                compare_coarse(self, inputs, flat, data_samples, log_sigma)
+                compare_coarse(self, inputs, flat, data_samples, seen)
                 if detail is None else compare_detail(
                     self, inputs, flat, detail, data_samples))
             losses = {

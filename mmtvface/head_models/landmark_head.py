@@ -1,21 +1,22 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Landmarks of heads and their derivatives, without the rest of the head."""
 
+from collections.abc import Mapping
+
 import torch
+from torch import nn
 
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models import FLAME
-from mmtvface.head_models.landmark_embedding import (
-    contour_index,
-    interpolate_landmarks,
-)
-from mmtvface.head_models.lbs import linear_blend_skinning
+
+from .flame import FLAME
+from .landmark_embedding import contour_index, interpolate_landmarks
+from .lbs import linear_blend_skinning
 
 POSE, CAMERA = 6, 3
 
 
-class LandmarkHead:
+class LandmarkHead(nn.Module):
     """The part of a head model that its 68 landmarks hang on.
 
     A state of a frame is (shape S, global rotation and jaw 6, logarithm of
@@ -27,24 +28,27 @@ class LandmarkHead:
     """
 
     def __init__(self, flame: FLAME) -> None:
+        super().__init__()
         used, corners = flame.corners2d.unique(return_inverse=True)
         planes = flame.v_template.view(3, -1)
         self.num_shape = flame.num_shape
         self.size = flame.num_shape + POSE + CAMERA + flame.num_expression
         self.parents = flame.parents
-        self._corners, self._weights2d = corners, flame.weights2d
-        self._template = planes[:, used].flatten()
         directions, self._joints = flame.moving_directions(resting=True)
-        self._directions = directions.unflatten(1, (3, -1))[
-            ..., used].flatten(1)
-        self._joint_template = flame.joint_template
-        self._joint_shapes = flame.joint_shapes
-        self._skin = flame.weights[:, used]
+        buffers = dict(
+            corners=corners, weights2d=flame.weights2d,
+            template=planes[:, used].flatten(),
+            directions=directions.unflatten(1, (3, -1))[
+                ..., used].flatten(1),
+            joint_template=flame.joint_template,
+            joint_shapes=flame.joint_shapes, skin=flame.weights[:, used])
+        for name, value in buffers.items():
+            self.register_buffer(name, value, persistent=False)
 
     @property
     def dtype(self) -> torch.dtype:
         """Of states and points."""
-        return self._template.dtype
+        return self.template.dtype
 
     def state(self, codes: dict[str, torch.Tensor]) -> torch.Tensor:
         """(T, D) states of codes: ``shape``, ``pose``, ``cam``, ``exp``.
@@ -69,8 +73,8 @@ class LandmarkHead:
 
     def contour_rows(self, state: torch.Tensor) -> torch.Tensor:
         """(T,) row of the contour tables of each frame, by its yaw."""
-        pose = state[:, self.num_shape:self.num_shape + 3]
-        return contour_index(axis_angle_to_matrix(pose))
+        return contour_index(axis_angle_to_matrix(self.codes(state)['pose'][
+            :, :3]))
 
     def points(self, state: torch.Tensor, rows: torch.Tensor
                ) -> torch.Tensor:
@@ -83,17 +87,21 @@ class LandmarkHead:
         Returns:
             (T, 68, 2) NDC.
         """
-        codes = self.codes(state)
+        return self.project(self.codes(state), rows)
+
+    def project(self, codes: Mapping[str, torch.Tensor], rows: torch.Tensor
+                ) -> torch.Tensor:
+        """:meth:`points` of codes; the scale of a camera may be anything."""
         pose = codes['pose']
         still = torch.zeros_like(pose[:, :3])
         rotations = axis_angle_to_matrix(torch.stack(
             [pose[:, :3], still, pose[:, 3:], still, still], 1))
         vertices = linear_blend_skinning(
             torch.cat([codes['shape'], codes['exp']], 1), rotations,
-            self._template, self._directions, self._joint_template,
-            self._joint_shapes, self._skin, self.parents, self._joints)
-        points = interpolate_landmarks(vertices, self._corners[rows],
-                                       self._weights2d[rows])
+            self.template, self.directions, self.joint_template,
+            self.joint_shapes, self.skin, self.parents, self._joints)
+        points = interpolate_landmarks(vertices, self.corners[rows],
+                                       self.weights2d[rows])
         return project(points, codes['cam'])[..., :2]
 
     def linearise(self, state: torch.Tensor, rows: torch.Tensor,

@@ -1,0 +1,17 @@
+"""The small model that is part of the package; last of five phases.
+
+What was learnt on clean crops is kept on pictures as footage gives them.
+"""
+_base_ = './lite-deca_r18w32_1xb12-1100_synthtv-steady-112.py'
+max_iters = 1500
+model = dict(
+    encoder=dict(with_landmarks=True),
+    head=dict(feedback=2),
+    losses=dict(located=dict(type='LocatedLandmarkLoss', loss_weight=20.0)))
+param_scheduler = [
+    dict(type='LinearLR', start_factor=0.1, end=50, by_epoch=False),
+    dict(type='CosineAnnealingLR', begin=50, end=max_iters, eta_min=1e-5,
+         by_epoch=False)]
+train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
+load_from = ('work_dirs/lite-deca_r18w32_1xb16-2000_synthtv-located-112/'
+             'iter_2000.pth')
