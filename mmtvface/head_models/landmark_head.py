@@ -73,8 +73,8 @@ class LandmarkHead(nn.Module):
 
     def contour_rows(self, state: torch.Tensor) -> torch.Tensor:
         """(T,) row of the contour tables of each frame, by its yaw."""
-        return contour_index(axis_angle_to_matrix(self.codes(state)['pose'][
-            :, :3]))
+        pose = state[:, self.num_shape:self.num_shape + 3]
+        return contour_index(axis_angle_to_matrix(pose))
 
     def points(self, state: torch.Tensor, rows: torch.Tensor
                ) -> torch.Tensor:

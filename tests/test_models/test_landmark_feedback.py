@@ -12,7 +12,7 @@ from mmtvface.models.heads import FLAMEHead
 from mmtvface.models.losses import LocatedLandmarkLoss
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
-from mmtvface.testing.toy_reconstructor import toy_config
+from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
 SIZES = dict(shape=8, tex=2, exp=6)
 
@@ -73,7 +73,7 @@ def test_votes_by_hand():
     votes = torch.zeros(1, 3, 68, 1, 2)
     votes[0, 0, 7, 0] = torch.tensor([0., math.log(3.)])  # weights 1/4, 3/4
     votes[0, 1, 7, 0] = torch.tensor([1., .5])  # x in cells, 1 NDC each
-    votes[0, 2, 7, 0] = torch.tensor([0., -.5])
+    votes[0, 2, 7, 0] = torch.tensor([0., -.25])  # y in cells, 2 NDC
     locator.votes = Given(votes.flatten(1, 2))
     found = LandmarkLocator.read(torch.cat([
         torch.rand(1, 9), locator([torch.rand(1, 4, 1, 2)])], 1))
@@ -146,7 +146,7 @@ def test_what_is_missed_is_told_in_the_axes_of_the_head(head):
 
 def test_a_new_feedback_changes_next_to_nothing(head):
     plain = FLAMEHead(5, SIZES, hidden_channels=6).double()
-    plain.load_state_dict(head.state_dict(), strict=False)
+    plain.layers.load_state_dict(head.layers.state_dict())
     features = torch.randn(2, 3, head.in_channels, dtype=torch.float64)
     difference = (head(features) - plain(features[..., :5])).abs()
     assert 0 < difference.max() < .3
@@ -195,10 +195,73 @@ def test_streams_are_corrected_frame_by_frame(head):
     torch.testing.assert_close(torch.cat(seen, 1), head(features))
 
 
+def test_the_parts_together(tmp_path):
+    """A model of a phase without landmarks goes on with them."""
+    def build(**losses):
+        torch.manual_seed(0)
+        return MODELS.build(toy_config(
+            encoder=dict(type='LiteTemporalEncoder', depth=18,
+                         base_channels=4, propagation_channels=4,
+                         with_landmarks=bool(losses)),
+            head=dict(type='FLAMEHead', layout=SIZES, hidden_channels=6,
+                      feedback=2 if losses else 0, shape_mode='confidence'),
+            flame=dict(type='FLAME', model_path='procedural',
+                       num_shape=SIZES['shape'],
+                       num_expression=SIZES['exp']),
+            losses=losses or dict(landmark=dict(type='LandmarkLoss'))))
+
+    before = build()
+    model = build(landmark=dict(type='LandmarkLoss'),
+                  located=dict(type='LocatedLandmarkLoss'))
+    found = model.load_state_dict(before.state_dict(), strict=False)
+    assert not found.unexpected_keys
+    assert {key.split('.')[1] for key in found.missing_keys} == {
+        'locator', 'feedback'}
+    batch = model.data_preprocessor(toy_batch(0))
+    clips = batch['inputs']
+    with torch.no_grad():
+        difference = model.eval().encode(clips) - before.eval().encode(clips)
+    assert 0 < difference.abs().max() < .3
+    with torch.autocast('cpu', torch.bfloat16):
+        assert model.encoder(clips).dtype == torch.float32
+    losses = model.train()(**batch, mode='loss')
+    sum(loss for name, loss in losses.items() if 'loss' in name).backward()
+    for part in (model.encoder.locator.votes,
+                 *(step.layers[2] for step in model.head.feedback)):
+        assert part.weight.grad.any()
+
+
+def test_weights_with_more_feedback_are_refused(head):
+    fewer = FLAMEHead(head.in_channels, SIZES, hidden_channels=6, feedback=1)
+    none = FLAMEHead(5, SIZES, hidden_channels=6)
+    for other, count in ((fewer, 1), (none, 0)):
+        with pytest.raises(ValueError, match=f'feedback={count}'):
+            other.load_state_dict(head.state_dict(), strict=False)
+    torch.nn.Module.load_state_dict(head, fewer.state_dict(), strict=False)
+
+
+def test_head_models_that_do_not_fit(flame):
+    head = FLAMEHead(5 + LandmarkLocator.out_channels, SIZES | dict(shape=7),
+                     feedback=1)
+    with pytest.raises(RuntimeError, match='call watch'):
+        head(torch.zeros(1, 1, head.in_channels))
+    with pytest.raises(ValueError, match='7 identity and 6 expression'):
+        head.watch(flame)
+    with pytest.raises(ValueError, match='feedback must be'):
+        FLAMEHead(5, SIZES, feedback=-1)
+
+
 def test_feedback_needs_landmarks():
     config = toy_config()
     config['head']['feedback'] = 1
     with pytest.raises(ValueError, match=r'feedback.*with_landmarks=True'):
+        MODELS.build(config)
+    config['encoder'] = dict(type='LiteTemporalEncoder', depth=18,
+                             base_channels=4, with_landmarks=True)
+    config['head']['layout'] = SIZES
+    config['flame'] = dict(type='FLAME', model_path='procedural',
+                           num_shape=8, num_expression=6)
+    with pytest.raises(ValueError, match='no loss trains the landmarks'):
         MODELS.build(config)
     losses = dict(located=dict(type='LocatedLandmarkLoss'))
     with pytest.raises(ValueError, match=r'located.*with_landmarks=True'):

@@ -310,6 +310,15 @@ def test_expression_loss_counts_motion_in_its_own_units():
     assert alone(dict(expression_landmarks=still),
                  dict(expression_landmarks=eyelid)).item() == pytest.approx(
                      4 / 68, rel=1e-5)
+    # A corner of the mouth, away from the other: 3 mm, all of the gap's unit.
+    apart, wide = still.clone(), still.clone()
+    apart[:, 54, 0], wide[:, 54, 0] = .05, .053
+    corners = ExpressionLoss(gap_weight=2., corner_weight=9.)
+    assert corners(dict(expression_landmarks=apart),
+                   dict(expression_landmarks=wide)).item() == pytest.approx(
+                       (3 / 3.5)**2 / 68 + 2 * 9 / 2 / 8, rel=1e-4)
+    with pytest.raises(ValueError, match='corner_weight'):
+        ExpressionLoss(corner_weight=-7.)
 
 
 def test_neutral_landmark_loss_ignores_the_place():

@@ -103,7 +103,7 @@ def look(model: nn.Module, dataset: SynthTVDataset
         features = model.encoder(inputs)
         parts['encoder'].append(features[0].double().numpy())
         parts['hidden'].append(
-            model.head.layers[:2](features)[0].double().numpy())
+            model.head.hidden(features)[0].double().numpy())
         own = signals(model.flame, model.layout.split(
             model.head(features)[0]))
         truth = signals(model.flame, item['data_samples'].gt_codes)

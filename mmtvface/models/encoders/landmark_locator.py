@@ -7,12 +7,18 @@ import torch
 from torch import nn
 
 from mmtvface.geometry.landmarks import NUM_LANDMARKS
+from mmtvface.utils.host_sync import constant
 
 # Features of a landmark: x, y and how far the votes are apart.
 _VALUES = 3
 # A tenth of the crop's half: what matters of a landmark is small, and an
 # optimizer like Adam would need long to learn large weights for it.
 _UNIT = .1
+
+
+def full_precision(values: torch.Tensor) -> torch.Tensor:
+    """The same in float32, or as precise as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 class LandmarkLocator(nn.Module):
@@ -54,22 +60,21 @@ class LandmarkLocator(nn.Module):
             levels: (B, channels, h, w) maps, finest first.
 
         Returns:
-            (B, out_channels) float32; see :meth:`points`.
+            (B, out_channels), at least float32; see :meth:`read`.
         """
         size = levels[0].shape[-2:]
         total = self.lateral[0](levels[0])
         for conv, maps in zip(self.lateral[1:], levels[1:], strict=True):
             total = total + nn.functional.interpolate(
                 conv(maps), size, mode='bilinear')
-        votes = self.votes(self.smooth(total)).float().unflatten(
+        votes = full_precision(self.votes(self.smooth(total))).unflatten(
             1, (_VALUES, NUM_LANDMARKS)).flatten(3)
         weights = votes[:, 0].softmax(-1)
         centres = torch.stack(torch.meshgrid(*(
-            (2 * torch.arange(count, device=votes.device) + 1.) / count - 1
+            (2 * torch.arange(count).to(votes) + 1) / count - 1
             for count in reversed(size)), indexing='xy')).flatten(1)
-        # Offsets in cells
-        cells = 2 / max(size)
-        places = centres[:, None] + cells * votes[:, 1:]
+        cell = constant((2 / size[1], 2 / size[0]), votes)
+        places = centres[:, None] + cell[:, None, None] * votes[:, 1:]
         mean = (weights[:, None] * places).sum(-1)
         spread = (weights[:, None] * (places - mean[..., None]).square()).sum(
             (1, -1)).clamp(min=1e-6).sqrt()

@@ -48,6 +48,7 @@ class RestoredEncoder(ClipEncoder):
         out_channels: The encoder's.
         trunk_channels: The encoder's.
         with_flow: The encoder's.
+        with_landmarks: The encoder's.
     """
 
     def __init__(self,

@@ -13,6 +13,7 @@ from mmtvface.head_models import FLAME, LandmarkHead
 from mmtvface.models.encoders import LandmarkLocator
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
+from mmtvface.utils.checks import check_count
 
 from .landmark_feedback import LandmarkFeedback
 
@@ -165,6 +166,7 @@ class FLAMEHead(BaseModule):
         self.init_cam = init_cam
         self.init_light = init_light
         self.init_std = init_std
+        check_count('feedback', feedback, 0)
         # What is located is for the feedback.
         own = in_channels - (LandmarkLocator.out_channels if feedback else 0)
         if own < 1:
@@ -229,20 +231,43 @@ class FLAMEHead(BaseModule):
                 f'{"with" if given else "without"} code_scale, but the config '
                 f'gives {"one" if own else "none"}, so that all codes would '
                 'be wrong. Use the config they were trained with.')
+        if f'{prefix}feedback.{len(self.feedback)}.layers.0.bias' in (
+                state_dict):
+            raise ValueError(
+                'FLAMEHead: the weights correct codes more often than the '
+                f"config, whose head has feedback={len(self.feedback)}, so "
+                'that the last corrections would be left out. Use the config '
+                'they were trained with.')
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def watch(self, flame: FLAME) -> None:
-        """Give the head model whose landmarks the feedback looks at."""
-        if self.feedback:
-            self.landmark_head = LandmarkHead(flame)
+        """Give the head model whose landmarks the feedback looks at.
 
-    def _hidden(self, features: torch.Tensor) -> torch.Tensor:
+        Raises:
+            ValueError: If it does not fit the codes.
+        """
+        if not self.feedback:
+            return
+        if not isinstance(flame, FLAME) or (
+                flame.num_shape, flame.num_expression) != (
+                    self.layout.shape, self.layout.exp):
+            raise ValueError(
+                'FLAMEHead: feedback needs a FLAME head with '
+                f'{self.layout.shape} identity and {self.layout.exp} '
+                'expression components, as many as there are codes.')
+        self.landmark_head = LandmarkHead(flame)
+
+    def hidden(self, features: torch.Tensor) -> torch.Tensor:
+        """Hidden layer (..., hidden_channels) of features (..., C)."""
         return self.layers[:2](features[..., :self.layers[0].in_features])
 
     def _codes_of_frames(self, features: torch.Tensor
                          ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Codes and logarithm of the confidence, (n, t, total) and 1."""
-        hidden = self._hidden(features)
+        """Codes (n, t, total), logarithm of the confidence (n, t, 1)."""
+        if self.feedback and self.landmark_head is None:
+            raise RuntimeError('FLAMEHead: feedback looks at the landmarks of '
+                               'a head model: call watch(flame) before.')
+        hidden = self.hidden(features)
         codes = self.layers[2](hidden) * self.code_scale
         logits = torch.zeros_like(codes[..., :1]) if (
             self.confidence is None) else self.confidence(hidden)
@@ -316,7 +341,7 @@ class FLAMEHead(BaseModule):
         """
         if self.uncertainty is None:
             return None
-        return self.uncertainty(self._hidden(features))
+        return self.uncertainty(self.hidden(features))
 
     def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
         """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""

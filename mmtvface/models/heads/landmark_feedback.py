@@ -34,7 +34,7 @@ class LandmarkFeedback(BaseModule):
     them together do to the picture, and who somebody is, the smallest of
     their effects, is learnt last, if at all.
 
-    It starts by changing next to nothing.
+    Call :meth:`start` before the training: a new one changes next to nothing.
 
     Args:
         layout: The codes.
@@ -51,7 +51,6 @@ class LandmarkFeedback(BaseModule):
             nn.Linear(4 * NUM_LANDMARKS + 9, hidden_channels),
             nn.ReLU(inplace=True),
             nn.Linear(hidden_channels, layout.total + 1))
-        self.start()
 
     def start(self) -> None:
         """Make the module change next to nothing."""
@@ -65,7 +64,8 @@ class LandmarkFeedback(BaseModule):
 
         Args:
             head: The head of the codes.
-            codes: (B, total), constants here.
+            codes: (B, total); what they miss is a constant, without
+                gradient.
             features: (B, C) of an encoder with a :class:`LandmarkLocator`.
             unit: (total,) of the corrections.
 
@@ -75,8 +75,7 @@ class LandmarkFeedback(BaseModule):
         """
         parts = self.layout.split(codes.detach())
         rotation = axis_angle_to_matrix(parts['pose'][:, :3])
-        with torch.no_grad():
-            found = head.project(parts, contour_index(rotation))
+        found = head.project(parts, contour_index(rotation))
         scale = parts['cam'][:, :1, None].abs().clamp(min=_LEAST_SCALE)
         points, spread = LandmarkLocator.read(
             features.detach()).split([2, 1], -1)

@@ -45,23 +45,36 @@ class ExpressionLoss(FaceLoss):
     Args:
         loss_weight: Factor of the loss; predicting no motion costs about 2.
         gap_weight: Factor of the gaps against the landmarks.
+        corner_weight: Factor of the gap between the corners of the mouth, of
+            which there is only one, against any other; the mean of the
+            factors of all gaps stays 1.
+
+    Raises:
+        ValueError: If corner_weight is negative.
     """
 
     requires = ('expression_landmarks', )
     requires_targets = ('expression_landmarks', )
 
     def __init__(self, loss_weight: float = 1.0,
-                 gap_weight: float = 1.0) -> None:
+                 gap_weight: float = 1.0,
+                 corner_weight: float = 1.0) -> None:
         super().__init__(loss_weight)
+        if corner_weight < 0:
+            raise ValueError('ExpressionLoss: corner_weight must not be '
+                             f'negative, but it is {corner_weight}.')
         self.gap_weight = gap_weight
         spread = torch.ones(NUM_LANDMARKS, 1)
         for group, value in _GROUPS:
             spread[list(group)] = value
         pairs = [pair for group, _ in _GAPS for pair in group]
         gaps = [torch.full((len(group), ), value) for group, value in _GAPS]
+        weights = torch.ones(len(pairs))
+        weights[pairs.index(MOUTH_CORNERS)] = corner_weight
         for name, value in (('spread', spread), ('gap_spread',
                                                  torch.cat(gaps)),
-                            ('pairs', torch.tensor(pairs))):
+                            ('pairs', torch.tensor(pairs)),
+                            ('weights', weights / weights.mean())):
             self.register_buffer(name, value, persistent=False)
 
     def compute(self, outputs: Mapping[str, Any],
@@ -71,7 +84,8 @@ class ExpressionLoss(FaceLoss):
                         for part in (outputs, targets))
         points = ((pred - target) / self.spread).square().sum(-1).mean()
         first, second = self.pairs.unbind(1)
-        gaps = [safe_distance(part[:, first], part[:, second])
-                for part in (pred, target)]
-        difference = (gaps[0] - gaps[1]) / self.gap_spread
-        return points + self.gap_weight * difference.square().mean()
+        lengths = [safe_distance(part[:, first], part[:, second])
+                   for part in (pred, target)]
+        difference = (lengths[0] - lengths[1]) / self.gap_spread
+        gaps = (self.weights * difference.square()).mean()
+        return points + self.gap_weight * gaps

@@ -63,8 +63,9 @@ def check_parts(losses: Losses, parts: Mapping[str, nn.Module | None]) -> None:
                 'out.')
 
 
-def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module) -> None:
-    """Raise where something is read that head and encoder do not give.
+def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
+               stage: str) -> None:
+    """Raise where something is read that nobody gives, or nobody trains.
 
     Raises:
         ValueError: Naming who reads, and the option.
@@ -83,6 +84,12 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module) -> None:
             f'TemporalDECA: {readers} read landmarks that the encoder '
             'locates, but it locates none; configure encoder='
             'dict(with_landmarks=True) or leave them out.')
+    if (losses and stage == 'coarse' and getattr(head, 'feedback', None)
+            and not _readers(losses, ['located_landmarks'])):
+        raise ValueError(
+            'TemporalDECA: no loss trains the landmarks that the feedback of '
+            "the head reads; add losses=dict(located=dict(type="
+            "'LocatedLandmarkLoss')).")
 
 
 def check_stage(losses: Losses, stage: str) -> None:

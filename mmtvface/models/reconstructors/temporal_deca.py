@@ -152,7 +152,7 @@ class TemporalDECA(BaseModel):
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
         check_stage(self.losses, self.stage)
-        check_seen(self.losses, self.head, self.encoder)
+        check_seen(self.losses, self.head, self.encoder, self.stage)
         check_parts(self.losses,
                     dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
