@@ -1,6 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Refinement of codes on landmarks, with the built-in head."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,9 +18,14 @@ from mmtvface.apis.refinement.landmark_errors import (
     landmark_covariance,
     shaking,
 )
-from mmtvface.apis.refinement.refine import size_slope
-from mmtvface.evaluation.functional import acceleration_error, score_clip
+from mmtvface.apis.refinement.refine import misses, size_slope
+from mmtvface.evaluation.functional import (
+    acceleration_error,
+    box_size,
+    score_clip,
+)
 from mmtvface.geometry.camera import project
+from mmtvface.geometry.landmarks import STATIC
 from mmtvface.head_models import FLAME, LandmarkHead
 
 FRAMES = 14
@@ -88,7 +95,8 @@ def test_landmarks_and_derivatives_are_those_of_the_head(flame, truth):
 def test_errors_fall_and_the_head_is_calm(flame, truth, regressed):
     codes, points = truth
     noisy = points[..., :2] + .01 * draw(5, FRAMES, 68, 2)
-    refined = refine_track(flame, regressed, noisy, 25.)
+    refined = refine_track(flame, regressed, noisy, 25.,
+                           RefineSettings(familiar=1.))
     before, after = (score_clip(flame, dict(one), codes, points)
                      for one in (regressed, refined))
     assert after['nme'] < .5 * before['nme']
@@ -96,7 +104,8 @@ def test_errors_fall_and_the_head_is_calm(flame, truth, regressed):
     assert after['neutral_mm'] < before['neutral_mm']
     # As much as these landmarks say, which have no errors in common
     all_of_it = refine_track(flame, regressed, noisy, 25., RefineSettings(
-        views=FRAMES, size=1., shape=.7, lasting=.01, expression=.7))
+        views=FRAMES, size=1., shape=.7, lasting=.01, expression=.7,
+        familiar=1.))
     assert score_clip(flame, all_of_it, codes, points)['neutral_mm'] < (
         .8 * before['neutral_mm'])
     # The landmarks of the refined head do not shake as the given ones do.
@@ -128,12 +137,12 @@ def test_fast_motion_is_followed(flame, truth):
 
 def test_many_frames_say_no_more_than_a_few(flame, truth, regressed):
     _, points = truth
-    settings = RefineSettings(views=2.)
+    settings = RefineSettings(views=2., familiar=1.)
 
     def shape(part, **changes):
         return refine_identity(
             flame, {name: code[part] for name, code in regressed.items()},
-            points[part, :, :2], RefineSettings(**changes))
+            points[part, :, :2], RefineSettings(familiar=1., **changes))
 
     two = torch.tensor([3, 9])
     assert torch.allclose(shape(two, views=2.),
@@ -160,12 +169,33 @@ def test_size_is_not_read_off_pictures(flame, truth, regressed):
                  ).landmarks2d[..., :2].double()
     size = (seen - seen.mean(1, keepdim=True)).square().sum((1, 2)).sqrt()
     assert torch.allclose(100 * (size[1:] / size[0]).log(), slope, atol=2e-3)
+    known = RefineSettings(familiar=1.)
     change = refine_identity(flame, regressed, points[..., :2],
-                             RefineSettings()) - regressed['shape'][0]
+                             known) - regressed['shape'][0]
     free = refine_identity(flame, regressed, points[..., :2],
-                           RefineSettings(size=10.)) - regressed['shape'][0]
+                           replace(known, size=10.)) - regressed['shape'][0]
     assert abs(slope @ change.double()) < .005
     assert abs(slope @ free.double()) > 2 * abs(slope @ change.double())
+
+
+def test_identities_of_strange_pictures_are_not_believed(flame, truth):
+    codes, points = truth
+    head = LandmarkHead(flame)
+    bent = points[..., :2] + .02 * draw(5, 1, 68, 2)
+    near, far = (misses(head, head.state(codes), part + .1)
+                 for part in (points[..., :2], bent))
+    assert near < 1e-4 < .01 < far  # whole faces may be elsewhere
+    box = box_size(points[..., :2]).mean()
+    away = (bent - points[..., :2])[0, list(STATIC)]
+    assert far == pytest.approx(
+        ((away - away.mean(0)).norm(dim=-1).median() / box).item(), rel=.1)
+    kept, left = (refine_identity(
+        flame, codes, part, RefineSettings(familiar=far / 2, shape=1e-6))
+        for part in (points[..., :2], bent))
+    assert torch.allclose(kept, codes['shape'][0], atol=1e-3)
+    assert left.norm() < .01 * kept.norm()
+    assert RefineSettings(familiar=.02).trust(.02) == pytest.approx(.5)
+    assert RefineSettings().trust(float('nan')) == 1
 
 
 def test_errors_of_neighbours_go_together():

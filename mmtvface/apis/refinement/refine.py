@@ -10,6 +10,7 @@ are not the head's points), so that a hundred frames say hardly more about a
 person than a few.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -59,6 +60,10 @@ class RefineSettings:
         views: Frames that the landmarks of a track are worth for the shape.
         identity_frames: Most frames, spread over a track, that the shape is
             refined on.
+        familiar: Error of the landmarks of the network's codes, see
+            :func:`misses`, at which its identity is believed by half. Where
+            it misses them by more, the pictures are not like those of its
+            training, and what it says of the person is soon not believed.
     """
 
     steps: int = 2
@@ -78,6 +83,7 @@ class RefineSettings:
     face_time: float = .15
     views: float = 2.
     identity_frames: int = 40
+    familiar: float = .02
 
     def believing(self, points: torch.Tensor,
                   numbers: torch.Tensor | None = None) -> 'RefineSettings':
@@ -90,6 +96,16 @@ class RefineSettings:
         if numbers is None:
             numbers = torch.arange(len(points))
         return replace(self, own=max(self.own, shaking(points, numbers)))
+
+    def trust(self, missed: float) -> float:
+        """How far the network's identity is believed, 0..1.
+
+        Args:
+            missed: See :func:`misses`.
+        """
+        if math.isnan(missed):
+            return 1.
+        return 1 / (1 + (missed / self.familiar)**8)
 
     def deviations(self, head: LandmarkHead) -> torch.Tensor:
         """(D,) standard deviations of a state's errors, float64."""
@@ -240,6 +256,28 @@ def refine_shape(head: LandmarkHead, state: torch.Tensor,
     return (correction[0] * problem.deviations)[:shapes].to(state.dtype)
 
 
+def misses(head: LandmarkHead, state: torch.Tensor, points: torch.Tensor
+           ) -> float:
+    """By how much states miss the landmarks inside of the face.
+
+    Args:
+        head: Landmarks of the head model.
+        state: (T, D).
+        points: (T, 68, 2) NDC, NaN where unknown.
+
+    Returns:
+        Median distance, fraction of the box, where the places of the whole
+        faces agree; NaN if nothing is known.
+    """
+    inner = list(STATIC)
+    known = points.isfinite().all(-1)
+    size = box_size(points.nan_to_num(), known)[:, None, None]
+    away = ((head.points(state, head.contour_rows(state)) - points)
+            / size)[:, inner]
+    away = away - away.nanmean(1, keepdim=True)
+    return float(away.norm(dim=-1).nanmedian())
+
+
 def spread_frames(count: int, most: int) -> torch.Tensor:
     """At most ``most`` of ``count`` frames, spread evenly: (n,) int64."""
     return torch.linspace(0, count - 1, min(count, most)).round().long()
@@ -299,7 +337,10 @@ def refine_identity(flame: FLAME, codes: dict[str, torch.Tensor],
         return shape
     head = LandmarkHead(flame)
     state = head.state({name: code[good] for name, code in codes.items()})
-    return shape + refine_shape(head, state, points[good], settings)
+    points = points[good]
+    trust = settings.trust(misses(head, state, points))
+    state[:, :head.num_shape] *= trust
+    return trust * shape + refine_shape(head, state, points, settings)
 
 
 @torch.no_grad()

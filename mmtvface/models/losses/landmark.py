@@ -6,10 +6,16 @@ from typing import Any
 
 import torch
 
+from mmtvface.geometry.landmarks import (
+    EYELID_PAIRS,
+    LIP_PAIRS,
+    MOUTH_CORNERS,
+)
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .base_loss import FaceLoss
+from .closure import safe_distance
 
 # First and last index of each group (iBUG order); later groups win.
 _WEIGHT_GROUPS = (
@@ -161,16 +167,26 @@ class LocatedLandmarkLoss(FaceLoss):
     would hardly tell good votes from bad ones. The mean is over the visible
     landmarks, weighted as in :class:`LandmarkLoss`.
 
+    Gaps between eyelids, between lips and between the corners of the mouth
+    are compared apart: they are a few pixels, which hardly count among the
+    errors of whole landmarks.
+
     Args:
         loss_weight: Factor of the loss (in NDC).
+        gap_weight: Factor of the mean error of the gaps whose ends are both
+            visible.
     """
 
     requires = ('located_landmarks', )
     requires_targets = ('landmarks', )
 
-    def __init__(self, loss_weight: float = 1.0) -> None:
+    def __init__(self, loss_weight: float = 1.0,
+                 gap_weight: float = 0.0) -> None:
         super().__init__(loss_weight)
+        self.gap_weight = gap_weight
         self.register_buffer('weights', landmark_weights(), persistent=False)
+        self.register_buffer('pairs', torch.tensor(
+            (*EYELID_PAIRS, *LIP_PAIRS, MOUTH_CORNERS)), persistent=False)
 
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:
@@ -181,4 +197,12 @@ class LocatedLandmarkLoss(FaceLoss):
                              located[..., :2].detach())
         squares = (located[..., :2] - points).square().sum(-1)
         error = (squares + located[..., 2].square() + 1e-8).sqrt()
-        return (error * weight).sum() / weight.sum().clamp(min=1e-8)
+        loss = (error * weight).sum() / weight.sum().clamp(min=1e-8)
+        if not self.gap_weight:
+            return loss
+        first, second = self.pairs.unbind(1)
+        gaps = [safe_distance(part[:, first], part[:, second])
+                for part in (located[..., :2], points)]
+        known = target[:, first, 2] * target[:, second, 2]
+        error = ((gaps[0] - gaps[1]).abs() * known).sum()
+        return loss + self.gap_weight * error / known.sum().clamp(min=1e-8)
