@@ -1,6 +1,6 @@
-"""The small model that is part of the package; last of five phases.
+"""Fifth phase of the packaged model: landmarks on bad pictures.
 
-What was learnt on clean crops is kept on pictures as footage gives them.
+What was learnt on clean crops is now found on pictures as footage gives them.
 """
 _base_ = './lite-deca_r18w32_1xb12-1100_synthtv-steady-112.py'
 max_iters = 2000

@@ -2,7 +2,7 @@
 """Inference config of the weights beside it.
 
 Written by tools/publish_model.py; change the config that was trained:
-configs/lite_deca/lite-deca_r18w32_1xb12-1100_synthtv-steady-112.py
+configs/lite_deca/lite-deca_r18w32_1xb12-1800_synthtv-packaged-112.py
 """
 custom_imports = dict(imports=[
     'mmtvface.engine',
@@ -23,7 +23,8 @@ model = dict(
         pool_size=4,
         propagation_channels=64,
         propagation_stage=2,
-        type='LiteTemporalEncoder'),
+        type='LiteTemporalEncoder',
+        with_landmarks=True),
     flame=dict(model_path='procedural', type='FLAME'),
     head=dict(
         code_scale=dict(
@@ -42,6 +43,7 @@ model = dict(
                 0.03,
                 0.03,
             )),
+        feedback=2,
         hidden_channels=512,
         landmark_uncertainty=True,
         shape_mode='confidence',

@@ -117,6 +117,14 @@ def test_loss_of_votes():
     value.backward()
     assert located.grad.isfinite().all()
     assert not located.grad[0, 2:].any()
+    # The gap of one pair of eyelids is told too small; no other is seen.
+    lids = torch.zeros(1, 68, 3)
+    lids[0, [37, 41], 1] = torch.tensor([-.05, .05])
+    lids[0, [37, 41], 2] = 1
+    told = lids * torch.tensor([1., .4, 0.])
+    gaps = LocatedLandmarkLoss(gap_weight=3.)
+    value = gaps(dict(located_landmarks=told), dict(landmarks=lids))
+    assert value.item() == pytest.approx(.03 + 3 * .06, rel=1e-3)
 
 
 def test_what_is_missed_is_told_in_the_axes_of_the_head(head):
