@@ -61,9 +61,10 @@ class RefineSettings:
         identity_frames: Most frames, spread over a track, that the shape is
             refined on.
         familiar: Error of the landmarks of the network's codes, see
-            :func:`misses`, at which its identity is believed by half. Where
-            it misses them by more, the pictures are not like those of its
-            training, and what it says of the person is soon not believed.
+            :func:`misses`, beyond ``own`` (in x and y), at which its identity
+            is believed by half. Where it misses them by more, the pictures
+            are not like those of its training, and what it says of the person
+            is soon not believed.
     """
 
     steps: int = 2
@@ -105,7 +106,9 @@ class RefineSettings:
         """
         if math.isnan(missed):
             return 1.
-        return 1 / (1 + (missed / self.familiar)**8)
+        # What landmarks are off by themselves is not the network's fault.
+        squared = max(0., missed**2 - 2 * self.own**2)
+        return 1 / (1 + (squared / self.familiar**2)**4)
 
     def deviations(self, head: LandmarkHead) -> torch.Tensor:
         """(D,) standard deviations of a state's errors, float64."""
