@@ -1,10 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Predictions of a batch as data samples."""
+"""Predictions of a batch, and as data samples."""
 
 from collections.abc import Mapping, Sequence
 
 import torch
+from torch import nn
 
+from mmtvface.models.encoders import LandmarkLocator
 from mmtvface.structures import FaceClipSample
 
 
@@ -48,3 +50,27 @@ def code_spread(codes: torch.Tensor) -> torch.Tensor:
         spread = (codes - codes.mean(1, keepdim=True)).square().sum(-1)
         norm = codes.square().sum(-1).mean().clamp(min=1e-12)
         return (spread.mean() / norm).sqrt()
+
+
+def seen_in_features(encoder: nn.Module, head: nn.Module,
+                     features: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What follows from features and not from codes.
+
+    Args:
+        encoder: Where they come from.
+        head: What reads them.
+        features: (n, t, C).
+
+    Returns:
+        ``landmark_log_sigma`` (n, t, 68) of a head and ``located_landmarks``
+        (n, t, 68, 3) of an encoder that have them, float32.
+    """
+    seen = {}
+    with torch.autocast(features.device.type, enabled=False):
+        if getattr(head, 'uncertainty', None) is not None:
+            seen['landmark_log_sigma'] = head.landmark_log_sigma(
+                features.float())
+        if getattr(encoder, 'with_landmarks', False):
+            seen['located_landmarks'] = LandmarkLocator.read(
+                features.float())
+    return seen

@@ -9,13 +9,13 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmtvface.geometry.camera import project
-from mmtvface.models.encoders import ClipEncoder, LandmarkLocator
+from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
 from .loss_guard import LossGuard
 from .loss_needs import check_parts, check_seen, check_stage
-from .predictions import code_spread, predicted_samples
+from .predictions import code_spread, predicted_samples, seen_in_features
 from .stages import compare_coarse, compare_detail
 
 STAGES = ('coarse', 'detail')
@@ -213,22 +213,6 @@ class TemporalDECA(BaseModel):
         with torch.autocast(features.device.type, enabled=False):
             return self.head(features.float())
 
-    def _seen(self, features: torch.Tensor) -> dict[str, torch.Tensor]:
-        """What follows from the features and not from the codes.
-
-        ``landmark_log_sigma`` (n, t, 68) of a head and ``located_landmarks``
-        (n, t, 68, 3) of an encoder that have them.
-        """
-        seen = {}
-        with torch.autocast(features.device.type, enabled=False):
-            if getattr(self.head, 'uncertainty', None) is not None:
-                seen['landmark_log_sigma'] = self.head.landmark_log_sigma(
-                    features.float())
-            if getattr(self.encoder, 'with_landmarks', False):
-                seen['located_landmarks'] = LandmarkLocator.read(
-                    features.float())
-        return seen
-
     def encode_with_detail(
             self, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -247,7 +231,7 @@ class TemporalDECA(BaseModel):
     def _encode(self, inputs: torch.Tensor, with_detail: bool = True
                 ) -> tuple[torch.Tensor, torch.Tensor | None,
                            dict[str, torch.Tensor]]:
-        """Flat codes, detail codes, see :meth:`_seen`."""
+        """Flat codes, detail codes, see :func:`seen_in_features`."""
         with_detail = with_detail and self.detail is not None
         trained = self.stage == 'coarse'
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
@@ -261,7 +245,7 @@ class TemporalDECA(BaseModel):
                 features = encoder.stages(maps).unflatten(
                     0, inputs.shape[:2])
             flat = self._regress(features)
-            seen = self._seen(features)
+            seen = seen_in_features(self.encoder, self.head, features)
         detail = self.detail.encode(clips, flows, maps) if (
             with_detail) else None
         return flat, detail, seen
