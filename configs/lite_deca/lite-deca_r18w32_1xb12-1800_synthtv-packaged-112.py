@@ -6,14 +6,11 @@ landmarks, too.
 """
 _base_ = './lite-deca_r18w32_1xb12-2000_synthtv-located-wild-112.py'
 max_iters = 1800
-scenes = dict(
-    type='SynthTVDataset', data_root='data/synthtv', image_size=112,
-    split='train', performance='lively', scene_length=8, clip_length=8,
-    num_clips=400000)
+bad = _base_.train_dataloader.dataset
 train_dataloader = dict(dataset=dict(
     _delete_=True, type='ConcatDataset', datasets=[
-        dict(**scenes, difficulty='easy'),
-        dict(**scenes, difficulty='mixed', vary_looks=0.7, reframe=True)]))
+        {**bad, 'difficulty': 'easy', 'vary_looks': 0., 'reframe': False},
+        bad]))
 model = dict(losses=dict(located=dict(gap_weight=4.0)))
 optim_wrapper = dict(optimizer=dict(lr=6e-4))
 param_scheduler = [

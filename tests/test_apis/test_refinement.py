@@ -190,8 +190,8 @@ def test_identities_of_strange_pictures_are_not_believed(flame, truth):
     assert far == pytest.approx(
         ((away - away.mean(0)).norm(dim=-1).median() / box).item(), rel=.1)
     kept, left = (refine_identity(
-        flame, codes, part, RefineSettings(familiar=far / 2, own=1e-4,
-                                     shape=1e-6))
+        flame, codes, part, RefineSettings(
+            familiar=far / 2, own=1e-4, shape=1e-6))
         for part in (points[..., :2], bent))
     assert torch.allclose(kept, codes['shape'][0], atol=1e-3)
     assert left.norm() < .01 * kept.norm()

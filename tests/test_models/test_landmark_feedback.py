@@ -203,7 +203,7 @@ def test_streams_are_corrected_frame_by_frame(head):
     torch.testing.assert_close(torch.cat(seen, 1), head(features))
 
 
-def test_the_parts_together(tmp_path):
+def test_the_parts_together():
     """A model of a phase without landmarks goes on with them."""
     def build(**losses):
         torch.manual_seed(0)
@@ -245,7 +245,7 @@ def test_weights_with_more_feedback_are_refused(head):
     for other, count in ((fewer, 1), (none, 0)):
         with pytest.raises(ValueError, match=f'feedback={count}'):
             other.load_state_dict(head.state_dict(), strict=False)
-    torch.nn.Module.load_state_dict(head, fewer.state_dict(), strict=False)
+    head.load_state_dict(fewer.state_dict(), strict=False)
 
 
 def test_head_models_that_do_not_fit(flame):

@@ -16,11 +16,6 @@ _VALUES = 3
 _UNIT = .1
 
 
-def full_precision(values: torch.Tensor) -> torch.Tensor:
-    """The same in float32, or as precise as they are."""
-    return values.to(torch.promote_types(values.dtype, torch.float32))
-
-
 class LandmarkLocator(nn.Module):
     """Where every cell of the maps votes the 68 landmarks to be.
 
@@ -67,11 +62,14 @@ class LandmarkLocator(nn.Module):
         for conv, maps in zip(self.lateral[1:], levels[1:], strict=True):
             total = total + nn.functional.interpolate(
                 conv(maps), size, mode='bilinear')
-        votes = full_precision(self.votes(self.smooth(total))).unflatten(
-            1, (_VALUES, NUM_LANDMARKS)).flatten(3)
+        votes = self.votes(self.smooth(total))
+        votes = votes.to(torch.promote_types(
+            votes.dtype, torch.float32)).unflatten(
+                1, (_VALUES, NUM_LANDMARKS)).flatten(3)
         weights = votes[:, 0].softmax(-1)
         centres = torch.stack(torch.meshgrid(*(
-            (2 * torch.arange(count).to(votes) + 1) / count - 1
+            (2 * torch.arange(count, dtype=votes.dtype, device=votes.device)
+             + 1) / count - 1
             for count in reversed(size)), indexing='xy')).flatten(1)
         cell = constant((2 / size[1], 2 / size[0]), votes)
         places = centres[:, None] + cell[:, None, None] * votes[:, 1:]

@@ -12,7 +12,7 @@ from mmtvface.utils.checks import check_shape
 from .checkpointing import run_blocks
 from .flow import Flows
 from .gated_propagation import DIRECTIONS, GatedPropagation, Memory
-from .landmark_locator import LandmarkLocator, full_precision
+from .landmark_locator import LandmarkLocator
 from .resnet_encoder import ResNetEncoder, has_pretrained_init
 
 # Frames of streams that go through residual stages at once.
@@ -170,7 +170,7 @@ class LiteTemporalEncoder(ResNetEncoder):
         features = self.pool(levels[-1]).flatten(1)
         if self.locator is None:
             return features
-        return torch.cat([full_precision(features), self.locator(levels)], 1)
+        return torch.cat([features, self.locator(levels)], 1)
 
     def step(self, frames: torch.Tensor, state: list[Memory] | None = None
              ) -> tuple[torch.Tensor, list[Memory]]:

@@ -246,8 +246,6 @@ class FLAMEHead(BaseModule):
         Raises:
             ValueError: If it does not fit the codes.
         """
-        if not self.feedback:
-            return
         if not isinstance(flame, FLAME) or (
                 flame.num_shape, flame.num_expression) != (
                     self.layout.shape, self.layout.exp):
@@ -276,7 +274,8 @@ class FLAMEHead(BaseModule):
                 self.landmark_head, codes.flatten(0, 1),
                 features.flatten(0, 1), self.code_scale)
             codes = flat.unflatten(0, codes.shape[:2])
-            logits = logits + change.unflatten(0, codes.shape[:2])
+            if self.confidence is not None:
+                logits = logits + change.unflatten(0, codes.shape[:2])
         return codes, logits
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -318,8 +317,6 @@ class FLAMEHead(BaseModule):
         codes, logits = self._codes_of_frames(features)
         if self.shape_mode == 'frame' or not codes.shape[1]:
             return codes, past
-        if self.shape_mode == 'clip':
-            logits = torch.zeros_like(logits)
         if past is not None:
             # All that was before is one more frame, of the weight of all.
             codes = torch.cat([past.codes, codes], 1)

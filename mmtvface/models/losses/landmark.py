@@ -15,7 +15,7 @@ from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .base_loss import FaceLoss
-from .closure import safe_distance
+from .closure import pair_distance_error
 
 # First and last index of each group (iBUG order); later groups win.
 _WEIGHT_GROUPS = (
@@ -42,6 +42,14 @@ def landmark_weights() -> torch.Tensor:
     return weights
 
 
+def _differences(pred: torch.Tensor, target: torch.Tensor,
+                 weight: torch.Tensor) -> torch.Tensor:
+    """(B, 68, 2) in x and y, 0 without gradient where the weight is 0."""
+    known = weight[..., None] > 0
+    return pred[..., :2] - torch.where(known, target[..., :2],
+                                       pred[..., :2].detach())
+
+
 def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
                             weights: torch.Tensor) -> torch.Tensor:
     """Weighted mean of the L1 distance, halved: sum(w |d|) / (2 sum(w)).
@@ -60,9 +68,7 @@ def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
         () NDC units; 0 with zero gradient if nothing is visible.
     """
     weight = target[..., 2] * weights
-    points = torch.where(weight[..., None] > 0, target[..., :2],
-                         pred[..., :2].detach())
-    distance = (pred[..., :2] - points).abs().sum(-1)
+    distance = _differences(pred, target, weight).abs().sum(-1)
     return (distance * weight).sum() / (2 * weight.sum()).clamp(min=1e-8)
 
 
@@ -149,9 +155,7 @@ class UncertainLandmarkLoss(FaceLoss):
         pred, target = outputs[self.source], targets['landmarks']
         log_sigma = outputs['landmark_log_sigma']
         visible = target[..., 2]
-        points = torch.where(visible[..., None] > 0, target[..., :2],
-                             pred[..., :2].detach())
-        distance = (pred[..., :2] - points).abs().sum(-1)
+        distance = _differences(pred, target, visible).abs().sum(-1)
         terms = distance / 2 * (-log_sigma).exp() + log_sigma
         return (terms * visible).sum() / visible.sum().clamp(min=1e-8)
 
@@ -193,16 +197,8 @@ class LocatedLandmarkLoss(FaceLoss):
         """Unweighted loss; 0 if nothing is visible."""
         located, target = outputs['located_landmarks'], targets['landmarks']
         weight = target[..., 2] * self.weights
-        points = torch.where(weight[..., None] > 0, target[..., :2],
-                             located[..., :2].detach())
-        squares = (located[..., :2] - points).square().sum(-1)
+        squares = _differences(located, target, weight).square().sum(-1)
         error = (squares + located[..., 2].square() + 1e-8).sqrt()
         loss = (error * weight).sum() / weight.sum().clamp(min=1e-8)
-        if not self.gap_weight:
-            return loss
-        first, second = self.pairs.unbind(1)
-        gaps = [safe_distance(part[:, first], part[:, second])
-                for part in (located[..., :2], points)]
-        known = target[:, first, 2] * target[:, second, 2]
-        error = ((gaps[0] - gaps[1]).abs() * known).sum()
-        return loss + self.gap_weight * error / known.sum().clamp(min=1e-8)
+        return loss + self.gap_weight * pair_distance_error(
+            located, target, self.pairs)
