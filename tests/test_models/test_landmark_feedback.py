@@ -56,7 +56,7 @@ def people(count, seed=0):
 
 def features_of(points):
     """What a locator that sees these (B, 68, 2) says, in frames of clips."""
-    values = torch.nn.functional.pad(points, (0, 1)) / .1
+    values = torch.nn.functional.pad(points, (0, 1)).repeat(1, 2, 1) / .1
     return torch.cat([values.new_zeros(len(points), 5), values.flatten(1)], 1)
 
 
@@ -89,7 +89,7 @@ def test_coarse_maps_reach_the_landmarks():
     encoder = MODELS.build(dict(
         type='LiteTemporalEncoder', depth=18, base_channels=4,
         propagation_channels=4, with_landmarks=True)).eval()
-    assert encoder.out_channels == 32 + 3 * 68
+    assert encoder.out_channels == 32 + 2 * 3 * 68
     clip = torch.rand(1, 2, 3, 40, 48)
     features = encoder(clip)
     assert features.shape == (1, 2, encoder.out_channels)

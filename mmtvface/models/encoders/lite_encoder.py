@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import torch
+from torch import nn
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
@@ -76,6 +77,8 @@ class LiteTemporalEncoder(ResNetEncoder):
         with_landmarks: Append to the features where the maps of the
             remaining stages show the 68 landmarks, see
             :class:`LandmarkLocator`.
+        close_looks: Look at mouth and eyes again for them, in the pixels.
+            The trunk's maps then carry the picture along.
         with_cp: See :class:`ResNetEncoder`; the adapter is small enough to
             keep.
         init_cfg: See mmengine's ``BaseModule``.
@@ -84,6 +87,7 @@ class LiteTemporalEncoder(ResNetEncoder):
         out_channels: Length of a feature vector.
         trunk_channels: Channels of the maps behind the adapter.
         with_landmarks: As given.
+        close_looks: As given.
         causal: Whether :meth:`step` may be used.
 
     Raises:
@@ -103,6 +107,7 @@ class LiteTemporalEncoder(ResNetEncoder):
                  pretrained: str | None = None,
                  pool_size: int = 1,
                  with_landmarks: bool = False,
+                 close_looks: bool = False,
                  with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(
@@ -117,13 +122,19 @@ class LiteTemporalEncoder(ResNetEncoder):
             # the last convolution of a residual block makes its channels
             getattr(stage[-1], 'conv3', stage[-1].conv2).out_channels
             for stage in self._stages[propagation_stage - 1:]]
-        self.trunk_channels = channels[0]
+        if close_looks and not with_landmarks:
+            raise ValueError('close_looks need with_landmarks=True.')
+        self._stride = 2 << propagation_stage
+        # of the maps, and of the picture that they carry along
+        self._carried = [
+            channels[0], 3 * self._stride**2 if close_looks else 0]
+        self.trunk_channels = sum(self._carried)
         self.temporal = GatedPropagation(
-            self.trunk_channels, propagation_channels, branches, order)
+            channels[0], propagation_channels, branches, order)
         self.locator = None
-        self.with_landmarks = with_landmarks
+        self.with_landmarks, self.close_looks = with_landmarks, close_looks
         if with_landmarks:
-            self.locator = LandmarkLocator(channels)
+            self.locator = LandmarkLocator(channels, close_looks=close_looks)
             self.out_channels += self.locator.out_channels
 
     @property
@@ -146,7 +157,24 @@ class LiteTemporalEncoder(ResNetEncoder):
         x = super().trunk(images)
         for stage in self._stages[:self.propagation_stage]:
             x = run_blocks(stage, x, self.with_cp)
-        return x
+        if not self._carried[1]:
+            return x
+        frames = images.flatten(0, 1)
+        size = [self._stride * side for side in x.shape[-2:]]
+        if size != list(frames.shape[-2:]):
+            frames = nn.functional.interpolate(frames, size, mode='bilinear')
+        return torch.cat([x, nn.functional.pixel_unshuffle(
+            frames, self._stride).to(x.dtype)], 1)
+
+    def _propagate(self, maps: torch.Tensor,
+                   memories: Sequence[Memory] | None, ready: int
+                   ) -> tuple[torch.Tensor, list[Memory]]:
+        """The adapter, see :meth:`GatedPropagation.advance`."""
+        if not self._carried[1]:
+            return self.temporal.advance(maps, memories, ready)
+        own, picture = maps.split(self._carried, 2)
+        own, memories = self.temporal.advance(own, memories, ready)
+        return torch.cat([own, picture[:, :ready]], 2), memories
 
     def trunk(self, clips: torch.Tensor,
               flows: Flows | None = None) -> torch.Tensor:
@@ -160,17 +188,19 @@ class LiteTemporalEncoder(ResNetEncoder):
             (n * t, trunk_channels, h, w).
         """
         maps = self._frame_maps(clips).unflatten(0, clips.shape[:2])
-        return self.temporal(maps).flatten(0, 1)
+        return self._propagate(maps, None, clips.shape[1])[0].flatten(0, 1)
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Remaining stages and average: (B, C, h, w) -> (B, out_channels)."""
+        maps, picture = maps.split(self._carried, 1)
         levels = [maps]
         for stage in self._stages[self.propagation_stage:]:
             levels.append(run_blocks(stage, levels[-1], self.with_cp))
         features = self.pool(levels[-1]).flatten(1)
         if self.locator is None:
             return features
-        return torch.cat([features, self.locator(levels)], 1)
+        return torch.cat([features, self.locator(
+            levels, nn.functional.pixel_shuffle(picture, self._stride))], 1)
 
     def step(self, frames: torch.Tensor, state: list[Memory] | None = None
              ) -> tuple[torch.Tensor, list[Memory]]:
@@ -187,9 +217,10 @@ class LiteTemporalEncoder(ResNetEncoder):
         Raises:
             RuntimeError: If a branch runs backward.
         """
-        maps, state = self.temporal.step(
-            self._frame_maps(frames[:, None]), state)
-        return self.stages(maps), state
+        self.temporal.check_causal()
+        maps, state = self._propagate(
+            self._frame_maps(frames[:, None])[:, None], state, 1)
+        return self.stages(maps[:, 0]), state
 
     @torch.no_grad()
     def advance(self, frames: torch.Tensor, state: StreamState | None = None,
@@ -238,7 +269,7 @@ class LiteTemporalEncoder(ResNetEncoder):
         ready = maps.shape[1] if last else max(0, maps.shape[1] - look_ahead)
         final = maps[:, :0]
         if ready:
-            final, memories = self.temporal.advance(maps, memories, ready)
+            final, memories = self._propagate(maps, memories, ready)
         return final, None if last else StreamState(maps[:, ready:], memories)
 
     def _waiting(self, frames: torch.Tensor, state: StreamState | None

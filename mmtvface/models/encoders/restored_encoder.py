@@ -49,6 +49,7 @@ class RestoredEncoder(ClipEncoder):
         trunk_channels: The encoder's.
         with_flow: The encoder's.
         with_landmarks: The encoder's.
+        close_looks: The encoder's.
     """
 
     def __init__(self,
@@ -69,6 +70,7 @@ class RestoredEncoder(ClipEncoder):
         self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
         self.with_flow = getattr(self.encoder, 'with_flow', False)
         self.with_landmarks = getattr(self.encoder, 'with_landmarks', False)
+        self.close_looks = getattr(self.encoder, 'close_looks', False)
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = image_size and tuple(image_size)

@@ -179,14 +179,16 @@ class LocatedLandmarkLoss(FaceLoss):
         loss_weight: Factor of the loss (in NDC).
         gap_weight: Factor of the mean error of the gaps whose ends are both
             visible.
+        source: ``'located_landmarks'``, or ``'located_first'``, what an
+            encoder with ``close_looks`` knows before them.
     """
 
-    requires = ('located_landmarks', )
     requires_targets = ('landmarks', )
 
-    def __init__(self, loss_weight: float = 1.0,
-                 gap_weight: float = 0.0) -> None:
+    def __init__(self, loss_weight: float = 1.0, gap_weight: float = 0.0,
+                 source: str = 'located_landmarks') -> None:
         super().__init__(loss_weight)
+        self.source, self.requires = source, (source, )
         self.gap_weight = gap_weight
         self.register_buffer('weights', landmark_weights(), persistent=False)
         self.register_buffer('pairs', torch.tensor(
@@ -195,7 +197,7 @@ class LocatedLandmarkLoss(FaceLoss):
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:
         """Unweighted loss; 0 if nothing is visible."""
-        located, target = outputs['located_landmarks'], targets['landmarks']
+        located, target = outputs[self.source], targets['landmarks']
         weight = target[..., 2] * self.weights
         squares = _differences(located, target, weight).square().sum(-1)
         error = (squares + located[..., 2].square() + 1e-8).sqrt()

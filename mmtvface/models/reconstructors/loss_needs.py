@@ -90,6 +90,12 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
             'TemporalDECA: no loss trains the landmarks that the feedback of '
             "the head reads; add losses=dict(located=dict(type="
             "'LocatedLandmarkLoss')).")
+    if (losses and stage == 'coarse' and getattr(encoder, 'close_looks', False)
+            and not _readers(losses, ['located_first'])):
+        raise ValueError(
+            'TemporalDECA: no loss trains the landmarks by which the close '
+            'looks of the encoder find mouth and eyes; add losses=dict(first='
+            "dict(type='LocatedLandmarkLoss', source='located_first')).")
 
 
 def check_stage(losses: Losses, stage: str) -> None:

@@ -62,8 +62,9 @@ def seen_in_features(encoder: nn.Module, head: nn.Module,
         features: (n, t, C).
 
     Returns:
-        ``landmark_log_sigma`` (n, t, 68) of a head and ``located_landmarks``
-        (n, t, 68, 3) of an encoder that have them, float32.
+        ``landmark_log_sigma`` (n, t, 68) of a head, ``located_landmarks``
+        and ``located_first`` (before close looks) (n, t, 68, 3) of an
+        encoder that have them, float32.
     """
     seen = {}
     with torch.autocast(features.device.type, enabled=False):
@@ -71,6 +72,7 @@ def seen_in_features(encoder: nn.Module, head: nn.Module,
             seen['landmark_log_sigma'] = head.landmark_log_sigma(
                 features.float())
         if getattr(encoder, 'with_landmarks', False):
-            seen['located_landmarks'] = LandmarkLocator.read(
-                features.float())
+            for name, first in (('located_landmarks', False),
+                                ('located_first', True)):
+                seen[name] = LandmarkLocator.read(features.float(), first)
     return seen

@@ -1,4 +1,4 @@
-"""The small model that is part of the package; last of six phases.
+"""Sixth phase of the packaged model: good and bad pictures.
 
 Half of the clips are clean: on bad pictures alone, what good ones would show
 is answered with the mean. The gaps of eyelids and lips are looked at in the

@@ -1,0 +1,178 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Mouth and eyes, looked at in the pixels."""
+
+import numpy as np
+import pytest
+import torch
+
+from mmtvface.geometry.landmarks import MIRROR
+from mmtvface.models.encoders import LandmarkLocator
+from mmtvface.models.encoders.close_look import CloseLook
+from mmtvface.models.encoders.point_votes import cell_centres
+from mmtvface.registry import MODELS
+from mmtvface.testing.toy_reconstructor import toy_config
+
+EYE = range(36, 42)
+
+
+class Told(torch.nn.Module):
+    """Points from outside, whatever the maps are."""
+
+    def __init__(self, points):
+        super().__init__()
+        self.given = points
+
+    def forward(self, levels):
+        return self.given.expand(len(levels[0]), -1, -1)
+
+
+def face(shift=(0., 0.)):
+    """(1, 68, 2) points of which the right eye's middle is known."""
+    points = .3 * torch.randn(1, 68, 2, generator=torch.manual_seed(0))
+    return points + torch.tensor(shift)
+
+
+def radius(points):
+    return (points - points.mean(1)).square().sum(-1).mean().sqrt()
+
+
+def test_what_is_cut_out():
+    """A picture whose colours are x and y shows where patches lie."""
+    look = CloseLook(EYE, reach=.5, size=6, both_sides=True).eval()
+    seen = []
+    look.enter.register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0]))
+    points = face((.1, -.05))
+    x, y = cell_centres(40, 40, points)
+    with torch.no_grad():
+        look(torch.stack([x, y, 0 * x])[None], points)
+    right, left = seen[0]
+    half = .5 * radius(points)
+    px, py = cell_centres(6, 6, points)
+    for patch, rows, sign in ((right, list(EYE), 1),
+                              (left, [MIRROR[row] for row in EYE], -1)):
+        middle = points[0, rows].mean(0)
+        torch.testing.assert_close(patch[0], middle[0] + sign * half * px)
+        torch.testing.assert_close(patch[1], middle[1] + half * py)
+
+
+def test_what_is_found_is_told_in_the_picture():
+    look = CloseLook(EYE, reach=.5, size=6, both_sides=True).eval()
+    told = torch.zeros(1, 6, 3)
+    told[0, 0] = torch.tensor([-.8, .2, .1])  # the outer corner
+    look.points = Told(told)
+    points = face()
+    found = dict(zip(look.rows.tolist(),
+                     look(torch.rand(1, 3, 9, 9), points)[0], strict=True))
+    half = .5 * radius(points)
+    right, left = points[0, 36:42].mean(0), points[0, 42:48].mean(0)
+    for row, middle, sign in ((36, right, 1), (45, left, -1)):
+        torch.testing.assert_close(found[row], torch.stack([
+            middle[0] - sign * .8 * half, middle[1] + .2 * half, .1 * half]))
+    torch.testing.assert_close(found[39][:2], right)
+
+
+def test_closer_than_the_maps_can_tell():
+    """Two dots in a picture, found to a fraction of a pixel."""
+    torch.manual_seed(0)
+    look = CloseLook(range(48, 50), reach=.6, size=16)
+    around = torch.randn(1, 68, 2)
+    around[:, 48:50] = 0
+    around = .3 * around / around.square().sum(-1).mean().sqrt()
+
+    def pictures(count):
+        """Dots at random places, 40 pixels for -1 to 1."""
+        places = torch.stack([torch.rand(count, 2) * .1 - .14,
+                              torch.rand(count, 2) * .1 + .04], 1)
+        away = places[..., None, None] - cell_centres(40, 40, places)
+        dots = (-away.square().sum(2) / (2 * .04**2)).exp()
+        image = torch.cat([dots, dots[:, :1] * 0], 1)
+        return image, places, around.expand(count, -1, -1)
+
+    optimizer = torch.optim.Adam(look.parameters(), 5e-3)
+    for _ in range(60):
+        image, places, points = pictures(32)
+        found = look(image, points)
+        loss = (found[..., :2] - places).abs().mean() + .1 * found[
+            ..., 2].mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    image, places, points = pictures(64)
+    with torch.no_grad():
+        found = look.eval()(image, points)[..., :2]
+    gaps = [np.diff(part.numpy()[..., 0], axis=1)[:, 0]
+            for part in (found, places)]
+    assert np.corrcoef(*gaps)[0, 1] > .9
+    assert (found - places).norm(dim=-1).mean() < .03  # 0.6 pixels
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return MODELS.build(dict(
+        type='LiteTemporalEncoder', depth=18, base_channels=4,
+        propagation_channels=4, with_landmarks=True, close_looks=True)).eval()
+
+
+def test_pictures_go_with_the_maps(encoder):
+    """Looks see the frames, whatever their size."""
+    seen = []
+    encoder.locator.looks[0].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0]))
+    clip = torch.rand(1, 2, 3, 40, 48)
+    features = encoder(clip)
+    torch.testing.assert_close(seen[0], clip[0])
+    assert encoder.trunk(clip).shape == (2, encoder.trunk_channels, 5, 6)
+    encoder(torch.rand(1, 2, 3, 39, 45))
+    assert seen[1].shape == (2, 3, 40, 48)
+    first = LandmarkLocator.read(features, first=True)
+    found = LandmarkLocator.read(features)
+    torch.testing.assert_close(found[..., :36, :], first[..., :36, :])
+    assert (found - first)[..., 36:, :].abs().amin((0, 1, 3)).gt(0).all()
+    # what the looks find does not move what they start from
+    found[..., 36:, :].sum().backward()
+    assert not encoder.locator.votes.weight.grad.any()
+    for look in encoder.locator.looks:
+        assert look.enter[0].weight.grad.any()
+
+
+def test_streams_carry_pictures_along(encoder):
+    torch.nn.init.normal_(encoder.temporal.expand.weight, std=.5)
+    clip = torch.rand(1, 5, 3, 32, 32)
+    whole, state, parts = encoder(clip), None, []
+    for start in range(0, 5, 2):
+        maps, state = encoder.advance(
+            clip[:, start:start + 2], state, 5, start == 4)
+        parts.append(maps)
+    features = encoder.stages(torch.cat(parts, 1).flatten(0, 1))
+    torch.testing.assert_close(features[None], whole)
+
+
+def test_steps_carry_pictures_along():
+    encoder = MODELS.build(dict(
+        type='LiteTemporalEncoder', depth=18, base_channels=4,
+        propagation_channels=4, branches=('forward', ), with_landmarks=True,
+        close_looks=True)).eval()
+    torch.nn.init.normal_(encoder.temporal.expand.weight, std=.5)
+    clip, state, parts = torch.rand(1, 3, 3, 32, 32), None, []
+    for frame in clip.unbind(1):
+        features, state = encoder.step(frame, state)
+        parts.append(features)
+    torch.testing.assert_close(torch.stack(parts, 1), encoder(clip))
+
+
+def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match='need with_landmarks=True'):
+        MODELS.build(dict(type='LiteTemporalEncoder', depth=18,
+                          base_channels=4, close_looks=True))
+    config = toy_config(losses=dict(located=dict(type='LocatedLandmarkLoss')))
+    config['encoder'] = dict(type='LiteTemporalEncoder', depth=18,
+                             base_channels=4, with_landmarks=True,
+                             close_looks=True)
+    with pytest.raises(ValueError, match='close looks.*located_first'):
+        MODELS.build(config)
+    config['losses']['first'] = dict(
+        type='LocatedLandmarkLoss', source='located_first')
+    model = MODELS.build(config)
+    assert model.losses['first'].requires == ('located_first', )
