@@ -107,27 +107,34 @@ def test_closer_than_the_maps_can_tell():
     assert (found - places).norm(dim=-1).mean() < .03  # 0.6 pixels
 
 
-@pytest.fixture
-def encoder():
+def lite(**options):
     torch.manual_seed(0)
     return MODELS.build(dict(
         type='LiteTemporalEncoder', depth=18, base_channels=4,
-        propagation_channels=4, with_landmarks=True, close_looks=True)).eval()
+        propagation_channels=4, with_landmarks=True, **options)).eval()
 
 
-def test_pictures_go_with_the_maps(encoder):
-    """Looks see the frames, whatever their size."""
-    seen = []
+@pytest.mark.parametrize('factor', [1, 1.5])
+def test_pictures_go_with_the_maps(factor):
+    """Looks see the frames, the maps are those of smaller ones."""
+    encoder, seen = lite(close_looks=factor), []
     encoder.locator.looks[0].register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0]))
-    clip = torch.rand(1, 2, 3, 40, 48)
+    clip = torch.rand(1, 2, 3, 48, 72)
     features = encoder(clip)
     torch.testing.assert_close(seen[0], clip[0])
-    assert encoder.trunk(clip).shape == (2, encoder.trunk_channels, 5, 6)
-    encoder(torch.rand(1, 2, 3, 39, 45))
-    assert seen[1].shape == (2, 3, 40, 48)
+    maps = encoder.trunk(clip)
+    small = torch.nn.functional.interpolate(
+        clip[0], [round(48 / factor), round(72 / factor)], mode='bilinear',
+        antialias=True)[None]
+    plain = lite()
+    plain.load_state_dict(encoder.state_dict(), strict=False)
+    torch.testing.assert_close(
+        maps[:, :plain.trunk_channels], plain.trunk(small))
+    assert maps.shape[1] == encoder.trunk_channels
     first = LandmarkLocator.read(features, first=True)
     found = LandmarkLocator.read(features)
+    torch.testing.assert_close(first, LandmarkLocator.read(plain(small)))
     torch.testing.assert_close(found[..., :36, :], first[..., :36, :])
     assert (found - first)[..., 36:, :].abs().amin((0, 1, 3)).gt(0).all()
     # what the looks find does not move what they start from
@@ -137,9 +144,19 @@ def test_pictures_go_with_the_maps(encoder):
         assert look.enter[0].weight.grad.any()
 
 
-def test_streams_carry_pictures_along(encoder):
+def test_sizes_that_do_not_divide():
+    """Pictures fit the cells of the maps."""
+    encoder, seen = lite(close_looks=1.5), []
+    encoder.locator.looks[0].register_forward_pre_hook(
+        lambda _, inputs: seen.append(inputs[0]))
+    encoder(torch.rand(1, 2, 3, 50, 64))
+    assert seen[0].shape == (2, 3, 60, 72)
+
+
+def test_streams_carry_pictures_along():
+    encoder = lite(close_looks=1.5)
     torch.nn.init.normal_(encoder.temporal.expand.weight, std=.5)
-    clip = torch.rand(1, 5, 3, 32, 32)
+    clip = torch.rand(1, 5, 3, 48, 48)
     whole, state, parts = encoder(clip), None, []
     for start in range(0, 5, 2):
         maps, state = encoder.advance(
@@ -150,10 +167,7 @@ def test_streams_carry_pictures_along(encoder):
 
 
 def test_steps_carry_pictures_along():
-    encoder = MODELS.build(dict(
-        type='LiteTemporalEncoder', depth=18, base_channels=4,
-        propagation_channels=4, branches=('forward', ), with_landmarks=True,
-        close_looks=True)).eval()
+    encoder = lite(close_looks=1, branches=('forward', ))
     torch.nn.init.normal_(encoder.temporal.expand.weight, std=.5)
     clip, state, parts = torch.rand(1, 3, 3, 32, 32), None, []
     for frame in clip.unbind(1):
@@ -165,11 +179,14 @@ def test_steps_carry_pictures_along():
 def test_options_that_do_not_fit():
     with pytest.raises(ValueError, match='need with_landmarks=True'):
         MODELS.build(dict(type='LiteTemporalEncoder', depth=18,
-                          base_channels=4, close_looks=True))
+                          base_channels=4, close_looks=1))
+    for factor in (.5, -1., 1.3):
+        with pytest.raises(ValueError, match='at least 1 and a whole number'):
+            lite(close_looks=factor)
     config = toy_config(losses=dict(located=dict(type='LocatedLandmarkLoss')))
     config['encoder'] = dict(type='LiteTemporalEncoder', depth=18,
                              base_channels=4, with_landmarks=True,
-                             close_looks=True)
+                             close_looks=1.5)
     with pytest.raises(ValueError, match='close looks.*located_first'):
         MODELS.build(config)
     config['losses']['first'] = dict(

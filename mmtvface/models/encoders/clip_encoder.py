@@ -22,14 +22,14 @@ class ClipEncoder(BaseModule):
             does without (False) or has to be given it (``'given'``).
         with_landmarks: Whether features end with those of a
             :class:`~.landmark_locator.LandmarkLocator`.
-        close_looks: Whether that looks at mouth and eyes twice.
+        close_looks: See :class:`~.lite_encoder.LiteTemporalEncoder`.
     """
 
     out_channels: int
     trunk_channels: int
     with_flow: bool | str = False
     with_landmarks: bool = False
-    close_looks: bool = False
+    close_looks: float = 0.
 
     def prepare(self, clips: torch.Tensor) -> torch.Tensor:
         """What the other steps see: (n, t, 3, h, w) -> (n, t, 3, H, W)."""

@@ -12,7 +12,7 @@ from mmtvface.geometry.landmarks import MIRROR
 from .point_votes import PointVotes, cell_centres
 from .resnet_encoder import init_resnet_convs
 
-_CHANNELS = (24, 32, 64, 64)
+_CHANNELS = (32, 64, 64)
 _LEAST_RADIUS = .02  # NDC; that of a face of two pixels
 
 
@@ -54,13 +54,15 @@ class CloseLook(nn.Module):
         self.register_buffer('rows', torch.tensor([
             *rows, *(MIRROR[row] for row in rows if both_sides)]),
             persistent=False)
-        first, *others = _CHANNELS
+        first = _CHANNELS[0]
         self.enter = nn.Sequential(
-            nn.Conv2d(3, first, 3, padding=1, bias=False),
+            nn.Conv2d(3, first, 5, 2, 2, bias=False),
             nn.BatchNorm2d(first), nn.ReLU(inplace=True))
-        self.blocks = nn.ModuleList(map(_halved, _CHANNELS, others))
+        self.blocks = nn.ModuleList([
+            BasicBlock(first, first),
+            *map(_halved, _CHANNELS, _CHANNELS[1:])])
         init_resnet_convs(self)
-        self.points = PointVotes(others, len(rows), width=48)
+        self.points = PointVotes(_CHANNELS, len(rows), width=40)
 
     def forward(self, images: torch.Tensor, points: torch.Tensor
                 ) -> torch.Tensor:

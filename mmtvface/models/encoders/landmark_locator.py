@@ -41,8 +41,8 @@ class LandmarkLocator(PointVotes):
                  close_looks: bool = False) -> None:
         super().__init__(channels, NUM_LANDMARKS, width)
         self.looks = nn.ModuleList([
-            CloseLook(range(48, 68), reach=.8, size=40),
-            CloseLook(range(36, 42), reach=.42, size=28, both_sides=True),
+            CloseLook(range(48, 68), reach=.8, size=56),
+            CloseLook(range(36, 42), reach=.42, size=40, both_sides=True),
         ] if close_looks else [])
 
     def forward(self, levels: Sequence[torch.Tensor],

@@ -77,8 +77,10 @@ class LiteTemporalEncoder(ResNetEncoder):
         with_landmarks: Append to the features where the maps of the
             remaining stages show the 68 landmarks, see
             :class:`LandmarkLocator`.
-        close_looks: Look at mouth and eyes again for them, in the pixels.
-            The trunk's maps then carry the picture along.
+        close_looks: Above 0: look at mouth and eyes again for them, in the
+            pixels, of which frames then have this many times as many along
+            each side as the network of the maps is shown: 1, 1.5, 2, ... The
+            trunk's maps carry the picture along.
         with_cp: See :class:`ResNetEncoder`; the adapter is small enough to
             keep.
         init_cfg: See mmengine's ``BaseModule``.
@@ -107,7 +109,7 @@ class LiteTemporalEncoder(ResNetEncoder):
                  pretrained: str | None = None,
                  pool_size: int = 1,
                  with_landmarks: bool = False,
-                 close_looks: bool = False,
+                 close_looks: float = 0.,
                  with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(
@@ -124,17 +126,23 @@ class LiteTemporalEncoder(ResNetEncoder):
             for stage in self._stages[propagation_stage - 1:]]
         if close_looks and not with_landmarks:
             raise ValueError('close_looks need with_landmarks=True.')
-        self._stride = 2 << propagation_stage
-        # of the maps, and of the picture that they carry along
-        self._carried = [
-            channels[0], 3 * self._stride**2 if close_looks else 0]
+        # Pixels that a cell of the maps carries along, along each side.
+        self._stride = round(close_looks * (2 << propagation_stage))
+        if close_looks and (close_looks < 1 or self._stride
+                            != close_looks * (2 << propagation_stage)):
+            raise ValueError(
+                'close_looks must be 0, or at least 1 and a whole number of '
+                f'pixels of a cell ({2 << propagation_stage} at 1), but it '
+                f'is {close_looks}.')
+        self._carried = [channels[0], 3 * self._stride**2]
         self.trunk_channels = sum(self._carried)
         self.temporal = GatedPropagation(
             channels[0], propagation_channels, branches, order)
         self.locator = None
         self.with_landmarks, self.close_looks = with_landmarks, close_looks
         if with_landmarks:
-            self.locator = LandmarkLocator(channels, close_looks=close_looks)
+            self.locator = LandmarkLocator(
+                channels, close_looks=close_looks > 0)
             self.out_channels += self.locator.out_channels
 
     @property
@@ -154,23 +162,31 @@ class LiteTemporalEncoder(ResNetEncoder):
 
     def _frame_maps(self, images: torch.Tensor) -> torch.Tensor:
         """Maps before the adapter: (n, t, 3, H, W) -> (n * t, C, h, w)."""
-        x = super().trunk(images)
+        frames = images
+        if self.close_looks > 1:
+            size = [round(side / self.close_looks)
+                    for side in images.shape[-2:]]
+            frames = nn.functional.interpolate(
+                images.flatten(0, 1), size, mode='bilinear',
+                antialias=True).unflatten(0, images.shape[:2])
+        x = super().trunk(frames)
         for stage in self._stages[:self.propagation_stage]:
             x = run_blocks(stage, x, self.with_cp)
-        if not self._carried[1]:
+        if not self.close_looks:
             return x
-        frames = images.flatten(0, 1)
         size = [self._stride * side for side in x.shape[-2:]]
-        if size != list(frames.shape[-2:]):
-            frames = nn.functional.interpolate(frames, size, mode='bilinear')
+        picture = images.flatten(0, 1)
+        if size != list(picture.shape[-2:]):
+            picture = nn.functional.interpolate(
+                picture, size, mode='bilinear')
         return torch.cat([x, nn.functional.pixel_unshuffle(
-            frames, self._stride).to(x.dtype)], 1)
+            picture, self._stride).to(x.dtype)], 1)
 
     def _propagate(self, maps: torch.Tensor,
                    memories: Sequence[Memory] | None, ready: int
                    ) -> tuple[torch.Tensor, list[Memory]]:
         """The adapter, see :meth:`GatedPropagation.advance`."""
-        if not self._carried[1]:
+        if not self.close_looks:
             return self.temporal.advance(maps, memories, ready)
         own, picture = maps.split(self._carried, 2)
         own, memories = self.temporal.advance(own, memories, ready)
@@ -199,8 +215,9 @@ class LiteTemporalEncoder(ResNetEncoder):
         features = self.pool(levels[-1]).flatten(1)
         if self.locator is None:
             return features
-        return torch.cat([features, self.locator(
-            levels, nn.functional.pixel_shuffle(picture, self._stride))], 1)
+        if self.close_looks:
+            picture = nn.functional.pixel_shuffle(picture, self._stride)
+        return torch.cat([features, self.locator(levels, picture)], 1)
 
     def step(self, frames: torch.Tensor, state: list[Memory] | None = None
              ) -> tuple[torch.Tensor, list[Memory]]:

@@ -70,7 +70,7 @@ class RestoredEncoder(ClipEncoder):
         self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
         self.with_flow = getattr(self.encoder, 'with_flow', False)
         self.with_landmarks = getattr(self.encoder, 'with_landmarks', False)
-        self.close_looks = getattr(self.encoder, 'close_looks', False)
+        self.close_looks = getattr(self.encoder, 'close_looks', 0.)
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = image_size and tuple(image_size)

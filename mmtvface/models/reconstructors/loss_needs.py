@@ -90,7 +90,7 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
             'TemporalDECA: no loss trains the landmarks that the feedback of '
             "the head reads; add losses=dict(located=dict(type="
             "'LocatedLandmarkLoss')).")
-    if (losses and stage == 'coarse' and getattr(encoder, 'close_looks', False)
+    if (losses and stage == 'coarse' and getattr(encoder, 'close_looks', 0.)
             and not _readers(losses, ['located_first'])):
         raise ValueError(
             'TemporalDECA: no loss trains the landmarks by which the close '

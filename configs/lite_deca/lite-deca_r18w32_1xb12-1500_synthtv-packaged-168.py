@@ -1,14 +1,23 @@
 """The small model that is part of the package; last of seven phases.
 
-Mouth and eyes are looked at in the pixels.
+Mouth and eyes are looked at in the pixels of larger crops; the rest goes on
+with crops of 112 pixels.
 """
 _base_ = './lite-deca_r18w32_1xb12-1800_synthtv-located-mixed-112.py'
-max_iters = 1900
+image_size = 168
+max_iters = 1500
 model = dict(
-    encoder=dict(close_looks=True),
+    encoder=dict(close_looks=1.5),
+    renderer=dict(image_size=image_size),
+    image_size=image_size,
     losses=dict(first=dict(
         type='LocatedLandmarkLoss', loss_weight=20.0,
         source='located_first')))
+good, bad = _base_.train_dataloader.dataset.datasets
+train_dataloader = dict(dataset=dict(datasets=[
+    {**good, 'image_size': image_size}, {**bad, 'image_size': image_size}]))
+val_dataloader = dict(dataset=dict(image_size=image_size))
+test_dataloader = dict(dataset=dict(image_size=image_size))
 # What is new learns faster than what is known.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={
     'encoder.locator.looks': dict(lr_mult=4.)}))
