@@ -176,7 +176,25 @@ def test_steps_carry_pictures_along():
     torch.testing.assert_close(torch.stack(parts, 1), encoder(clip))
 
 
+def test_frames_of_a_batch_that_are_alone():
+    encoder = lite(alone=.5)
+    torch.nn.init.normal_(encoder.temporal.expand.weight, std=.5)
+    clips = torch.rand(6, 3, 3, 32, 32)
+    together = encoder(clips)
+    apart = encoder(clips.flatten(0, 1)[:, None]).unflatten(0, (6, 3))[:, :, 0]
+    encoder.training = True  # but for the batch norm
+    torch.manual_seed(2)
+    alone = torch.rand(6) < .5
+    assert 0 < alone.sum() < 6
+    torch.manual_seed(2)
+    torch.testing.assert_close(encoder(clips), torch.where(
+        alone[:, None, None], apart, together))
+    assert (apart - together).abs().amax((1, 2)).gt(1e-3).all()
+
+
 def test_options_that_do_not_fit():
+    with pytest.raises(ValueError, match='alone must be'):
+        lite(alone=1.)
     with pytest.raises(ValueError, match='need with_landmarks=True'):
         MODELS.build(dict(type='LiteTemporalEncoder', depth=18,
                           base_channels=4, close_looks=1))

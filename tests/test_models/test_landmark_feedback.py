@@ -125,6 +125,12 @@ def test_loss_of_votes():
     gaps = LocatedLandmarkLoss(gap_weight=3.)
     value = gaps(dict(located_landmarks=told), dict(landmarks=lids))
     assert value.item() == pytest.approx(.03 + 3 * .06, rel=1e-3)
+    # upper lids taken for lower ones and the other way round
+    swapped = lids * torch.tensor([1., -1., 0.])
+    value = gaps(dict(located_landmarks=swapped), dict(landmarks=lids))
+    assert value.item() == pytest.approx(.1 + 3 * .2, rel=1e-3)
+    unseen = lids * torch.tensor([math.nan, 1., 0.])
+    assert gaps(dict(located_landmarks=told), dict(landmarks=unseen)) == 0
 
 
 def test_what_is_missed_is_told_in_the_axes_of_the_head(head):

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = 'configs/temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 LITE = 'configs/lite_deca/lite-deca_r50_1xb2-coarse_face-clips.py'
 SMALL = ('configs/lite_deca/'
-         'lite-deca_r18w32_1xb12-1500_synthtv-packaged-168.py')
+         'lite-deca_r18w32_1xb12-1800_synthtv-packaged-112.py')
 FULL = 'configs/temporal_deca/temporal-deca_r50_1xb2-coarse_face-clips.py'
 
 

@@ -81,6 +81,10 @@ class LiteTemporalEncoder(ResNetEncoder):
             pixels, of which frames then have this many times as many along
             each side as the network of the maps is shown: 1, 1.5, 2, ... The
             trunk's maps carry the picture along.
+        alone: Share of the clips of a training batch whose frames do not
+            see each other: what neighbours tell shall refine what a frame
+            shows, not replace it (as in stochastic depth, Huang et al., ECCV
+            2016).
         with_cp: See :class:`ResNetEncoder`; the adapter is small enough to
             keep.
         init_cfg: See mmengine's ``BaseModule``.
@@ -110,6 +114,7 @@ class LiteTemporalEncoder(ResNetEncoder):
                  pool_size: int = 1,
                  with_landmarks: bool = False,
                  close_looks: float = 0.,
+                 alone: float = 0.,
                  with_cp: bool = False,
                  init_cfg: dict | list | None = None) -> None:
         super().__init__(
@@ -135,6 +140,10 @@ class LiteTemporalEncoder(ResNetEncoder):
                 f'pixels of a cell ({2 << propagation_stage} at 1), but it '
                 f'is {close_looks}.')
         self._carried = [channels[0], 3 * self._stride**2]
+        if not 0 <= alone < 1:
+            raise ValueError('alone must be at least 0 and below 1, but it '
+                             f'is {alone}.')
+        self.alone = alone
         self.trunk_channels = sum(self._carried)
         self.temporal = GatedPropagation(
             channels[0], propagation_channels, branches, order)
@@ -204,7 +213,14 @@ class LiteTemporalEncoder(ResNetEncoder):
             (n * t, trunk_channels, h, w).
         """
         maps = self._frame_maps(clips).unflatten(0, clips.shape[:2])
-        return self._propagate(maps, None, clips.shape[1])[0].flatten(0, 1)
+        length = clips.shape[1]
+        together = self._propagate(maps, None, length)[0].flatten(0, 1)
+        if not (self.training and self.alone):
+            return together
+        apart = self._propagate(maps.flatten(0, 1)[:, None], None, 1)[0]
+        alone = (torch.rand(len(clips)) < self.alone).repeat_interleave(
+            length).to(maps.device, non_blocking=True)
+        return torch.where(alone[:, None, None, None], apart[:, 0], together)
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
         """Remaining stages and average: (B, C, h, w) -> (B, out_channels)."""

@@ -15,7 +15,6 @@ from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .base_loss import FaceLoss
-from .closure import pair_distance_error
 
 # First and last index of each group (iBUG order); later groups win.
 _WEIGHT_GROUPS = (
@@ -44,7 +43,7 @@ def landmark_weights() -> torch.Tensor:
 
 def _differences(pred: torch.Tensor, target: torch.Tensor,
                  weight: torch.Tensor) -> torch.Tensor:
-    """(B, 68, 2) in x and y, 0 without gradient where the weight is 0."""
+    """(B, P, 2) in x and y, 0 without gradient where the weight is 0."""
     known = weight[..., None] > 0
     return pred[..., :2] - torch.where(known, target[..., :2],
                                        pred[..., :2].detach())
@@ -173,7 +172,8 @@ class LocatedLandmarkLoss(FaceLoss):
 
     Gaps between eyelids, between lips and between the corners of the mouth
     are compared apart: they are a few pixels, which hardly count among the
-    errors of whole landmarks.
+    errors of whole landmarks. They are compared as vectors: by its length, a
+    gap is right if its ends are confused, and votes would stay so.
 
     Args:
         loss_weight: Factor of the loss (in NDC).
@@ -202,5 +202,12 @@ class LocatedLandmarkLoss(FaceLoss):
         squares = _differences(located, target, weight).square().sum(-1)
         error = (squares + located[..., 2].square() + 1e-8).sqrt()
         loss = (error * weight).sum() / weight.sum().clamp(min=1e-8)
-        return loss + self.gap_weight * pair_distance_error(
-            located, target, self.pairs)
+        if not self.gap_weight:
+            return loss
+        first, second = self.pairs.unbind(1)
+        known = target[:, first, 2] * target[:, second, 2]
+        gaps = [points[:, first, :2] - points[:, second, :2]
+                for points in (located, target)]
+        error = (_differences(*gaps, known).square().sum(-1) + 1e-12).sqrt()
+        return loss + self.gap_weight * (error * known).sum() / (
+            known.sum().clamp(min=1e-8))

@@ -1,4 +1,4 @@
-"""Sixth phase of the packaged model: good and bad pictures.
+"""The small model that is part of the package; last of six phases.
 
 Half of the clips are clean: on bad pictures alone, what good ones would show
 is answered with the mean. The gaps of eyelids and lips are looked at in the

@@ -1,13 +1,13 @@
-"""The small model that is part of the package; last of seven phases.
+"""The packaged model, trained on with close looks; not packaged yet.
 
 Mouth and eyes are looked at in the pixels of larger crops; the rest goes on
 with crops of 112 pixels.
 """
-_base_ = './lite-deca_r18w32_1xb12-1800_synthtv-located-mixed-112.py'
+_base_ = './lite-deca_r18w32_1xb12-1800_synthtv-packaged-112.py'
 image_size = 168
-max_iters = 1500
+max_iters = 2400
 model = dict(
-    encoder=dict(close_looks=1.5),
+    encoder=dict(close_looks=1.5, alone=0.5),
     renderer=dict(image_size=image_size),
     image_size=image_size,
     losses=dict(first=dict(
@@ -26,5 +26,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', begin=50, end=max_iters, eta_min=1e-5,
          by_epoch=False)]
 train_cfg = dict(max_iters=max_iters, val_interval=max_iters)
-load_from = ('work_dirs/lite-deca_r18w32_1xb12-1800_synthtv-located-mixed-112/'
+load_from = ('work_dirs/lite-deca_r18w32_1xb12-1800_synthtv-packaged-112/'
              'iter_1800.pth')
