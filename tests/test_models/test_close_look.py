@@ -42,18 +42,18 @@ def test_what_is_cut_out():
     seen = []
     look.enter.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0]))
-    points = face((.1, -.05))
+    points = torch.cat([face((.1, -.05)), .8 * face((-.2, .1))])
     x, y = cell_centres(40, 40, points)
     with torch.no_grad():
-        look(torch.stack([x, y, 0 * x])[None], points)
-    right, left = seen[0]
-    half = .5 * radius(points)
+        look(torch.stack([x, y, 0 * x]).expand(2, -1, -1, -1), points)
     px, py = cell_centres(6, 6, points)
-    for patch, rows, sign in ((right, list(EYE), 1),
-                              (left, [MIRROR[row] for row in EYE], -1)):
-        middle = points[0, rows].mean(0)
-        torch.testing.assert_close(patch[0], middle[0] + sign * half * px)
-        torch.testing.assert_close(patch[1], middle[1] + half * py)
+    for patches, rows, sign in (
+            (seen[0][:2], list(EYE), 1),
+            (seen[0][2:], [MIRROR[row] for row in EYE], -1)):
+        for patch, frame in zip(patches, points, strict=True):
+            middle, half = frame[rows].mean(0), .5 * radius(frame[None])
+            torch.testing.assert_close(patch[0], middle[0] + sign * half * px)
+            torch.testing.assert_close(patch[1], middle[1] + half * py)
 
 
 def test_what_is_found_is_told_in_the_picture():
@@ -131,15 +131,16 @@ def test_pictures_go_with_the_maps(factor):
     plain.load_state_dict(encoder.state_dict(), strict=False)
     torch.testing.assert_close(
         maps[:, :plain.trunk_channels], plain.trunk(small))
-    assert maps.shape[1] == encoder.trunk_channels
+    assert encoder.trunk_channels == plain.trunk_channels
     first = LandmarkLocator.read(features, first=True)
     found = LandmarkLocator.read(features)
     torch.testing.assert_close(first, LandmarkLocator.read(plain(small)))
     torch.testing.assert_close(found[..., :36, :], first[..., :36, :])
     assert (found - first)[..., 36:, :].abs().amin((0, 1, 3)).gt(0).all()
     # what the looks find does not move what they start from
-    found[..., 36:, :].sum().backward()
-    assert not encoder.locator.votes.weight.grad.any()
+    found.sum().backward()
+    assert not any(parameter.grad is not None and parameter.grad.any()
+                   for parameter in encoder.locator.votes.parameters())
     for look in encoder.locator.looks:
         assert look.enter[0].weight.grad.any()
 
@@ -207,7 +208,33 @@ def test_options_that_do_not_fit():
                              close_looks=1.5)
     with pytest.raises(ValueError, match='close looks.*located_first'):
         MODELS.build(config)
-    config['losses']['first'] = dict(
-        type='LocatedLandmarkLoss', source='located_first')
-    model = MODELS.build(config)
-    assert model.losses['first'].requires == ('located_first', )
+    first = dict(type='LocatedLandmarkLoss', source='located_first')
+    config['losses'] = dict(first=first)
+    with pytest.raises(ValueError, match='close looks.*located_landmarks'):
+        MODELS.build(config)
+    with pytest.raises(ValueError, match="first.*with_landmarks=True"):
+        MODELS.build(toy_config(losses=dict(first=first)))
+    with pytest.raises(ValueError, match='source must be one of'):
+        MODELS.build(dict(type='LocatedLandmarkLoss', source='landmarks2d'))
+    with pytest.raises(ValueError, match='at least 48x48 .* 47x60'):
+        lite(close_looks=1.5)(torch.rand(1, 1, 3, 47, 60))
+
+
+def test_training_in_bfloat16():
+    encoder = lite(close_looks=1.5).train()
+    with torch.autocast('cpu', torch.bfloat16):
+        features = encoder(torch.rand(1, 2, 3, 48, 48))
+    assert features.dtype == torch.float32
+    LandmarkLocator.read(features).square().sum().backward()
+    for look in encoder.locator.looks:
+        assert look.enter[0].weight.grad.isfinite().all()
+
+
+def test_a_detail_branch_sees_the_maps_only():
+    encoder = lite(close_looks=1.5)
+    detail = MODELS.build(dict(
+        type='SharedTrunkEncoder', depth=18, base_channels=4,
+        in_channels=encoder.trunk_channels)).eval()
+    maps = encoder.trunk(torch.rand(1, 2, 3, 48, 48))
+    torch.testing.assert_close(
+        detail(maps), detail(maps[:, :encoder.trunk_channels]))

@@ -58,7 +58,8 @@ class ClipEncoder(BaseModule):
             flows: Of :meth:`compute_flows`; None: computed here if needed.
 
         Returns:
-            (n * t, trunk_channels, h, w).
+            (n * t, trunk_channels or more, h, w); what follows the channels
+            is for :meth:`stages` alone.
         """
 
     @abstractmethod
@@ -66,7 +67,7 @@ class ClipEncoder(BaseModule):
         """Features of the trunk's maps.
 
         Args:
-            maps: (n * t, trunk_channels, h, w); not changed.
+            maps: Of :meth:`trunk`; not changed.
 
         Returns:
             (n * t, out_channels).

@@ -36,7 +36,8 @@ class CloseLook(nn.Module):
         reach: Half of the side of the square, relative to the radius of the
             face: the root of the mean squared distance of its landmarks from
             their mean.
-        size: Pixels along a side of what the network sees.
+        size: Pixels along a side of what the network sees. Squares that have
+            many more of them are sampled, not averaged.
         both_sides: Look at the mirrored landmarks, too, with the same
             weights.
 
@@ -85,7 +86,7 @@ class CloseLook(nn.Module):
                   for sign, rows in zip(
                       (1, -1), self.rows.split(self._count), strict=False)]
         frame = torch.cat(frames)[:, None]
-        images = images.to(points.dtype).repeat(len(frames), 1, 1, 1)
+        images = torch.cat(len(frames) * [images.to(points.dtype)])
         centres = cell_centres(self.size, self.size, points)
         grid = frame[..., :2] + frame[..., 2:] * centres.flatten(1).T
         x = nn.functional.grid_sample(

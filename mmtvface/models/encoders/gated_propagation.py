@@ -230,17 +230,9 @@ class GatedPropagation(nn.Module):
         Raises:
             RuntimeError: If a branch runs backward.
         """
-        self.check_causal()
-        maps, state = self.advance(maps[:, None], state, 1)
-        return maps[:, 0], state
-
-    def check_causal(self) -> None:
-        """Raise if frames cannot be fed one by one.
-
-        Raises:
-            RuntimeError: If a branch runs backward.
-        """
         if not self.causal:
             raise RuntimeError(
                 'Frames can only be fed one by one to a causal propagation, '
                 f"branches=('forward', ), but it has {self.directions}.")
+        maps, state = self.advance(maps[:, None], state, 1)
+        return maps[:, 0], state

@@ -32,7 +32,8 @@ class LandmarkLocator(PointVotes):
         close_looks: Look at mouth and eyes again.
 
     Attributes:
-        out_channels: Length of a feature vector.
+        out_channels: Length of a feature vector: what was found at first,
+            then the same after the close looks (equal without them).
     """
 
     out_channels = 2 * _FEATURES
@@ -57,7 +58,8 @@ class LandmarkLocator(PointVotes):
             (B, out_channels), at least float32; see :meth:`read`.
         """
         first = super().forward(levels)
-        found = first.clone()
+        # What maps show is learnt from what was found at first.
+        found = (first.detach() if self.looks else first).clone()
         for look in self.looks:
             found[:, look.rows] = look(images, first.detach())
         return torch.cat([first, found], 1).flatten(1) / _UNIT

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Temporal encoder for small machines: propagation on deep features."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -32,8 +33,9 @@ class StreamState(NamedTuple):
     """What a stream keeps from call to call.
 
     Attributes:
-        pending: (n, p, C, h, w) maps before the adapter of the frames that
-            wait for what follows them.
+        pending: (n, p, C + P, h, w) maps before the adapter of the frames
+            that wait for what follows them; P is 0, or 3 values for each
+            pixel of a cell if there are close looks, which is most of it.
         memories: One per branch of the adapter, after the last frame before
             these; None at the start of the stream.
     """
@@ -77,10 +79,10 @@ class LiteTemporalEncoder(ResNetEncoder):
         with_landmarks: Append to the features where the maps of the
             remaining stages show the 68 landmarks, see
             :class:`LandmarkLocator`.
-        close_looks: Above 0: look at mouth and eyes again for them, in the
-            pixels, of which frames then have this many times as many along
-            each side as the network of the maps is shown: 1, 1.5, 2, ... The
-            trunk's maps carry the picture along.
+        close_looks: Above 0: mouth and eyes are looked at again, in the
+            pixels. Frames are then this many times larger, along each side,
+            than what the network of the maps sees (1, 1.5, 2, ...), and the
+            maps carry them along as further channels.
         alone: Share of the clips of a training batch whose frames do not
             see each other: what neighbours tell shall refine what a frame
             shows, not replace it (as in stochastic depth, Huang et al., ECCV
@@ -144,9 +146,9 @@ class LiteTemporalEncoder(ResNetEncoder):
             raise ValueError('alone must be at least 0 and below 1, but it '
                              f'is {alone}.')
         self.alone = alone
-        self.trunk_channels = sum(self._carried)
+        self.trunk_channels = channels[0]
         self.temporal = GatedPropagation(
-            channels[0], propagation_channels, branches, order)
+            self.trunk_channels, propagation_channels, branches, order)
         self.locator = None
         self.with_landmarks, self.close_looks = with_landmarks, close_looks
         if with_landmarks:
@@ -170,9 +172,19 @@ class LiteTemporalEncoder(ResNetEncoder):
             self.temporal.init_zero()
 
     def _frame_maps(self, images: torch.Tensor) -> torch.Tensor:
-        """Maps before the adapter: (n, t, 3, H, W) -> (n * t, C, h, w)."""
-        frames = images
+        """Maps before the adapter: (n, t, 3, H, W) -> (n * t, C + P, h, w).
+
+        Behind their C channels come the P = 3 s^2 values of the s x s pixels
+        of every cell, for close looks.
+        """
+        check_shape('clips', images, ('n', 't', 3, 'H', 'W'))
+        frames, least = images, math.ceil(32 * self.close_looks)
         if self.close_looks > 1:
+            if min(images.shape[-2:]) < least:
+                raise ValueError(
+                    f'Frames must be at least {least}x{least} pixels for this '
+                    'encoder, but they are '
+                    f'{images.shape[-2]}x{images.shape[-1]}.')
             size = [round(side / self.close_looks)
                     for side in images.shape[-2:]]
             frames = nn.functional.interpolate(
@@ -191,39 +203,40 @@ class LiteTemporalEncoder(ResNetEncoder):
         return torch.cat([x, nn.functional.pixel_unshuffle(
             picture, self._stride).to(x.dtype)], 1)
 
-    def _propagate(self, maps: torch.Tensor,
-                   memories: Sequence[Memory] | None, ready: int
-                   ) -> tuple[torch.Tensor, list[Memory]]:
-        """The adapter, see :meth:`GatedPropagation.advance`."""
-        if not self.close_looks:
-            return self.temporal.advance(maps, memories, ready)
-        own, picture = maps.split(self._carried, 2)
-        own, memories = self.temporal.advance(own, memories, ready)
-        return torch.cat([own, picture[:, :ready]], 2), memories
-
     def trunk(self, clips: torch.Tensor,
               flows: Flows | None = None) -> torch.Tensor:
         """Maps behind the adapter.
 
         Args:
-            clips: (n, t, 3, H, W) RGB in [0, 1], H and W at least 32.
+            clips: (n, t, 3, H, W) RGB in [0, 1], H and W at least 32, or 32
+                times ``close_looks`` if that is more.
             flows: Not used.
 
         Returns:
-            (n * t, trunk_channels, h, w).
+            (n * t, trunk_channels, h, w); with ``close_looks``, the pictures
+            follow as further channels.
         """
-        maps = self._frame_maps(clips).unflatten(0, clips.shape[:2])
-        length = clips.shape[1]
-        together = self._propagate(maps, None, length)[0].flatten(0, 1)
-        if not (self.training and self.alone):
-            return together
-        apart = self._propagate(maps.flatten(0, 1)[:, None], None, 1)[0]
-        alone = (torch.rand(len(clips)) < self.alone).repeat_interleave(
-            length).to(maps.device, non_blocking=True)
-        return torch.where(alone[:, None, None, None], apart[:, 0], together)
+        maps, picture = self._frame_maps(clips).unflatten(
+            0, clips.shape[:2]).split(self._carried, 2)
+        joined = self.temporal(maps)
+        if self.training and self.alone:
+            apart = self.temporal(maps.flatten(0, 1)[:, None]).unflatten(
+                0, clips.shape[:2])[:, :, 0]
+            alone = torch.rand(len(clips), device=maps.device) < self.alone
+            joined = torch.where(
+                alone[:, None, None, None, None], apart, joined)
+        return torch.cat([joined, picture], 2).flatten(0, 1)
 
     def stages(self, maps: torch.Tensor) -> torch.Tensor:
-        """Remaining stages and average: (B, C, h, w) -> (B, out_channels)."""
+        """Features of what :meth:`trunk` gives.
+
+        Args:
+            maps: (B, trunk_channels, h, w), with the pictures of close looks
+                behind them; not changed.
+
+        Returns:
+            (B, out_channels).
+        """
         maps, picture = maps.split(self._carried, 1)
         levels = [maps]
         for stage in self._stages[self.propagation_stage:]:
@@ -250,10 +263,10 @@ class LiteTemporalEncoder(ResNetEncoder):
         Raises:
             RuntimeError: If a branch runs backward.
         """
-        self.temporal.check_causal()
-        maps, state = self._propagate(
-            self._frame_maps(frames[:, None])[:, None], state, 1)
-        return self.stages(maps[:, 0]), state
+        maps, picture = self._frame_maps(frames[:, None]).split(
+            self._carried, 1)
+        maps, state = self.temporal.step(maps, state)
+        return self.stages(torch.cat([maps, picture], 1)), state
 
     @torch.no_grad()
     def advance(self, frames: torch.Tensor, state: StreamState | None = None,
@@ -282,7 +295,7 @@ class LiteTemporalEncoder(ResNetEncoder):
             last: No more frames come: all that are pending become final.
 
         Returns:
-            (n, r, trunk_channels, h, w) maps behind the adapter (see
+            (n, r, trunk_channels and more, h, w) as of :meth:`trunk` (see
             :meth:`stages`) of the r >= 0 next frames that are final, and the
             state: None after the last ones.
 
@@ -302,7 +315,9 @@ class LiteTemporalEncoder(ResNetEncoder):
         ready = maps.shape[1] if last else max(0, maps.shape[1] - look_ahead)
         final = maps[:, :0]
         if ready:
-            final, memories = self._propagate(maps, memories, ready)
+            own, picture = maps.split(self._carried, 2)
+            final, memories = self.temporal.advance(own, memories, ready)
+            final = torch.cat([final, picture[:, :ready]], 2)
         return final, None if last else StreamState(maps[:, ready:], memories)
 
     def _waiting(self, frames: torch.Tensor, state: StreamState | None

@@ -77,7 +77,8 @@ class SharedTrunkEncoder(BaseModule):
         """Encode every frame.
 
         Args:
-            maps: (B, in_channels, h, w); not changed.
+            maps: (B, in_channels or more, h, w): further channels, such as
+                the pictures of close looks, are left out; not changed.
 
         Returns:
             (B, out_channels).
@@ -85,6 +86,7 @@ class SharedTrunkEncoder(BaseModule):
         Raises:
             ValueError: If the shape is another one.
         """
+        maps = maps[:, :self.in_channels]
         check_shape('maps', maps, ('B', self.in_channels, 'h', 'w'))
         x = self.layer4(self.layer3(self.layer2(self.layer1(maps))))
         return self.pool(x).flatten(1)

@@ -11,7 +11,8 @@ outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
 NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
 ``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
 (B, 1, H, W), ``landmark_log_sigma`` (B, 68) logarithm of the expected errors
-in NDC, ``located_landmarks`` (B, 68, 3) of a
+in NDC, ``located_landmarks`` and, before close looks, ``located_first``
+(B, 68, 3) of a
 :class:`~mmtvface.models.encoders.LandmarkLocator`, ``neutral_vertices``
 (B, V, 3) and ``neutral_landmarks`` (B, 68, 3) metres of the neutral heads,
 ``expression_landmarks`` (B, 68, 3) metres of the mean head with the frames'

@@ -26,6 +26,8 @@ _WEIGHT_GROUPS = (
 )
 
 SOURCES = ('landmarks2d', 'landmarks3d')
+#: What an encoder with ``with_landmarks`` located in the end, and at first.
+LOCATED = ('located_landmarks', 'located_first')
 
 
 def landmark_weights() -> torch.Tensor:
@@ -43,7 +45,7 @@ def landmark_weights() -> torch.Tensor:
 
 def _differences(pred: torch.Tensor, target: torch.Tensor,
                  weight: torch.Tensor) -> torch.Tensor:
-    """(B, P, 2) in x and y, 0 without gradient where the weight is 0."""
+    """(B, P, 2) in x and y, 0 where the weight is 0 (also for NaN)."""
     known = weight[..., None] > 0
     return pred[..., :2] - torch.where(known, target[..., :2],
                                        pred[..., :2].detach())
@@ -71,15 +73,16 @@ def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
     return (distance * weight).sum() / (2 * weight.sum()).clamp(min=1e-8)
 
 
-def check_source(loss: FaceLoss, source: str) -> None:
+def check_source(loss: FaceLoss, source: str,
+                 sources: Sequence[str] = SOURCES) -> None:
     """Raise unless a source of landmarks is one.
 
     Raises:
         ValueError: Naming the loss and the source.
     """
-    if source not in SOURCES:
+    if source not in sources:
         raise ValueError(f'{type(loss).__name__}: source must be one of '
-                         f'{SOURCES}, but it is {source!r}.')
+                         f'{sources}, but it is {source!r}.')
 
 
 @MODELS.register_module()
@@ -181,6 +184,9 @@ class LocatedLandmarkLoss(FaceLoss):
             visible.
         source: ``'located_landmarks'``, or ``'located_first'``, what an
             encoder with ``close_looks`` knows before them.
+
+    Raises:
+        ValueError: If the source is another one.
     """
 
     requires_targets = ('landmarks', )
@@ -188,6 +194,7 @@ class LocatedLandmarkLoss(FaceLoss):
     def __init__(self, loss_weight: float = 1.0, gap_weight: float = 0.0,
                  source: str = 'located_landmarks') -> None:
         super().__init__(loss_weight)
+        check_source(self, source, LOCATED)
         self.source, self.requires = source, (source, )
         self.gap_weight = gap_weight
         self.register_buffer('weights', landmark_weights(), persistent=False)

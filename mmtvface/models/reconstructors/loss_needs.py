@@ -5,6 +5,8 @@ from collections.abc import Iterable, Mapping
 
 from torch import nn
 
+from mmtvface.models.losses.landmark import LOCATED
+
 # Outputs that only a render can give.
 RENDERED = frozenset({
     'rendered_images', 'alpha', 'face_mask', 'albedo_images', 'shading',
@@ -76,7 +78,7 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
             f'TemporalDECA: the losses {readers} learn uncertainties of the '
             'landmarks, which the head does not give; configure '
             'head=dict(landmark_uncertainty=True) or leave them out.')
-    readers = _readers(losses, ['located_landmarks'])
+    readers = _readers(losses, LOCATED)
     if getattr(head, 'feedback', None):
         readers.append('feedback of the head')
     if readers and not getattr(encoder, 'with_landmarks', False):
@@ -90,12 +92,14 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
             'TemporalDECA: no loss trains the landmarks that the feedback of '
             "the head reads; add losses=dict(located=dict(type="
             "'LocatedLandmarkLoss')).")
-    if (losses and stage == 'coarse' and getattr(encoder, 'close_looks', 0.)
-            and not _readers(losses, ['located_first'])):
-        raise ValueError(
-            'TemporalDECA: no loss trains the landmarks by which the close '
-            'looks of the encoder find mouth and eyes; add losses=dict(first='
-            "dict(type='LocatedLandmarkLoss', source='located_first')).")
+    if losses and stage == 'coarse' and getattr(encoder, 'close_looks', 0.):
+        lacking = [name for name in LOCATED if not _readers(losses, [name])]
+        if lacking:
+            raise ValueError(
+                'TemporalDECA: with close looks of the encoder, losses train '
+                'what is located before and after them, but there is none on '
+                f"{lacking}; add losses=dict(name=dict(type="
+                f"'LocatedLandmarkLoss', source='{lacking[0]}')).")
 
 
 def check_stage(losses: Losses, stage: str) -> None:

@@ -62,9 +62,10 @@ def seen_in_features(encoder: nn.Module, head: nn.Module,
         features: (n, t, C).
 
     Returns:
-        ``landmark_log_sigma`` (n, t, 68) of a head, ``located_landmarks``
-        and ``located_first`` (before close looks) (n, t, 68, 3) of an
-        encoder that have them, float32.
+        ``landmark_log_sigma`` (n, t, 68) of a head that has it;
+        ``located_landmarks`` and ``located_first`` (n, t, 68, 3) of an
+        encoder that locates them, after and before its close looks (the same
+        without them). float32.
     """
     seen = {}
     with torch.autocast(features.device.type, enabled=False):
