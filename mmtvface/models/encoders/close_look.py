@@ -2,6 +2,7 @@
 """Landmarks of a region of the face, found in its pixels."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import torch
 from torch import nn
@@ -10,16 +11,10 @@ from torchvision.models.resnet import BasicBlock
 from mmtvface.geometry.landmarks import MIRROR
 
 from .point_votes import PointVotes, cell_centres
-from .resnet_encoder import init_resnet_convs
+from .resnet_encoder import init_resnet_convs, residual_block
 
 _CHANNELS = (32, 64, 64)
 _LEAST_RADIUS = .02  # NDC; that of a face of two pixels
-
-
-def _halved(inputs: int, outputs: int) -> BasicBlock:
-    shortcut = nn.Sequential(nn.Conv2d(inputs, outputs, 1, 2, bias=False),
-                             nn.BatchNorm2d(outputs))
-    return BasicBlock(inputs, outputs, 2, shortcut)
 
 
 class CloseLook(nn.Module):
@@ -50,7 +45,7 @@ class CloseLook(nn.Module):
     def __init__(self, rows: Sequence[int], reach: float, size: int,
                  both_sides: bool = False) -> None:
         super().__init__()
-        self.reach, self.size, self.both_sides = reach, size, both_sides
+        self.reach, self.size = reach, size
         self._count = len(rows)
         self.register_buffer('rows', torch.tensor([
             *rows, *(MIRROR[row] for row in rows if both_sides)]),
@@ -61,7 +56,8 @@ class CloseLook(nn.Module):
             nn.BatchNorm2d(first), nn.ReLU(inplace=True))
         self.blocks = nn.ModuleList([
             BasicBlock(first, first),
-            *map(_halved, _CHANNELS, _CHANNELS[1:])])
+            *(residual_block(BasicBlock, *pair, 2)
+              for pair in pairwise(_CHANNELS))])
         init_resnet_convs(self)
         self.points = PointVotes(_CHANNELS, len(rows), width=40)
 

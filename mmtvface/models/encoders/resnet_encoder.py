@@ -70,6 +70,25 @@ def build_input_norm(input_norm: str | Mapping | None) -> nn.Module:
                      f'dict(mean=..., std=...), but it is {input_norm!r}.')
 
 
+def residual_block(kind: type, in_channels: int, planes: int,
+                   stride: int = 1) -> nn.Module:
+    """A block of torchvision with the shortcut that its sizes need.
+
+    Args:
+        kind: ``BasicBlock`` or ``Bottleneck``.
+        in_channels: Channels that enter.
+        planes: Width; ``planes * kind.expansion`` channels leave.
+        stride: 1 or 2.
+    """
+    out_channels = planes * kind.expansion
+    shortcut = None
+    if stride != 1 or in_channels != out_channels:
+        shortcut = nn.Sequential(
+            nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
+            nn.BatchNorm2d(out_channels))
+    return kind(in_channels, planes, stride, shortcut)
+
+
 def resnet_stages(depth: int, in_channels: int,
                   base_channels: int) -> tuple[list[nn.Sequential], int]:
     """Make layers 1 to 4 of a residual network (He et al., CVPR 2016).
@@ -100,13 +119,8 @@ def resnet_stages(depth: int, in_channels: int,
     for index, count in enumerate(counts):
         planes = base_channels << index
         out_channels = planes * block.expansion
-        stride = 1 if index == 0 else 2
-        shortcut = None
-        if stride != 1 or in_channels != out_channels:
-            shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, out_channels, 1, stride, bias=False),
-                nn.BatchNorm2d(out_channels))
-        blocks = [block(in_channels, planes, stride, shortcut)]
+        blocks = [residual_block(
+            block, in_channels, planes, 1 if index == 0 else 2)]
         blocks += [block(out_channels, planes) for _ in range(count - 1)]
         stages.append(nn.Sequential(*blocks))
         in_channels = out_channels

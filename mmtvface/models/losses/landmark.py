@@ -15,6 +15,7 @@ from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .base_loss import FaceLoss
+from .closure import safe_distance
 
 # First and last index of each group (iBUG order); later groups win.
 _WEIGHT_GROUPS = (
@@ -215,6 +216,6 @@ class LocatedLandmarkLoss(FaceLoss):
         known = target[:, first, 2] * target[:, second, 2]
         gaps = [points[:, first, :2] - points[:, second, :2]
                 for points in (located, target)]
-        error = (_differences(*gaps, known).square().sum(-1) + 1e-12).sqrt()
+        error = safe_distance(_differences(*gaps, known), known.new_zeros(()))
         return loss + self.gap_weight * (error * known).sum() / (
             known.sum().clamp(min=1e-8))
