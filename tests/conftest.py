@@ -3,9 +3,22 @@
 
 import os
 
+import pytest
 import torch
 
 if not torch.cuda.is_available():
     # Read once, when triton is first imported, which any test may do: so it
     # is set before all of them. Kernels then run on CPU tensors.
     os.environ.setdefault('TRITON_INTERPRET', '1')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the markers."""
+    config.addinivalue_line(
+        'markers', 'gpu: says most on a GPU; gpu_check.py runs these there')
+
+
+@pytest.fixture
+def device() -> torch.device:
+    """A GPU, or the CPU where there is none."""
+    return torch.device('cuda' if torch.cuda.is_available() else 'cpu')

@@ -34,6 +34,7 @@ from .synthetic.performance import (
     split_generator,
 )
 from .synthetic.scene import (
+    Heads,
     HeadScene,
     canvas_size,
     complete_head,
@@ -86,6 +87,9 @@ class SyntheticFaceClipDataset(BaseDataset):
             ``gt_displacement``.
         detail_size: Side of ``gt_displacement``, texels.
         with_vertices: Add ``gt_vertices``.
+        render: False: items lack ``inputs``, ``gt_masks`` and wrinkles, and
+            what changes pictures is not used; for a model that renders its
+            clips, see :class:`~mmtvface.models.reconstructors.ClipRenderer`.
         cache_size: Keep the first clips in memory once they were rendered.
         materialize: Render these at once, in this process, so that all
             workers share them.
@@ -122,6 +126,7 @@ class SyntheticFaceClipDataset(BaseDataset):
                  wrinkles: Mapping[str, Any] | bool = False,
                  detail_size: int = 256,
                  with_vertices: bool = True,
+                 render: bool = True,
                  cache_size: int = 0,
                  materialize: bool = False,
                  test_mode: bool = False,
@@ -167,6 +172,7 @@ class SyntheticFaceClipDataset(BaseDataset):
                          None if wrinkles is False else wrinkles)
         self.detail_size = detail_size
         self.with_vertices = with_vertices
+        self.render = render
         self.cache_size = min(cache_size, num_clips)
         self._cache: dict[int, dict] = {}
         self._scene: HeadScene | None = None
@@ -259,10 +265,30 @@ class SyntheticFaceClipDataset(BaseDataset):
         for name in ('exp', 'pose', 'light'):
             codes[name] = torch.from_numpy(getattr(acted, name)).float()
         eyes = torch.from_numpy(acted.eyes).float()
-        heads = scene.pose_heads(codes, eyes if acted.eyes.any() else None)
+        looks_around = self.render and acted.eyes.any()
+        heads = scene.pose_heads(codes, eyes if looks_around else None)
         codes['cam'] = torch.from_numpy(draw_camera(
             rng_cam, heads.landmarks.double().numpy(), self.scale, self.shift,
             self.shake, self.performance.fps)).float()
+        landmarks = project(heads.landmarks, codes['cam'])
+        landmarks[..., 2] = (landmarks[..., :2].abs() <= 1).all(-1)
+        fields = {f'codes/{name}': value for name, value in codes.items()}
+        fields['landmarks'] = landmarks
+        if self.with_vertices:
+            fields['vertices'] = heads.vertices
+        if self.render:
+            fields |= self._pictures(
+                identity, heads, codes, rng_scene, rng_cover, rng_codec)
+        return fields
+
+    def _pictures(self, identity: Identity, heads: Heads,
+                  codes: Mapping[str, torch.Tensor],
+                  rng_scene: np.random.Generator,
+                  rng_cover: np.random.Generator,
+                  rng_codec: np.random.Generator
+                  ) -> dict[str, torch.Tensor]:
+        """Images, masks and, with wrinkles, displacement of a clip."""
+        scene = self.scene
         folds = scene.displacement(identity, codes['exp'])
         picture = scene.render(heads, codes['cam'], codes['light'], identity,
                                folds)
@@ -273,25 +299,21 @@ class SyntheticFaceClipDataset(BaseDataset):
                 rng_cover.uniform(.7, 1.1))
             thing = draw_occluder(rng_cover, self.image_size, tone)
             images, opacity = cover(images, thing, occluder_path(
-                rng_cover, frames, self.image_size, self.performance.fps))
+                rng_cover, self.clip_length, self.image_size,
+                self.performance.fps))
             skin = skin * (1 - opacity)
         images = apply_degradation(
             images, draw_degradation(rng_codec, self.degradations), rng_codec)
-        landmarks = project(heads.landmarks, codes['cam'])
-        landmarks[..., 2] = (landmarks[..., :2].abs() <= 1).all(-1)
-        fields = {f'codes/{name}': value for name, value in codes.items()}
-        fields['images'] = torch.from_numpy(
-            np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
-        fields['masks'] = torch.from_numpy(
-            np.rint(skin * 255).astype(np.uint8))[:, None]
-        fields['landmarks'] = landmarks
-        if self.with_vertices:
-            fields['vertices'] = heads.vertices
+        fields = dict(
+            images=torch.from_numpy(
+                np.ascontiguousarray(images.transpose(0, 3, 1, 2))),
+            masks=torch.from_numpy(
+                np.rint(skin * 255).astype(np.uint8))[:, None])
         if folds is not None:
             fields['displacement'] = folds
         return fields
 
-    def _background(self, rng: np.random.Generator, heads: Any,
+    def _background(self, rng: np.random.Generator, heads: Heads,
                     codes: Mapping[str, torch.Tensor],
                     identity: Identity) -> np.ndarray:
         """Room and shoulders behind a head: (t, H, W, 3) uint8."""
@@ -322,11 +344,13 @@ class SyntheticFaceClipDataset(BaseDataset):
             crop_matrices=np.tile(np.eye(3), (frames, 1, 1)),
             ori_shape=(size, size), image_size=(size, size)))
         sample.gt_landmarks = fields['landmarks'].clone()
-        sample.gt_masks = fields['masks'].float() / 255
         sample.gt_codes = {
             name.removeprefix('codes/'): value.clone()
             for name, value in fields.items() if name.startswith('codes/')}
         for name in ('vertices', 'displacement'):
             if name in fields:
                 sample.set_data({f'gt_{name}': fields[name].clone()})
+        if not self.render:
+            return dict(data_samples=sample)
+        sample.gt_masks = fields['masks'].float() / 255
         return dict(inputs=fields['images'].clone(), data_samples=sample)

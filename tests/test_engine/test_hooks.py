@@ -135,6 +135,7 @@ def interrupted(work_dir, loop, **kwargs):
     return train(work_dir, loop, 6, resume=True, **kwargs)
 
 
+@pytest.mark.gpu
 def test_interrupted_and_resumed_equals_uninterrupted(tmp_path, loop):
     whole = train(tmp_path / 'whole', loop, 6)
     resumed = interrupted(tmp_path / 'parts', loop)

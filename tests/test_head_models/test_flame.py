@@ -211,6 +211,7 @@ def test_wrong_arguments(tmp_path):
         FLAME(tmp_path / 'none.pkl', files['landmark_embedding_path'])
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs CUDA')
 def test_cuda_agrees_with_cpu():
     layer, codes = _layer(), _codes(3)

@@ -157,6 +157,7 @@ def test_no_tensor_of_a_gpu_is_read_and_none_comes_from_the_host(
     assert {x.device.type for x in losses.values()} == {'cuda'}
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('stage', ['coarse', 'detail'])
 def test_a_step_on_a_gpu_waits_for_nothing(stage):

@@ -122,6 +122,7 @@ def draw(rasterizer, vertices, faces):
     return *fragments, torch.autograd.grad(loss, vertices)[0]
 
 
+@pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='needs a GPU')
 @pytest.mark.parametrize('dtype', [torch.float32, torch.float64])
 def test_cuda_equals_the_cpu_and_waits_for_nothing(dtype):

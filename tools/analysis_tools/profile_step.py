@@ -23,9 +23,10 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
@@ -68,6 +69,31 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 
+def build_step(config: Config, clips: int, frames: int, size: int,
+               device: torch.device, missing: list[str]
+               ) -> tuple[nn.Module, OptimWrapper, dict]:
+    """A model in training, its optimizer and a batch of rendered clips.
+
+    Args:
+        config: With a model and an optim_wrapper.
+        clips: n of the batch.
+        frames: t of a clip.
+        size: Side of the images, pixels.
+        device: Of the model.
+        missing: Paths of weights that are not there are appended.
+    """
+    settings = without_missing_files(config.model.to_dict(), missing)
+    torch.manual_seed(0)
+    model = MODELS.build(settings).to(device).train()
+    truth = {} if model.detail is None else dict(
+        wrinkles=True, detail_size=model.detail.size)
+    data = DATASETS.build(dict(
+        type='SyntheticFaceClipDataset', num_clips=clips, clip_length=frames,
+        image_size=size, **truth))
+    batch = pseudo_collate([data[index] for index in range(clips)])
+    return model, build_optim_wrapper(model, config.optim_wrapper), batch
+
+
 def measure(config: Config, clips: int, frames: int, size: int, steps: int,
             device: torch.device) -> dict[str, Any]:
     """Run training steps of a config.
@@ -86,16 +112,8 @@ def measure(config: Config, clips: int, frames: int, size: int, steps: int,
         ``operators`` (name, share of the step, milliseconds, calls).
     """
     missing: list[str] = []
-    settings = without_missing_files(config.model.to_dict(), missing)
-    torch.manual_seed(0)
-    model = MODELS.build(settings).to(device).train()
-    truth = {} if model.detail is None else dict(
-        wrinkles=True, detail_size=model.detail.size)
-    data = DATASETS.build(dict(
-        type='SyntheticFaceClipDataset', num_clips=clips, clip_length=frames,
-        image_size=size, **truth))
-    batch = pseudo_collate([data[index] for index in range(clips)])
-    optimizer = build_optim_wrapper(model, config.optim_wrapper)
+    model, optimizer, batch = build_step(config, clips, frames, size, device,
+                                         missing)
 
     def step() -> float:
         start = time.perf_counter()

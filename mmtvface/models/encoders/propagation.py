@@ -9,6 +9,7 @@ hence only the constructor of a temporal model imports it.
 import warnings
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from mmengine.dist import is_distributed
 from torch import nn
@@ -20,6 +21,8 @@ from .flow import Flows
 with warnings.catch_warnings():
     # mmagic pulls in diffusers and transformers, which complain at import
     warnings.simplefilter('ignore', FutureWarning)
+    if not hasattr(np, 'bool8'):
+        np.bool8 = np.bool_  # NumPy 2 dropped it, mmagic 1.2.0 names it
     from mmagic.models.archs import ResidualBlockNoBN
     from mmagic.models.editors.basicvsr.basicvsr_net import (
         ResidualBlocksWithInputConv,
