@@ -22,14 +22,16 @@ python="$root/.venv/bin/python"
 
 mkdir -p "$folder"
 rm -f "$folder"/*.whl
-pinned() {  # as in requirements/, so that this is what was tested together
-    grep -hE "^$1==" "$root"/requirements/*.txt | sed 's/[ ;#].*//' | head -1
-}
-packages=(mmcv-lite=="$(pinned mmcv | sed 's/.*==//')" addict termcolor yapf
-          platformdirs)
-for name in mmengine mmagic diffusers transformers tokenizers huggingface-hub \
-            lpips resize-right lmdb trimesh; do
-    packages+=("$(pinned "$name")")
+# As in requirements/, so that this is what was tested together
+packages=(addict termcolor yapf platformdirs)
+for name in mmcv mmengine mmagic diffusers transformers tokenizers \
+            huggingface-hub lpips resize-right lmdb trimesh; do
+    pin="$(grep -hoE "^$name==[0-9.]+" "$root"/requirements/*.txt | head -1)"
+    if [ -z "$pin" ]; then
+        echo "requirements/ pins no $name." >&2
+        exit 1
+    fi
+    packages+=("${pin/#mmcv==/mmcv-lite==}")
 done
 "$python" -m pip download --quiet --disable-pip-version-check --no-deps \
     --only-binary=:all: --implementation cp \

@@ -28,6 +28,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from gpu_report import problems, write_page
 from rich.console import Console
 
 HERE = Path(__file__).resolve().parent
@@ -200,17 +201,6 @@ def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
     return report
 
 
-def failures(report: dict[str, Any]) -> list[str]:
-    """What went wrong, one line each."""
-    found = [report['error']] if report['error'] else []
-    for name, part in report['parts'].items():
-        if part.get('error'):
-            found.append(f'{name}: {part["error"]}')
-        found += [f'{name}, {record["name"]}: {record["error"]}'
-                  for record in part['records'] if 'error' in record]
-    return found
-
-
 def main(argv: list[str] | None = None) -> dict[str, Any]:
     """Run the command."""
     parser = argparse.ArgumentParser(
@@ -223,22 +213,21 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     modes.add_argument('--dry-run', action='store_true', help='everything, '
                        'tiny and on the CPU, to find mistakes without a GPU')
     modes.add_argument('--readme', action='store_true', help='run nothing; '
-                       'write docs/gpu.md from DIR/gpu_check.json')
+                       'write docs/gpu.md and docs/gpu_check.json from DIR')
     parser.add_argument('--parts', nargs='+', choices=list(PARTS),
                         default=list(PARTS), metavar='PART')
     args = parser.parse_args(argv)
     if args.readme:
-        from gpu_report import write_page
         report = json.loads((args.out / 'gpu_check.json').read_text())
         write_page(PAGE, report)
         return report
     mode = 'dry' if args.dry_run else 'quick' if args.quick else 'default'
     report, console = check(args.out, args.parts, mode), Console()
-    for line in failures(report):
+    for line in problems(report, 'error'):
         console.print(line, markup=False)
     console.print(f'Written to {args.out / "gpu_check.json"}', markup=False)
     return report
 
 
 if __name__ == '__main__':
-    sys.exit(bool(failures(main())))
+    sys.exit(bool(problems(main(), 'error')))

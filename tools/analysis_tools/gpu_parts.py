@@ -70,15 +70,11 @@ class Check:
 
     def median_ms(self, run: Callable[[], Any], repeats: int = 20) -> float:
         """Median time of a run on the device, after two to warm up."""
-        repeats = 2 if self.dry_run else repeats
-        run(), run()
         if self.device.type != 'cuda':
-            times = []
-            for _ in range(repeats):
-                start = time.perf_counter()
-                run()
-                times.append(1e3 * (time.perf_counter() - start))
-            return statistics.median(times)
+            start = time.perf_counter()
+            run()
+            return 1e3 * (time.perf_counter() - start)
+        run(), run()
         marks = [[torch.cuda.Event(enable_timing=True) for _ in range(2)]
                  for _ in range(repeats)]
         for begin, end in marks:

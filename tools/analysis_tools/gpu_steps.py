@@ -167,10 +167,8 @@ def shrink(model: Any) -> None:
                                    propagation_channels=8).items():
                 if key in part.encoder:
                     part.encoder[key] = value
-    for key in [key for key, loss in model.losses.items()
-                if loss and loss.get('type') in ('IdentityLoss',
-                                                 'IDMRFLoss')]:
-        model.losses.pop(key)
+    for name in ('mrf', 'identity'):  # networks of their own
+        model.losses.pop(name, None)
 
 
 def steps(check: Check) -> None:
