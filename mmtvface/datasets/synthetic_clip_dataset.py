@@ -12,6 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import project
+from mmtvface.head_models import FLAME
 from mmtvface.registry import DATASETS
 from mmtvface.structures import FaceClipSample
 
@@ -36,10 +37,12 @@ from .synthetic.performance import (
 from .synthetic.scene import (
     Heads,
     HeadScene,
+    build_flame,
     canvas_size,
     complete_head,
     compose,
     expression_names,
+    pose_heads,
 )
 
 
@@ -87,9 +90,10 @@ class SyntheticFaceClipDataset(BaseDataset):
             ``gt_displacement``.
         detail_size: Side of ``gt_displacement``, texels.
         with_vertices: Add ``gt_vertices``.
-        render: False: items lack ``inputs``, ``gt_masks`` and wrinkles, and
-            what changes pictures is not used; for a model that renders its
-            clips, see :class:`~mmtvface.models.reconstructors.ClipRenderer`.
+        render: False: items lack ``inputs`` and ``gt_masks``, and what
+            changes pictures is not used; for the training of a model that
+            renders its clips, see
+            :class:`~mmtvface.models.reconstructors.ClipRenderer`.
         cache_size: Keep the first clips in memory once they were rendered.
         materialize: Render these at once, in this process, so that all
             workers share them.
@@ -168,6 +172,9 @@ class SyntheticFaceClipDataset(BaseDataset):
             background_folder) if background_folder else []
         self.hair, self.torso = hair, torso
         self.supersample = supersample
+        if wrinkles is not False and not render:
+            raise ValueError('wrinkles are pictures and their truth, so they '
+                             'need render=True.')
         self.wrinkles = ({} if wrinkles is True else
                          None if wrinkles is False else wrinkles)
         self.detail_size = detail_size
@@ -176,14 +183,15 @@ class SyntheticFaceClipDataset(BaseDataset):
         self.cache_size = min(cache_size, num_clips)
         self._cache: dict[int, dict] = {}
         self._scene: HeadScene | None = None
+        self._flame: FLAME | None = None
         self._should_materialize = materialize
         super().__init__(
             metainfo=None if metainfo is None else dict(metainfo),
             serialize_data=False, test_mode=test_mode, lazy_init=lazy_init)
 
     def __getstate__(self) -> dict:
-        """Everything but the renderer, which each process builds."""
-        return {**self.__dict__, '_scene': None}
+        """Everything but head and renderer, which each process builds."""
+        return {**self.__dict__, '_scene': None, '_flame': None}
 
     def full_init(self) -> None:
         """Render the clips to be kept, if asked to; else nothing to do."""
@@ -226,10 +234,18 @@ class SyntheticFaceClipDataset(BaseDataset):
             self._scene = HeadScene(
                 self.head, self.image_size, self.supersample, self.hair,
                 wrinkles=self.wrinkles, detail_size=self.detail_size)
+        return self._scene
+
+    @property
+    def flame(self) -> FLAME:
+        """The head model of this process."""
+        if self._flame is None:
+            self._flame = (self.scene.flame if self.render else
+                           build_flame(self.head))
             self._plan = plan_expressions(
                 expression_names(self.head['model_path']),
                 self.head['num_expression'])
-        return self._scene
+        return self._flame
 
     def identity(self, person: int) -> Identity:
         """A person of this split."""
@@ -250,7 +266,7 @@ class SyntheticFaceClipDataset(BaseDataset):
     @torch.no_grad()
     def _render(self, info: dict) -> dict[str, torch.Tensor]:
         """Codes, images and ground truth of a clip."""
-        scene, frames = self.scene, self.clip_length
+        flame, frames = self.flame, self.clip_length
         rng = np.random.default_rng(
             [25, self.seed, SPLITS.index(self.split), info['sample_idx']])
         rng_act, rng_cam, rng_scene, rng_cover, rng_codec = split_generator(
@@ -266,7 +282,7 @@ class SyntheticFaceClipDataset(BaseDataset):
             codes[name] = torch.from_numpy(getattr(acted, name)).float()
         eyes = torch.from_numpy(acted.eyes).float()
         looks_around = self.render and acted.eyes.any()
-        heads = scene.pose_heads(codes, eyes if looks_around else None)
+        heads = pose_heads(flame, codes, eyes if looks_around else None)
         codes['cam'] = torch.from_numpy(draw_camera(
             rng_cam, heads.landmarks.double().numpy(), self.scale, self.shift,
             self.shake, self.performance.fps)).float()

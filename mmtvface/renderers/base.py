@@ -119,8 +119,11 @@ def pixel_centers(pixels: torch.Tensor, height: int,
     """NDC of flat pixel indices (row-major, any batch): (N,) -> (N, 2)."""
     column = pixels % width
     row = torch.div(pixels, width, rounding_mode='floor') % height
-    return torch.stack([(2 * column.double() + 1) / width - 1,
-                        (2 * row.double() + 1) / height - 1], -1)
+    # By tensors: by a number, CUDA multiplies with its rounded inverse.
+    sides = [torch.full((), side, dtype=torch.float64, device=pixels.device)
+             for side in (width, height)]
+    return torch.stack([(2 * column.double() + 1) / sides[0] - 1,
+                        (2 * row.double() + 1) / sides[1] - 1], -1)
 
 
 class _Rasterize(torch.autograd.Function):

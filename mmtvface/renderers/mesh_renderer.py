@@ -31,6 +31,8 @@ GREY = 180 / 255
 OVERLAY_DIRECTIONS = ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (1, -1, 1),
                       (0, 0, 1))
 OVERLAY_INTENSITY = 1.7
+MOUTH = (.10, .035, .035)  # colour of what lies behind the teeth
+INNER_FACING = -.02
 OUTSIDE = -2.0
 """Grid coordinate of empty pixels: sampling there gives zero."""
 
@@ -62,6 +64,22 @@ class RenderOutput(NamedTuple):
     depth: torch.Tensor
     uv_grid: torch.Tensor
     fragments: Fragments
+
+
+def picture_layers(out: RenderOutput) -> torch.Tensor:
+    """What a picture of the head needs over another background.
+
+    The far inner side of the head, which shows through an open mouth, is
+    dark, and no skin.
+
+    Returns:
+        (B, 5, H, W) 0..1: RGB multiplied by the opacity, opacity, skin.
+    """
+    inside = (out.alpha > 0) & (out.normals[:, 2:] < INNER_FACING)
+    dark = constant(MOUTH, out.image)[:, None, None]
+    colour = torch.where(inside, dark * out.alpha,
+                         out.image.clamp(0, 1) * out.alpha)
+    return torch.cat([colour, out.alpha, out.face_mask * ~inside], 1)
 
 
 def resolve_topology(

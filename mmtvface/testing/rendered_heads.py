@@ -7,8 +7,12 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
+from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.head_models import FLAME, FLAMETexture
+from mmtvface.head_models.head_topology import load_head_topology
 from mmtvface.renderers import MeshRenderer
+
+from .toy_meshes import toy_ellipsoid
 
 
 def rendered_heads(yaws: Sequence[float], size: int = 320
@@ -37,6 +41,33 @@ def rendered_heads(yaws: Sequence[float], size: int = 320
     pixels = (images.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1)
     points = ndc_to_pixel(project(head.landmarks2d, cam)[..., :2], size)
     return pixels.contiguous().numpy(), points.double().numpy()
+
+
+def turned_heads(batch: int, small: bool = False
+                 ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Meshes for rasterizers: the built-in head, turned differently.
+
+    Args:
+        batch: B.
+        small: An ellipsoid of 96 triangles, for Triton's slow interpreter.
+
+    Returns:
+        (B, V, 3) float64 NDC, which fill most of the picture, and (F, 3)
+        faces.
+    """
+    if small:
+        template, topology = toy_ellipsoid(7, 8, (.8, .9, .7))
+        mesh = torch.from_numpy(template)
+    else:
+        topology = load_head_topology('procedural')
+        mesh = 7 * FLAME('procedural').neutral(
+            torch.zeros(1, 100))[0].double()
+    mesh = mesh - (mesh.amax(0) + mesh.amin(0)) / 2
+    # No edge passes exactly through centres of pixels.
+    turns = torch.tensor([.11, 0., .07], dtype=mesh.dtype).repeat(batch, 1)
+    turns[:, 1] = torch.linspace(-.6, .63, batch)
+    return (mesh @ axis_angle_to_matrix(turns).mT,
+            torch.as_tensor(topology.faces).long())
 
 
 def head_film(first: float, last: float, count: int, seed: int = 0,

@@ -4,10 +4,9 @@
 import pytest
 import torch
 
-from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.renderers import build_rasterizer
 from mmtvface.renderers.triton_rasterizer import TritonRasterizer
-from mmtvface.testing.toy_meshes import toy_ellipsoid
+from mmtvface.testing.rendered_heads import turned_heads
 
 pytestmark = pytest.mark.gpu
 pytest.importorskip('triton')
@@ -15,27 +14,20 @@ pytest.importorskip('triton')
 
 @pytest.fixture
 def scene(device):
-    """(2, V, 3) float64 vertices in NDC, faces, size and rasterizer.
-
-    The built-in head on a GPU; on the CPU, where Triton's interpreter is
-    slow, an ellipsoid.
-    """
+    """(2, V, 3) float64 vertices in NDC, faces, size and rasterizer."""
     if device.type == 'cuda':
-        from mmtvface.head_models.procedural import procedural_head
-        head = procedural_head()
-        template, faces = head.template * 9, head.faces
         size, rasterizer = (224, 200), TritonRasterizer()
-    else:
-        template, topology = toy_ellipsoid(7, 8, (.8, .9, .7))
-        faces, size = topology.faces, (20, 17)
-        rasterizer = TritonRasterizer(512, 64)
-    vertices = torch.as_tensor(template, dtype=torch.float64)
-    # Turned a little: no edge passes exactly through centres of pixels.
-    turned = vertices @ axis_angle_to_matrix(
-        vertices.new_tensor([[.1, .2, .3]]))[0]
-    vertices = torch.stack([turned, .8 * turned.flip(-1)])
-    faces = torch.as_tensor(faces, dtype=torch.long)
+    else:  # interpreted: slow, the slower the more blocks
+        size, rasterizer = (20, 17), TritonRasterizer(512, 64)
+    vertices, faces = turned_heads(2, small=device.type != 'cuda')
     return vertices.to(device), faces.to(device), size, rasterizer
+
+
+def test_heads_for_a_gpu_are_there():
+    vertices, faces = turned_heads(2)
+    assert len(faces) > 9000 and faces.max() < vertices.shape[1]
+    seen = build_rasterizer('numba')(vertices, faces, (32, 32)).covered
+    assert .25 < seen.float().mean() < .75
 
 
 def gradient(rasterizer, vertices, faces, size):

@@ -49,7 +49,8 @@ def train(device, steps=4, **wrapper):
             landmark=dict(type='LandmarkLoss'),
             photometric=dict(type='PhotometricLoss')))).to(device).train()
     optimizer = build_optim_wrapper(model, dict(
-        optimizer=dict(type='Adam', lr=1e-3), **wrapper))
+        # Adam would make steps of rounding errors.
+        optimizer=dict(type='SGD', lr=1e-3), **wrapper))
     losses = []
     for step in range(steps):
         logs = model.train_step(toy_batch(step, step + 1), optimizer)
@@ -71,7 +72,7 @@ def test_training_repeats_itself(device):
     torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-6)
     assert first[0] != first[-1]
     for a, b in zip(one.parameters(), other.parameters(), strict=True):
-        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_clips_are_rendered_as_on_the_cpu(device):

@@ -16,7 +16,7 @@ set -euo pipefail
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 folder="${1:-work_dirs/gpu_bundle}"
 python_version="${2:-3.12}"
-largest=60000  # kB
+largest=58000  # KiB: below 60 MB
 python="$root/.venv/bin/python"
 [ -x "$python" ] || python=python3
 
@@ -54,10 +54,10 @@ EXT
 
 size="$(du -sk "$folder" | cut -f1)"
 if [ "$size" -gt "$largest" ]; then
-    echo "The bundle has $size kB, more than $largest." >&2
+    echo "The bundle has $size KiB, more than $largest." >&2
     exit 1
 fi
-echo "$((size / 1000)) MB in $folder. From the root of mmtvface, there:"
+echo "$((size * 1024 / 1000000)) MB in $folder. Take it along with the checkout, and there, from its root:"
 echo
-echo "python3 -m pip install --quiet --no-index --no-deps --target /tmp/mmtvface_site $folder/*.whl && cp $folder/mmcv_ext.py /tmp/mmtvface_site/mmcv/_ext.py"
+echo "python3 -m pip install --quiet --no-index --no-deps --upgrade --target /tmp/mmtvface_site $folder/*.whl && cp $folder/mmcv_ext.py /tmp/mmtvface_site/mmcv/_ext.py"
 echo "PYTHONPATH=/tmp/mmtvface_site:. python3 tools/analysis_tools/gpu_check.py --out work_dirs/gpu_check"

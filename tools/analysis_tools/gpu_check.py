@@ -15,6 +15,7 @@ Examples:
 """
 
 import argparse
+import contextlib
 import datetime
 import json
 import os
@@ -46,54 +47,32 @@ class Limit(NamedTuple):
 
 # Most valuable first: what a short time does not reach is what comes last.
 PARTS = {
-    'tests': Limit(100, 60, 300),
-    'rasterizer': Limit(45, 25, 60),
-    'steps': Limit(120, 50, 400),
-    'data': Limit(35, 15, 60),
-    'reconstruct': Limit(40, 30, 120),
-    'training': Limit(140, 0, 120),
+    'tests': Limit(90, 60, 300),
+    'rasterizer': Limit(45, 25, 200),
+    'steps': Limit(110, 45, 400),
+    'data': Limit(45, 25, 200),
+    'reconstruct': Limit(40, 20, 300),
+    'training': Limit(140, 0, 200),
 }
-TOTAL = Limit(480, 180, 1000)
-LEAST = 5  # seconds; less is no use to any part
+PROBE = Limit(60, 30, 60)  # of the card itself, before all parts
+TOTAL = Limit(480, 180, 1600)
+LEAST = 8  # seconds; less is no use to any part
+GRACE = 3  # seconds that a part may be late
 
 
 def environment(dry_run: bool) -> dict[str, Any]:
     """The machine, and what is installed."""
-    import torch
-    found = dict(
+    found: dict[str, Any] = dict(
         date=datetime.date.today().isoformat(), dry_run=dry_run,
-        python=platform.python_version(), torch=torch.__version__,
+        python=platform.python_version(),
         cores=len(os.sched_getaffinity(0)))
-    for name in ('triton', 'numba', 'numpy', 'mmengine', 'mmcv', 'mmcv-lite',
-                 'mmagic', 'av', 'mediapipe', 'pytorch3d'):
+    for name in ('torch', 'triton', 'numba', 'numpy', 'mmengine', 'mmcv',
+                 'mmcv-lite', 'mmagic', 'av', 'mediapipe', 'pytorch3d'):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             found[name] = None
-    if torch.cuda.is_available():
-        card = torch.cuda.get_device_properties(0)
-        found.update(
-            card=card.name, cuda=torch.version.cuda,
-            memory_gib=card.total_memory / 2**30,
-            multiprocessors=card.multi_processor_count)
     return found
-
-
-def why_no_gpu() -> str | None:
-    """One sentence, or None if there is a GPU that works."""
-    import torch
-    if torch.version.cuda is None:
-        return ('This PyTorch is built without CUDA; install one with CUDA, '
-                'or use --dry-run.')
-    if not torch.cuda.is_available():
-        return (f'PyTorch is built for CUDA {torch.version.cuda}, but finds '
-                'no GPU, or the driver is missing or too old (nvidia-smi '
-                'shows it); use --dry-run without one.')
-    try:
-        torch.ones(1, device='cuda').add_(1).item()
-    except RuntimeError as error:
-        return f'The GPU does not work: {str(error).splitlines()[0]}'
-    return None
 
 
 def run_part(name: str, seconds: float, folder: Path,
@@ -101,8 +80,8 @@ def run_part(name: str, seconds: float, folder: Path,
     """Run a part in its own process.
 
     Args:
-        name: Of :data:`PARTS`.
-        seconds: It is killed, with all it started, 5 s after these.
+        name: Of :data:`PARTS`, or 'environment'.
+        seconds: It is killed, with all it started, after these.
         folder: Of the results.
         dry_run: On the CPU, with tiny sizes.
 
@@ -110,15 +89,17 @@ def run_part(name: str, seconds: float, folder: Path,
         ``status`` ('done', 'failed', 'out of time'), ``seconds``, and
         ``error`` if there was one.
     """
-    env = dict(os.environ, PYTHONUNBUFFERED='1', PYTHONWARNINGS='ignore')
+    env = dict(os.environ, PYTHONUNBUFFERED='1', PYTHONWARNINGS='ignore',
+               OMP_WAIT_POLICY='PASSIVE')
     paths = [str(ROOT), env.get('PYTHONPATH', '')]
     env['PYTHONPATH'] = os.pathsep.join(filter(None, paths))
+    env.pop('TRITON_INTERPRET', None)
     if dry_run:
         env.update(TRITON_INTERPRET='1', CUDA_VISIBLE_DEVICES='')
+    start = time.time()
     command = [sys.executable, str(HERE / 'gpu_parts.py'), name, '--records',
-               str(folder / 'records.jsonl'), '--seconds', str(seconds),
-               *['--dry-run'] * dry_run]
-    start = time.perf_counter()
+               str(folder / 'records.jsonl'), '--until',
+               str(start + seconds - GRACE), *['--dry-run'] * dry_run]
     with (folder / 'gpu_check.log').open('a') as log:
         log.write(f'\n===== {name}\n')
         log.flush()
@@ -127,7 +108,7 @@ def run_part(name: str, seconds: float, folder: Path,
             start_new_session=True)
         result: dict[str, Any] = dict(status='done')
         try:
-            code = process.wait(seconds + 5)
+            code = process.wait(seconds)
             if code:
                 result = dict(status='failed', error=(
                     f'the process ended with {code}; see gpu_check.log'))
@@ -135,25 +116,25 @@ def run_part(name: str, seconds: float, folder: Path,
             result = dict(status='out of time')
         finally:
             # A part's own workers are in its process group.
-            try:
+            with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
-    return result | dict(seconds=time.perf_counter() - start)
+    return result | dict(seconds=time.time() - start)
 
 
 def read_records(folder: Path) -> dict[str, list[dict[str, Any]]]:
-    """Records by part; a line that a killed part left half is left out."""
-    found: dict[str, list[dict[str, Any]]] = {}
+    """Records by part; lines of one name are joined.
+
+    A line that a killed part left half is left out.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
     path = folder / 'records.jsonl'
     for line in path.read_text().splitlines() if path.exists() else ():
-        try:
+        with contextlib.suppress(json.JSONDecodeError):
             record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        found.setdefault(record.pop('part'), []).append(record)
-    return found
+            part = found.setdefault(record.pop('part'), {})
+            part.setdefault(record['name'], {}).update(record)
+    return {name: list(part.values()) for name, part in found.items()}
 
 
 def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
@@ -167,6 +148,7 @@ def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
     Returns:
         What gpu_check.json holds.
     """
+    end = time.time() + getattr(TOTAL, mode)
     dry_run, console = mode == 'dry', Console()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ('records.jsonl', 'gpu_check.log'):
@@ -175,19 +157,26 @@ def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
         environment=environment(dry_run), mode=mode, error=None,
         parts={name: dict(status='not reached', records=[])
                for name in names})
-    end = time.perf_counter() + getattr(TOTAL, mode)
-    spare = 0.
 
     def write() -> None:
         for name, records in read_records(folder).items():
-            report['parts'][name]['records'] = records
+            if name in report['parts']:
+                report['parts'][name]['records'] = records
         (folder / 'gpu_check.json').write_text(
             json.dumps(report, indent=1) + '\n')
 
-    report['error'] = None if dry_run else why_no_gpu()
+    probe = run_part('environment', getattr(PROBE, mode), folder, dry_run)
+    for record in read_records(folder).get('environment', ()):
+        report['error'] = record.pop('error', None)
+        record.pop('name')
+        report['environment'].update(record)
+    if probe['status'] != 'done':
+        report['error'] = f'Looking at the GPU {probe["status"]}: ' + (
+            probe.get('error', 'it does not answer.'))
+    spare = 0.
     for name in names if report['error'] is None else ():
         limit = getattr(PARTS[name], mode)
-        seconds = min(limit + spare, end - time.perf_counter() - LEAST)
+        seconds = min(limit + spare, end - time.time() - 1)
         part = report['parts'][name]
         if limit == 0:
             part['status'] = 'left out'
@@ -218,16 +207,20 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
                         default=list(PARTS), metavar='PART')
     args = parser.parse_args(argv)
     if args.readme:
-        report = json.loads((args.out / 'gpu_check.json').read_text())
+        found = args.out / 'gpu_check.json'
+        if not found.is_file():
+            parser.error(f'there is no {found}; run the check first')
+        report = json.loads(found.read_text())
         write_page(PAGE, report)
         return report
     mode = 'dry' if args.dry_run else 'quick' if args.quick else 'default'
     report, console = check(args.out, args.parts, mode), Console()
-    for line in problems(report, 'error'):
+    for line in problems(report):
         console.print(line, markup=False)
     console.print(f'Written to {args.out / "gpu_check.json"}', markup=False)
     return report
 
 
 if __name__ == '__main__':
-    sys.exit(bool(problems(main(), 'error')))
+    result = main()
+    sys.exit('--readme' not in sys.argv and bool(problems(result)))

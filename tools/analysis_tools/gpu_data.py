@@ -1,16 +1,16 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """How fast a GPU sees generated clips, and whether it learns from them."""
 
-import itertools
 import logging
+import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable
 from typing import Any
 
 import torch
-from gpu_parts import ROOT, Check
+from gpu_records import ROOT, Check
+from gpu_steps import precision
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
@@ -20,6 +20,7 @@ from torch.utils.data import DataLoader
 
 CONFIG = (ROOT / 'configs/lite_deca/'
           'lite-deca_r18w32_1xb32-2k_rendered-112.py')
+LEAVE = 10  # seconds that ending a training may take
 
 
 def rendered_config(dry_run: bool) -> Config:
@@ -38,108 +39,128 @@ def rendered_config(dry_run: bool) -> Config:
     return config
 
 
-def frames_per_second(batches: Iterable, clip_length: int,
-                      seconds: float) -> tuple[float, int]:
-    """Rate of a loader from its second batch on, and frames counted."""
-    frames, start = 0, None
-    for batch in batches:
-        if start is None:
-            start = time.perf_counter()
-            continue
-        frames += len(batch['data_samples']) * clip_length
-        if time.perf_counter() - start > seconds:
-            break
-    return frames / (time.perf_counter() - start), frames
+def dataset(render: bool, length: int, size: int) -> Any:
+    """Clips, or the codes of clips."""
+    from mmtvface.registry import DATASETS
+    return DATASETS.build(dict(
+        type='SyntheticFaceClipDataset', num_clips=10**6, clip_length=length,
+        image_size=size, render=render, with_vertices=False))
+
+
+def loader_rate(check: Check, data: Any, batch_size: int, workers: int
+                ) -> dict[str, float]:
+    """Frames per second of a loader that works with all its workers."""
+    loader = DataLoader(data, batch_size=batch_size, num_workers=workers,
+                        collate_fn=pseudo_collate)
+    seconds = min(6., check.left() / 2)
+    frames, begin, first = 0, 0., 2 * workers
+    for index, batch in enumerate(loader):
+        if index > first:
+            frames += sum(len(sample.gt_landmarks)
+                          for sample in batch['data_samples'])
+            if time.perf_counter() - begin > seconds or check.dry_run:
+                break
+        elif index == first:
+            begin = time.perf_counter()
+    return dict(frames=frames, workers=workers,
+                frames_per_second=frames / (time.perf_counter() - begin))
 
 
 def data(check: Check) -> None:
-    """Clips per second: rendered by workers, codes alone, by the GPU."""
-    from mmtvface.registry import DATASETS, MODELS
+    """How many clips a GPU draws, encodes, and is handed by workers."""
     from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
-    config = rendered_config(check.dry_run)
-    clips, length = (2, 2) if check.dry_run else (64, 5)
-    size = 32 if check.dry_run else 112
-    seconds = min(8., check.left() / 5)
-    # As many as there are cores, but not more than a small machine bears
-    workers = 0 if check.dry_run else min(16, os.cpu_count() or 1)
-    codes: list = []
-    for render in (False, True):
-        name = f'{"pictures" if render else "codes"} by {workers} workers'
-        with check.attempt(name):
-            dataset = DATASETS.build(dict(
-                type='SyntheticFaceClipDataset', num_clips=10**6,
-                clip_length=length, image_size=size, render=render,
-                with_vertices=False))
-            loader = DataLoader(
-                dataset, batch_size=2 if render else clips,
-                num_workers=workers, collate_fn=pseudo_collate)
-            batches = itertools.islice(loader, 3 if check.dry_run else None)
-            if not render:
-                batches = _keep_first(batches, codes)
-            rate, frames = frames_per_second(batches, length, seconds)
-            check.record(name, frames_per_second=rate, frames=frames,
-                         size=size, workers=workers)
-    with check.attempt('pictures by ClipRenderer'):
-        renderer = MODELS.build(config.model.data_preprocessor).to(
-            check.device)
-        for side in (size, ) if check.dry_run else (112, 224):
-            renderer.size = side
-            ms = check.median_ms(lambda: renderer(codes[0]), 10)
-            check.record(
-                f'pictures by ClipRenderer, {side} pixels', clips=clips,
-                frames_per_second=1e3 * clips * length / ms, ms=ms,
-                peak_gib=check.peak_gib())
-    with check.attempt('packaged model'):
-        from mmtvface.apis.model_setup import build_model, load_config
-        from mmtvface.utils.packaged_model import packaged_model
-        packaged = packaged_model()
-        model = build_model(load_config(packaged.config),
-                            packaged.checkpoint, str(check.device))
-        side = model.image_size
-        clip = torch.rand(1, 4 if check.dry_run else 100, 3, side, side,
-                          device=check.device)
-        for kind in (torch.float32, torch.bfloat16):
+    clips, length, size = (2, 2, 32) if check.dry_run else (64, 5, 112)
+    workers = 0 if check.dry_run else min(16, len(os.sched_getaffinity(0)))
+    drawn = [f'pictures by ClipRenderer, {side} pixels'
+             for side in ((size, ) if check.dry_run else (112, 224))]
+    encoded = {f'packaged model, {name}': kind for name, kind in (
+        ('float32', torch.float32), ('bf16', torch.bfloat16))}
+    loaded = {f'{name} by {workers} workers': render for name, render in (
+        ('codes', False), ('pictures', True))}
+    check.plan(*drawn, *encoded, *loaded)
+    codes = dataset(False, length, size)
+    batch = pseudo_collate([codes[index] for index in range(clips)])
+    for label in drawn:
+        with check.attempt(label):
+            side = int(label.split()[-2])
+            check.record(label, **draw_rate(check, batch, side, clips
+                                            * length))
+    for label, kind in encoded.items():
+        with check.attempt(label):
+            check.record(label, **encode_rate(check, kind))
+    for label, render in loaded.items():
+        with check.attempt(label):
+            check.record(label, **loader_rate(
+                check, dataset(render, length, size), 2 if render else clips,
+                workers))
 
-            def encode(kind: torch.dtype = kind) -> Any:
-                with torch.no_grad(), torch.autocast(
-                        check.device.type, kind,
-                        enabled=kind == torch.bfloat16):
-                    return model.head(model.encoder(clip))
 
-            ms = check.median_ms(encode, 5)
-            check.record(
-                f'packaged model, {str(kind).removeprefix("torch.")}',
-                frames_per_second=1e3 * clip.shape[1] / ms, ms=ms,
+def draw_rate(check: Check, batch: dict, side: int, frames: int
+              ) -> dict[str, Any]:
+    """Of ClipRenderer."""
+    from mmtvface.registry import MODELS
+    config = rendered_config(check.dry_run).model.data_preprocessor
+    config.renderer.image_size = side
+    renderer = MODELS.build(config).to(check.device)
+    ms = check.median_ms(lambda: renderer(batch), 10)
+    return dict(frames_per_second=1e3 * frames / ms, ms=ms,
                 peak_gib=check.peak_gib())
 
 
-def _keep_first(batches: Iterable, kept: list) -> Iterable:
-    for batch in batches:
-        if not kept:
-            kept.append(batch)
-        yield batch
+def encode_rate(check: Check, kind: torch.dtype) -> dict[str, Any]:
+    """Of the packaged model."""
+    from mmtvface.apis.model_setup import build_model, load_config
+    from mmtvface.utils.packaged_model import packaged_model
+    packaged = packaged_model()
+    model = build_model(load_config(packaged.config), packaged.checkpoint,
+                        str(check.device))
+    side = model.image_size
+    clip = torch.rand(1, 4 if check.dry_run else 100, 3, side, side,
+                      device=check.device)
+
+    def encode() -> torch.Tensor:
+        with torch.no_grad(), torch.autocast(
+                check.device.type, torch.bfloat16,
+                enabled=kind == torch.bfloat16):
+            return model.encode(clip)
+
+    with precision('float32'):
+        ms = check.median_ms(encode, 5)
+    return dict(frames_per_second=1e3 * clip.shape[1] / ms, ms=ms,
+                peak_gib=check.peak_gib())
 
 
 class _Curve(Hook):
     """Records losses as they fall; ends the training in time."""
 
-    def __init__(self, check: Check, every: int) -> None:
-        self.check, self.every = check, every
-        self.start = time.perf_counter()
+    def __init__(self, check: Check, every: int, frames: int) -> None:
+        self.check, self.every, self.frames = check, every, frames
+        self.start, self.finite = 0., True
 
     def after_train_iter(self, runner: Runner, batch_idx: int,
                          data_batch: Any = None,
                          outputs: dict | None = None) -> None:
         """See the class."""
-        if runner.iter == 2:  # after what is made once
+        done = runner.iter + 1
+        if done == 2:  # what is made once is made
             self.start = time.perf_counter()
-        if (runner.iter + 1) % self.every == 0:
+        if done % self.every == 0:
             losses = {name: float(value) for name, value in outputs.items()}
+            seconds = time.perf_counter() - self.start
+            self.finite &= all(map(math.isfinite, losses.values()))
             self.check.record(
-                'losses', iteration=runner.iter + 1, losses=losses,
-                seconds=time.perf_counter() - self.start)
-        if self.check.left() < 3:
+                f'losses {done}', losses={
+                    name: value if math.isfinite(value) else None
+                    for name, value in losses.items()})
+            waited = runner.message_hub.get_scalar('train/data_time')
+            self.check.record(
+                'training', iterations=done, seconds=seconds,
+                frames_per_minute=60 * self.frames * (done - 2) / seconds,
+                share_of_time_for_data=waited.mean() / (
+                    seconds / max(done - 2, 1)),
+                peak_gib=self.check.peak_gib())
+        if self.check.left() < LEAVE:
             runner.train_loop.stop_training = True
 
 
@@ -148,31 +169,29 @@ def training(check: Check) -> None:
     from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
     MMLogger.get_current_instance().setLevel(logging.ERROR)
+    check.plan('training')
+    every = 2 if check.dry_run else 50
     config = rendered_config(check.dry_run)
     for part in ('val', 'test'):
         for name in ('dataloader', 'cfg', 'evaluator'):
             config.pop(f'{part}_{name}')
-    steps = 4 if check.dry_run else 100000
-    config.train_cfg = dict(type='IterBasedTrainLoop', max_iters=steps)
-    config.default_hooks.logger.interval = 10**6
+    config.train_cfg = dict(type='IterBasedTrainLoop',
+                            max_iters=4 if check.dry_run else 100000)
+    config.default_hooks.logger.interval = every
     config.default_hooks.checkpoint = None
     config.default_hooks.runtime_info = dict(
-        type='DeferredRuntimeInfoHook', interval=10**6)
+        type='DeferredRuntimeInfoHook', interval=every)
     config.param_scheduler = config.param_scheduler[:1]
+    if not check.dry_run:
+        config.train_dataloader.num_workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
         config.work_dir = folder
         runner = Runner.from_cfg(config)
-        curve = _Curve(check, 2 if check.dry_run else 50)
+        curve = _Curve(check, every, 5 * config.train_dataloader.batch_size)
         runner.register_hook(curve)
         runner.train()
-        seconds = time.perf_counter() - curve.start
-        frames = 5 * config.train_dataloader.batch_size
-        finite = all(bool(value.isfinite().all())
-                     for value in runner.model.parameters())
-        values = dict(iterations=runner.iter, seconds=seconds,
-                      frames_per_minute=60 * frames * max(
-                          runner.iter - 3, 0) / seconds,
-                      finite=finite, peak_gib=check.peak_gib())
-        if not finite:
-            values['error'] = 'weights are not finite'
-        check.record('training', **values)
+        curve.finite &= all(bool(value.isfinite().all())
+                            for value in runner.model.parameters())
+        check.record('training', finite=curve.finite)
+        if not curve.finite:
+            check.record('training', error='losses or weights are not finite')

@@ -33,56 +33,58 @@ def cell(text: str) -> str:
     return ' '.join(text.replace('|', '/').split())
 
 
-def good(part: dict[str, Any]) -> list[dict[str, Any]]:
-    """Records of measurements that came about."""
-    return [record for record in part['records']
-            if 'error' not in record and 'left_out' not in record]
+def with_key(part: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """Records that came as far as this."""
+    return [record for record in part['records'] if key in record]
 
 
 def tests_lines(part: dict[str, Any]) -> list[str]:
     """How many tests passed."""
-    outcomes = [record.get('outcome', 'failed')
+    outcomes = [record.get('outcome', 'not run')
                 for record in part['records']]
     counts = ', '.join(f'{outcomes.count(name)} {name}' for name in (
-        'passed', 'failed', 'skipped') if name in outcomes)
+        'passed', 'failed', 'skipped', 'not run') if name in outcomes)
     return [f'Tests: {counts or "none ran"}.', '']
 
 
 def rasterizer_lines(part: dict[str, Any]) -> list[str]:
     """Times of the rasterizers."""
     return table(
-        ('rasterizer', 'forward', 'forward + backward', 'triangles/s',
-         'least bytes/s', 'memory'),
+        ('rasterizer', 'forward', 'forward + backward', 'device busy',
+         'triangles/s', 'bytes/s, at least', 'memory'),
         ((record['name'], number(record['forward_ms'], unit=' ms'),
           number(record['forward_backward_ms'], unit=' ms'),
+          number(record.get('busy_ms'), unit=' ms'),
           number(record['triangles_per_second'], 1e-6, ' M'),
           number(record['bytes_per_second'], 1e-9, ' GB'),
-          number(record['peak_gib'], unit=' GiB')) for record in good(part)))
+          number(record['peak_gib'], unit=' GiB'))
+         for record in with_key(part, 'forward_ms')))
 
 
 def steps_lines(part: dict[str, Any]) -> list[str]:
     """Times of the training steps, and what the card can do."""
-    lines, records = [], good(part)
-    for record in records:
-        if record['name'] == 'ceilings':
-            lines += [
-                'Ceilings: a bf16 product '
-                f'{number(record["flops_per_second"], 1e-12)} TFLOP/s, a '
-                f'copy {number(record["bytes_per_second"], 1e-9)} GB/s. The '
-                'floor of a step is the longer of its FLOP and of the bytes '
-                'of its operators, unfused, at these.', '']
-    records = [record for record in records if 'ms' in record]
+    lines = []
+    for record in with_key(part, 'copy'):
+        products = ', '.join(f'{kind} {number(record[kind], 1e-12)}'
+                             for kind in ('bf16', 'tf32', 'float32'))
+        lines += [
+            f'Ceilings: large products {products} TFLOP/s, a large copy '
+            f'{number(record["copy"], 1e-9)} GB/s. The floor of a step is '
+            'the longer of its FLOP and of the bytes of its operators, '
+            'unfused, at these.', '']
+    records = with_key(part, 'ms')
     lines += table(
-        ('step of 2 x 5 x 224', 'time', 'floor', 'memory', 'TFLOP/s', 'GB/s',
-         'waits'),
+        ('step of 2 x 5 x 224', 'time', 'device busy', 'floor', 'memory',
+         'TFLOP/s', 'GB/s', 'waits', 'waits of the driver'),
         ((record['name'], number(record['ms'], unit=' ms'),
-          number(record['floor_ms'], unit=' ms'),
+          number(record.get('busy_ms'), unit=' ms'),
+          number(record.get('floor_ms'), unit=' ms'),
           number(record['peak_gib'], unit=' GiB'),
-          number(record['flops_per_second'], 1e-12),
-          number(record['bytes_per_second'], 1e-9),
-          '-' if record['waits'] is None else str(record['waits']))
+          number(record.get('flops_per_second'), 1e-12),
+          number(record.get('bytes_per_second'), 1e-9),
+          number(record.get('waits')), number(record.get('driver_waits')))
          for record in records))
-    for record in records[:2]:
+    for record in with_key(part, 'kernels')[:2]:
         kernels = ', '.join(
             f'`{cell(kernel["name"])[:60]}` {100 * kernel["share"]:.0f} %'
             for kernel in record['kernels'])
@@ -96,13 +98,13 @@ def data_lines(part: dict[str, Any]) -> list[str]:
         ('clips', 'frames/s', 'memory'),
         ((record['name'], number(record['frames_per_second']),
           number(record.get('peak_gib'), unit=' GiB'))
-         for record in good(part)))
+         for record in with_key(part, 'frames_per_second')))
 
 
 def reconstruct_lines(part: dict[str, Any]) -> list[str]:
     """The command from start to end."""
-    return [line for record in good(part) for line in (
-        f'`mmtvface reconstruct`, 720p, {record["input"]}: '
+    return [line for record in with_key(part, 'seconds') for line in (
+        f'`mmtvface reconstruct`, 720p, {record["name"]}: '
         f'{record["frames"]} frames in {number(record["seconds"])} s from '
         'start to end, device memory '
         f'{number(record["device_memory_gib"], unit=" GiB")}.', '')]
@@ -110,25 +112,56 @@ def reconstruct_lines(part: dict[str, Any]) -> list[str]:
 
 def training_lines(part: dict[str, Any]) -> list[str]:
     """How far a training came."""
-    curve = [record for record in good(part) if record['name'] == 'losses']
     lines = []
-    for record in good(part):
-        if record['name'] == 'training':
-            finite = 'finite' if record['finite'] else 'NOT finite'
-            lines += [
-                f'Training on rendered clips: {record["iterations"]} batches '
-                f'in {number(record["seconds"])} s, '
-                f'{number(record["frames_per_minute"])} frames a minute; '
-                f'all weights {finite}.', '']
+    for record in with_key(part, 'iterations'):
+        finite = {True: 'finite', False: 'NOT finite'}.get(
+            record.get('finite'), 'not looked at')
+        lines += [
+            f'Training on rendered clips: {record["iterations"]} batches '
+            f'in {number(record["seconds"])} s, '
+            f'{number(record["frames_per_minute"])} frames a minute, '
+            f'{number(record["share_of_time_for_data"], 100)} % of the time '
+            f'waiting for data; losses and weights: {finite}.', '']
+    curve = with_key(part, 'losses')
     if curve:
         shown = curve[::max(1, len(curve) // 8)]
         names = list(shown[0]['losses'])
         lines += table(
             ('batch', *names),
-            ((str(record['iteration']), *(
+            ((record['name'].split()[1], *(
                 number(record['losses'].get(name)) for name in names))
              for record in shown))
     return lines
+
+
+def goals(parts: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Goal, what was measured and whether that meets it."""
+    def value(part: str, name: str, key: str) -> float | None:
+        for record in parts.get(part, dict(records=[]))['records']:
+            if record['name'] == name:
+                return record.get(key)
+        return None
+
+    step, drawn = 'temporal_deca coarse, bf16', (
+        'pictures by ClipRenderer, 112 pixels')
+    last = value('steps', f'{step}, channels last', 'ms')
+    times = [ms for ms in (value('steps', step, 'ms'), last) if ms]
+    floor = value('steps', step, 'floor_ms')
+    waits = value('steps', step, 'waits')
+    ratio = min(times) / floor if times and floor else None
+    rows = (
+        ('rasterizer, 10 x 224, forward + backward, ms', 1., value(
+            'rasterizer', 'triton, 10 x 224', 'forward_backward_ms')),
+        (f'{step}: time over its floor', 2., ratio),
+        (f'{step}: waits', 0., waits),
+        ('rendered frames per second', -5000., None if value(
+            'data', drawn, 'frames_per_second') is None else -value(
+                'data', drawn, 'frames_per_second')))
+    return [(f'{name}, {"at least" if limit < 0 else "at most"} '
+             f'{abs(limit):g}', '-' if found is None else number(abs(found)),
+             'not measured' if found is None else
+             'met' if found <= limit else 'missed')
+            for name, limit, found in rows]
 
 
 LINES = {'tests': tests_lines, 'rasterizer': rasterizer_lines,
@@ -136,15 +169,17 @@ LINES = {'tests': tests_lines, 'rasterizer': rasterizer_lines,
          'reconstruct': reconstruct_lines, 'training': training_lines}
 
 
-def problems(report: dict[str, Any], *keys: str) -> list[str]:
-    """What stands under these keys of parts and records, one line each."""
+def problems(report: dict[str, Any]) -> list[str]:
+    """What failed or was never reached, one line each."""
     found = [report['error']] if report['error'] else []
     for name, part in report['parts'].items():
-        if part.get('error'):
-            found.append(f'{name}: {part["error"]}')
-        found += [f'{name}, {record["name"]}: {record[key]}'
-                  for record in part['records'] for key in keys
-                  if key in record]
+        if part['status'] in ('failed', 'out of time', 'not reached'):
+            found.append(f'{name}: ' + part.get('error', part['status']))
+        for record in part['records']:
+            if 'error' in record:
+                found.append(f'{name}, {record["name"]}: {record["error"]}')
+            elif set(record) == {'name'}:
+                found.append(f'{name}, {record["name"]}: not reached')
     return found
 
 
@@ -161,13 +196,14 @@ def section(report: dict[str, Any]) -> list[str]:
         f'{found["python"]}, {found["cores"]} cores; `gpu_check.py`'
         f'{" --quick" if report["mode"] == "quick" else ""}; all figures: '
         '[gpu_check.json](gpu_check.json).', '']
+    lines += table(('goal', 'measured', ''), goals(report['parts']))
     for name, part in report['parts'].items():
         lines += LINES[name](part)
     lines += table(
         ('part', 'how it ended', 'seconds'),
         ((name, part['status'], number(part.get('seconds')))
          for name, part in report['parts'].items()))
-    bad = problems(report, 'error', 'left_out')
+    bad = problems(report)
     lines += ['Failed or never reached:', ''] + [
         f'* {cell(line)}' for line in bad] if bad else ['Nothing failed.']
     return lines

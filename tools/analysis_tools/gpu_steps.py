@@ -2,17 +2,16 @@
 """Training steps on a GPU against what the card can do at best."""
 
 import contextlib
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from gpu_parts import ROOT, Check
+from gpu_records import ROOT, Check
 from mmengine.config import Config
-from profile_step import build_step
-from torch.autograd import DeviceType
-from torch.profiler import ProfilerActivity, profile
+from profile_step import build_training, rendered_batch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -26,6 +25,7 @@ MODELS = {
     'lite_deca detail': 'lite_deca/lite-deca_shared-r50_1xb2-detail_'
                         'face-clips.py',
 }
+cached_batch = functools.cache(rendered_batch)  # seconds on a core
 # precision, channels last, compiled
 VARIANTS = (('bf16', False, False), ('float32', False, False),
             ('tf32', False, False), ('bf16', True, False),
@@ -39,7 +39,9 @@ VIEWS = {'view', '_unsafe_view', 'expand', 'permute', 'transpose', 't',
 
 
 class ByteCounter(TorchDispatchMode):
-    """Bytes that operators read and write when none are fused.
+    """Bytes that operators read and write, as none are fused.
+
+    Triton's kernels are not seen, nor what optimizers write in place.
 
     Attributes:
         bytes: So far.
@@ -59,7 +61,9 @@ class ByteCounter(TorchDispatchMode):
 
 def _size(value: Any) -> int:
     if isinstance(value, torch.Tensor):
-        return value.numel() * value.element_size()
+        # What is expanded is read once.
+        whole = value.numel() * value.element_size()
+        return min(whole, value.untyped_storage().nbytes())
     if isinstance(value, dict):
         return sum(map(_size, value.values()))
     if isinstance(value, list | tuple):
@@ -67,19 +71,36 @@ def _size(value: Any) -> int:
     return 0
 
 
-def ceilings(check: Check) -> tuple[float, float]:
-    """FLOP/s of a large bf16 product and bytes/s of a large copy."""
+def ceilings(check: Check) -> dict[str, float]:
+    """FLOP/s of large products by precision, bytes/s of a large copy."""
     side = 64 if check.dry_run else 8192
-    a, b = (torch.randn(side, side, device=check.device,
-                        dtype=torch.bfloat16) for _ in range(2))
-    flops = 2 * side**3 / (1e-3 * check.median_ms(lambda: a @ b, 10))
+    found = {}
+    for kind in ('bf16', 'float32', 'tf32'):
+        dtype = torch.bfloat16 if kind == 'bf16' else torch.float32
+        a, b = (torch.randn(side, side, device=check.device, dtype=dtype)
+                for _ in range(2))
+        with precision(kind):
+            found[kind] = 2 * side**3 / (1e-3 * check.median_ms(
+                lambda: a @ b, 5))  # noqa: B023  run at once
     values = torch.empty(10**4 if check.dry_run else 10**9,
                          device=check.device, dtype=torch.uint8)
     target = torch.empty_like(values)
-    speed = 2 * len(values) / (1e-3 * check.median_ms(
+    found['copy'] = 2 * len(values) / (1e-3 * check.median_ms(
         lambda: target.copy_(values), 10))
-    check.record('ceilings', flops_per_second=flops, bytes_per_second=speed)
-    return flops, speed
+    check.record('ceilings', **found)
+    return found
+
+
+def deform_flop(x: tuple, weight: tuple, *args: Any, out_shape: tuple,
+                **kwargs: Any) -> int:
+    """Multiply-adds, twice, of a deformable convolution."""
+    return 2 * math.prod(out_shape) * math.prod(weight[1:])
+
+
+def deform_backward_flop(grad: tuple, x: tuple, weight: tuple, *args: Any,
+                         out_shape: tuple, **kwargs: Any) -> int:
+    """Those of its gradients for columns and weights."""
+    return 4 * math.prod(grad) * math.prod(weight[1:])
 
 
 @contextlib.contextmanager
@@ -95,7 +116,7 @@ def precision(name: str) -> Iterator[None]:
 
 
 def count_waits(check: Check, step: Callable[[], Any]) -> int | None:
-    """How often the host waits for the GPU in a step."""
+    """How often a step makes the host wait, as PyTorch notices it."""
     if check.device.type != 'cuda':
         step()
         return None
@@ -107,25 +128,6 @@ def count_waits(check: Check, step: Callable[[], Any]) -> int | None:
     finally:
         torch.cuda.set_sync_debug_mode('default')
     return sum('synchronizing' in str(one.message) for one in found)
-
-
-def top_kernels(check: Check, step: Callable[[], Any]) -> list[dict]:
-    """The ten kernels that take most of a step's time."""
-    kinds = [ProfilerActivity.CPU]
-    kind = DeviceType.CPU
-    if check.device.type == 'cuda':
-        kinds.append(ProfilerActivity.CUDA)
-        kind = DeviceType.CUDA
-    with profile(activities=kinds) as profiler:
-        step()
-    events = [(event.self_device_time_total if kind == DeviceType.CUDA
-               else event.self_cpu_time_total, event)
-              for event in profiler.key_averages()
-              if event.device_type == kind]
-    total = sum(time for time, _ in events) or 1
-    events.sort(key=lambda pair: -pair[0])
-    return [dict(name=event.key[:120], ms=time / 1e3, share=time / total,
-                 calls=event.count) for time, event in events[:10]]
 
 
 def step_of(check: Check, name: str, kind: str, channels_last: bool,
@@ -143,14 +145,16 @@ def step_of(check: Check, name: str, kind: str, channels_last: bool,
     if check.dry_run:
         clips, frames, size = 1, 2, 64
         shrink(config.model)
-    model, optimizer, batch = build_step(
-        config, clips, frames, size, check.device, [])
+    model, optimizer = build_training(config, check.device, [])
+    batch = cached_batch(model.detail and model.detail.size, clips, frames,
+                         size)
     if check.device.type == 'cuda':
         batch = dict(
             inputs=[x.pin_memory() for x in batch['inputs']],
             data_samples=[x.pin_memory() for x in batch['data_samples']])
     if channels_last:
-        model.encoder.to(memory_format=torch.channels_last)
+        for part in filter(None, (model, model.detail)):
+            part.encoder.to(memory_format=torch.channels_last)
     if compiled:
         model.encoder.compile(
             backend='aot_eager' if check.dry_run else 'inductor')
@@ -175,36 +179,47 @@ def steps(check: Check) -> None:
     """Time, memory, waits and kernels of steps of the full-size models."""
     from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
-    peak_flops = peak_bytes = math.nan
+    # As the config for GPUs has it
+    torch.backends.cudnn.benchmark = True
+    # The others fall into many graphs; a dry run saves time.
+    cases = [(name, *variant) for variant in VARIANTS for name in MODELS
+             if name == 'lite_deca coarse' or not (
+                 variant[2] or check.dry_run and variant != VARIANTS[0])]
+    labels = [', '.join([name, kind, *['channels last'] * last,
+                         *['compiled'] * compiled])
+              for name, kind, last, compiled in cases]
+    check.plan('ceilings', *labels)
+    peak: dict[str, float] = {}
     with check.attempt('ceilings'):
-        peak_flops, peak_bytes = ceilings(check)
-    counts: dict[str, tuple[int, int]] = {}
-    for kind, channels_last, compiled in VARIANTS:
-        for name in MODELS:
-            # The others fall into many graphs; and a dry run saves time.
-            if name != 'lite_deca coarse' and (
-                    compiled or check.dry_run and (kind, channels_last)
-                    != VARIANTS[0][:2]):
-                continue
-            label = ', '.join([name, kind, *['channels last'] * channels_last,
-                               *['compiled'] * compiled])
-            if check.left() < (40 if compiled and not check.dry_run else 8):
-                check.record(label, left_out='no time was left')
-                continue
-            with check.attempt(label), precision(kind):
-                step = step_of(check, name, kind, channels_last, compiled)
-                ms = check.median_ms(step, 10)
-                peak = check.peak_gib()
-                if (name, kind) not in counts:
-                    with FlopCounterMode(display=False) as flops, (
-                            ByteCounter()) as moved:
-                        step()
-                    counts[name, kind] = flops.get_total_flops(), moved.bytes
-                flop, byte = counts[name, kind]
-                check.record(
-                    label, ms=ms, peak_gib=peak, flop=flop, bytes=byte,
-                    flops_per_second=1e3 * flop / ms,
-                    bytes_per_second=1e3 * byte / ms,
-                    floor_ms=1e3 * max(flop / peak_flops, byte / peak_bytes),
-                    waits=count_waits(check, step),
-                    kernels=top_kernels(check, step))
+        peak = ceilings(check)
+    for label, case in zip(labels, cases, strict=True):
+        if case[3] and check.left() < 40 and not check.dry_run:
+            continue  # compilation alone takes longer
+        with check.attempt(label), precision(case[1]):
+            measure(check, label, *case, peak)
+
+
+def measure(check: Check, label: str, name: str, kind: str,
+            channels_last: bool, compiled: bool, peak: dict[str, float]
+            ) -> None:
+    """Measure a kind of step; what is known is written at once."""
+    step = step_of(check, name, kind, channels_last, compiled)
+    ms = check.median_ms(step, 10)
+    check.record(label, ms=ms, peak_gib=check.peak_gib())
+    check.record(label, waits=count_waits(check, step))
+    with check.attempt(label):
+        check.record(label, **check.busy(step))
+    if compiled:
+        return  # fused: it moves less
+    flops = FlopCounterMode(display=False, custom_mapping={
+        torch.ops.torchvision.deform_conv2d: deform_flop,
+        torch.ops.torchvision._deform_conv2d_backward: deform_backward_flop})
+    with flops, ByteCounter() as moved:
+        step()
+    flop, byte = flops.get_total_flops(), moved.bytes
+    values = dict(flop=flop, bytes=byte, flops_per_second=1e3 * flop / ms,
+                  bytes_per_second=1e3 * byte / ms)
+    if peak:
+        values['floor_ms'] = 1e3 * max(flop / peak[kind],
+                                       byte / peak['copy'])
+    check.record(label, **values)

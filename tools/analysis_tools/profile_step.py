@@ -69,29 +69,37 @@ def peak_memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / GIB
 
 
-def build_step(config: Config, clips: int, frames: int, size: int,
-               device: torch.device, missing: list[str]
-               ) -> tuple[nn.Module, OptimWrapper, dict]:
-    """A model in training, its optimizer and a batch of rendered clips.
+def build_training(config: Config, device: torch.device, missing: list[str]
+                   ) -> tuple[nn.Module, OptimWrapper]:
+    """A model in training and its optimizer.
 
     Args:
         config: With a model and an optim_wrapper.
-        clips: n of the batch.
-        frames: t of a clip.
-        size: Side of the images, pixels.
         device: Of the model.
         missing: Paths of weights that are not there are appended.
     """
     settings = without_missing_files(config.model.to_dict(), missing)
     torch.manual_seed(0)
     model = MODELS.build(settings).to(device).train()
-    truth = {} if model.detail is None else dict(
-        wrinkles=True, detail_size=model.detail.size)
+    return model, build_optim_wrapper(model, config.optim_wrapper)
+
+
+def rendered_batch(detail_size: int | None, clips: int, frames: int,
+                   size: int) -> dict[str, list]:
+    """A batch of rendered clips.
+
+    Args:
+        detail_size: Of displacement maps; None: smooth skin.
+        clips: n of the batch.
+        frames: t of a clip.
+        size: Side of the images, pixels.
+    """
+    truth = {} if detail_size is None else dict(
+        wrinkles=True, detail_size=detail_size)
     data = DATASETS.build(dict(
         type='SyntheticFaceClipDataset', num_clips=clips, clip_length=frames,
         image_size=size, **truth))
-    batch = pseudo_collate([data[index] for index in range(clips)])
-    return model, build_optim_wrapper(model, config.optim_wrapper), batch
+    return pseudo_collate([data[index] for index in range(clips)])
 
 
 def measure(config: Config, clips: int, frames: int, size: int, steps: int,
@@ -112,8 +120,9 @@ def measure(config: Config, clips: int, frames: int, size: int, steps: int,
         ``operators`` (name, share of the step, milliseconds, calls).
     """
     missing: list[str] = []
-    model, optimizer, batch = build_step(config, clips, frames, size, device,
-                                         missing)
+    model, optimizer = build_training(config, device, missing)
+    batch = rendered_batch(model.detail and model.detail.size, clips, frames,
+                           size)
 
     def step() -> float:
         start = time.perf_counter()

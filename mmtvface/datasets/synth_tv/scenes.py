@@ -13,7 +13,7 @@ from mmtvface.head_models import FLAME
 from mmtvface.structures import FlameCodeLayout
 
 from ..synthetic.performance import PERFORMANCES, SPLITS
-from ..synthetic.scene import complete_head
+from ..synthetic.scene import build_flame, complete_head
 from ..synthetic_clip_dataset import SyntheticFaceClipDataset
 
 GENERATOR_VERSION = 1
@@ -99,10 +99,7 @@ class SceneSettings:
 
     def build_flame(self) -> FLAME:
         """The head model, on the CPU."""
-        return FLAME(
-            self.head['model_path'], self.head['landmark_embedding_path'],
-            self.head['num_shape'], self.head['num_expression']
-        ).requires_grad_(False)
+        return build_flame(self.head)
 
     def manifest(self) -> dict[str, Any]:
         """What must be equal for scenes to be equal, as plain data.

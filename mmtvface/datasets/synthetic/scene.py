@@ -16,6 +16,7 @@ from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.head_models import FLAME, FLAMETexture
 from mmtvface.head_models.flame_io import PROCEDURAL
 from mmtvface.renderers import DetailSurface, MeshRenderer, UVMapper
+from mmtvface.renderers.mesh_renderer import picture_layers
 
 from .hair import hair_colour, hair_texture, hair_weight
 from .performance import Identity
@@ -25,8 +26,6 @@ DEFAULT_HEAD = dict(
     model_path='procedural', landmark_embedding_path=None,
     texture_path='procedural', topology='procedural', num_shape=100,
     num_expression=50, num_tex=50)
-_MOUTH = (.10, .035, .035)
-_FACING = -.02
 _PEOPLE_KEPT = 256
 
 
@@ -56,6 +55,24 @@ class Heads(NamedTuple):
     vertices: torch.Tensor
     landmarks: torch.Tensor
     shown: torch.Tensor
+
+
+def pose_heads(flame: FLAME, codes: Mapping[str, torch.Tensor],
+               eyes: torch.Tensor | None = None) -> Heads:
+    """Heads of the codes (t, C) shape, exp, pose; eye poses (t, 6)."""
+    arguments = codes['shape'], codes['exp'], codes['pose']
+    out = flame(*arguments)
+    shown = out.vertices
+    if eyes is not None:
+        shown = flame(*arguments, eye_pose=eyes).vertices
+    return Heads(out.vertices, out.landmarks2d, shown)
+
+
+def build_flame(head: Mapping[str, Any]) -> FLAME:
+    """The head model of a complete configuration, not to be trained."""
+    return FLAME(
+        head['model_path'], head['landmark_embedding_path'],
+        head['num_shape'], head['num_expression']).requires_grad_(False)
 
 
 class HeadScene:
@@ -88,10 +105,7 @@ class HeadScene:
         self.supersample = supersample
         self.hair = hair
         self.atlas = atlas
-        self.flame = FLAME(
-            config['model_path'], config['landmark_embedding_path'],
-            config['num_shape'], config['num_expression']).requires_grad_(
-                False)
+        self.flame = build_flame(config)
         self.texture = FLAMETexture(
             config['texture_path'], config['num_tex'],
             atlas).requires_grad_(False)
@@ -167,16 +181,6 @@ class HeadScene:
             self._creases[identity.name],
             self.wrinkles.strengths(identity, expression))
 
-    def pose_heads(self, codes: Mapping[str, torch.Tensor],
-                   eyes: torch.Tensor | None = None) -> Heads:
-        """Heads of the codes (t, C) shape, exp, pose; eye poses (t, 6)."""
-        arguments = codes['shape'], codes['exp'], codes['pose']
-        out = self.flame(*arguments)
-        shown = out.vertices
-        if eyes is not None:
-            shown = self.flame(*arguments, eye_pose=eyes).vertices
-        return Heads(out.vertices, out.landmarks2d, shown)
-
     def render(self, heads: Heads, cam: torch.Tensor, light: torch.Tensor,
                identity: Identity,
                displacement: torch.Tensor | None = None) -> Picture:
@@ -197,17 +201,11 @@ class HeadScene:
         out = self.renderer.render(
             heads.shown, project(heads.shown, cam),
             albedo.expand(frames, -1, -1, -1), light, normal_offsets=offsets)
-        # The far inner side of the head shows through an open mouth.
-        inside = (out.alpha > 0) & (out.normals[:, 2:] < _FACING)
-        dark = out.image.new_tensor(_MOUTH)[:, None, None]
-        colour = torch.where(inside, dark * out.alpha,
-                             out.image.clamp(0, 1) * out.alpha)
-        skin = out.face_mask * ~inside
+        layers = picture_layers(out)
         if hair is not None:
-            skin = skin * (1 - F.grid_sample(
+            layers[:, 4:] *= 1 - F.grid_sample(
                 hair.expand(frames, -1, -1, -1), out.uv_grid,
-                align_corners=False))
-        layers = torch.cat([colour, out.alpha, skin], 1)
+                align_corners=False)
         if self.supersample > 1:
             layers = F.avg_pool2d(layers.contiguous(), self.supersample)
         layers = layers.movedim(1, -1).contiguous().numpy()

@@ -9,12 +9,10 @@ import torch.nn.functional as F
 
 from mmtvface.geometry.camera import project
 from mmtvface.registry import MODELS
-from mmtvface.utils.host_sync import constant
+from mmtvface.renderers.mesh_renderer import picture_layers
 
 from .data_preprocessor import FaceClipDataPreprocessor
 
-_MOUTH = (.10, .035, .035)
-_FACING = -.02
 _COARSE = 5  # cells along the side of a background
 
 
@@ -38,6 +36,9 @@ class ClipRenderer(FaceClipDataPreprocessor):
         gain: Standard deviation of a clip's gain and of its colours' gains.
         noise: Largest standard deviation of the noise of a clip, of 1.
         non_blocking: As for :class:`FaceClipDataPreprocessor`.
+
+    Raises:
+        ValueError: If the renderer's images are not squares.
     """
 
     def __init__(self, flame: Mapping[str, Any], texture: Mapping[str, Any],
@@ -49,6 +50,9 @@ class ClipRenderer(FaceClipDataPreprocessor):
             MODELS.build(dict(config)).requires_grad_(False)
             for config in (flame, texture, renderer))
         self.size = self.renderer.image_size
+        if not isinstance(self.size, int):
+            raise ValueError('ClipRenderer draws squares, but the '
+                             f"renderer's image_size is {self.size}.")
         self.supersample, self.gain, self.noise = supersample, gain, noise
 
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
@@ -57,21 +61,26 @@ class ClipRenderer(FaceClipDataPreprocessor):
         Args:
             data: ``data_samples`` with ``gt_codes`` (t, C) of shape, tex,
                 exp, pose, cam and light, all of one t; or a batch with
-                ``inputs``.
+                ``inputs``. A clip has the albedo of its first frame.
             training: Has no effect; the data set decides what is rendered.
 
         Returns:
             ``inputs`` (n, t, 3, H, W) float32 RGB [0, 1] and
             ``data_samples``, which have ``gt_masks`` (t, 1, H, W) now.
+
+        Raises:
+            ValueError: If the batch is not as described.
         """
-        if 'inputs' in data:
+        samples = data.get('data_samples')
+        if 'inputs' in data or not samples:
             return super().forward(data, training)
-        samples = self.cast_data(data['data_samples'])
+        samples = self.cast_data(samples)
         codes = {name: torch.stack([s.gt_codes[name] for s in samples])
                  for name in samples[0].gt_codes}
         images, masks = self.draw(codes)
         for sample, mask in zip(samples, masks, strict=True):
             sample.gt_masks = mask
+            sample.set_metainfo(dict(image_size=(self.size, self.size)))
         return dict(inputs=images, data_samples=samples)
 
     @torch.no_grad()
@@ -89,7 +98,7 @@ class ClipRenderer(FaceClipDataPreprocessor):
             layers = self.heads(codes)
             colour, opacity, skin = layers.split([3, 1, 1], 2)
             images = colour + (1 - opacity) * self._backgrounds(colour)
-            return self._film(images), skin
+            return self._film(images), skin.contiguous()
 
     def heads(self, codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Heads without background.
@@ -105,17 +114,11 @@ class ClipRenderer(FaceClipDataPreprocessor):
         flat = {name: code.flatten(0, 1) for name, code in codes.items()}
         vertices = self.flame(
             flat['shape'], flat['exp'], flat['pose']).vertices
-        albedo = self.texture(codes['tex'][:, 0]).clamp(0, 1)
-        out = self.renderer.render(
+        albedo = self.texture(codes['tex'][:, 0])
+        layers = picture_layers(self.renderer.render(
             vertices, project(vertices, flat['cam']),
             albedo.repeat_interleave(frames, 0), flat['light'],
-            image_size=self.size * self.supersample)
-        # The far inner side of the head shows through an open mouth.
-        inside = (out.alpha > 0) & (out.normals[:, 2:] < _FACING)
-        dark = constant(_MOUTH, out.image)[:, None, None]
-        layers = torch.cat([
-            torch.where(inside, dark, out.image.clamp(0, 1)) * out.alpha,
-            out.alpha, out.face_mask * ~inside], 1)
+            image_size=self.size * self.supersample))
         return F.avg_pool2d(layers, self.supersample).unflatten(
             0, (clips, frames))
 

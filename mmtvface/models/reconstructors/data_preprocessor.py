@@ -12,14 +12,14 @@ from mmtvface.structures import FaceClipSample
 from mmtvface.utils.host_sync import may_synchronize
 
 
-def stack_clips(clips: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
-    """Stack clips of equal shape and check that they are images.
+def check_clips(clips: Sequence[torch.Tensor] | torch.Tensor) -> torch.dtype:
+    """Check that clips can be stacked and are images.
 
     Args:
         clips: Clips (t, 3, H, W), or one tensor (n, t, 3, H, W).
 
     Returns:
-        (n, t, 3, H, W) of the dtype given.
+        The dtype of the first.
 
     Raises:
         ValueError: If there is no clip, the shapes differ or are not those
@@ -46,8 +46,7 @@ def stack_clips(clips: Sequence[torch.Tensor] | torch.Tensor) -> torch.Tensor:
             raise ValueError(f'Clip {index} of the batch must be uint8 0..255 '
                              'or floating point 0..1, but its dtype is '
                              f'{clip.dtype}.')
-    return clips if isinstance(clips, torch.Tensor) else torch.stack(
-        list(clips))
+    return clips[0].dtype
 
 
 def to_unit_range(images: torch.Tensor) -> torch.Tensor:
@@ -97,6 +96,13 @@ class FaceClipDataPreprocessor(BaseDataPreprocessor):
                     data.set_data({name: self.cast_data(value)})
         return data
 
+    def _stacked(self, clips: Sequence[torch.Tensor] | torch.Tensor
+                 ) -> torch.Tensor:
+        """On the device; stacked there, as a stack here is not pinned."""
+        if isinstance(clips, torch.Tensor):
+            return self.cast_data(clips)
+        return torch.stack(self.cast_data(list(clips)))
+
     def forward(self, data: dict, training: bool = False) -> dict[str, Any]:
         """Make a batch.
 
@@ -115,16 +121,17 @@ class FaceClipDataPreprocessor(BaseDataPreprocessor):
             raise ValueError(
                 "A batch must be a dict with 'inputs' (and 'data_samples'), "
                 f'but it is {_describe(data)}.')
-        clips = stack_clips(data['inputs'])
+        clips = data['inputs']
+        dtype = check_clips(clips)
         samples = data.get('data_samples')
         if samples is not None and len(samples) != len(clips):
             raise ValueError(f'There are {len(clips)} clips but '
                              f'{len(samples)} data samples in the batch.')
-        if clips.dtype == torch.uint8:
-            inputs = to_unit_range(self.cast_data(clips))
+        if dtype == torch.uint8:
+            inputs = to_unit_range(self._stacked(clips))
         else:
             # Checked where they are: a GPU would have to be waited for.
-            inputs = self.cast_data(to_unit_range(clips))
+            inputs = self._stacked([to_unit_range(clip) for clip in clips])
         return dict(inputs=inputs, data_samples=self.cast_data(samples))
 
 

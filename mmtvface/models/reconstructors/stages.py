@@ -100,7 +100,8 @@ def expression_landmarks(flame: nn.Module, expression: torch.Tensor,
 def neutral_landmarks(flame: nn.Module, shape: torch.Tensor
                       ) -> torch.Tensor:
     """(B, 68, 3) fixed landmarks of neutral heads, metres."""
-    ahead = torch.eye(3).to(shape).expand(len(shape), 3, 3)
+    ahead = torch.eye(3, dtype=shape.dtype, device=shape.device).expand(
+        len(shape), 3, 3)
     return flame.vertices_to_landmarks(flame.neutral(shape), ahead)[1]
 
 
