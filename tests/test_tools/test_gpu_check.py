@@ -77,11 +77,11 @@ if name == 'tests':
 ''')
     monkeypatch.setattr(gpu_check, 'HERE', tmp_path)
     monkeypatch.setattr(gpu_check, 'PARTS', dict.fromkeys(
-        ('tests', 'data', 'steps'), gpu_check.Limit(0, 0, 4)))
+        ('tests', 'data', 'steps'), gpu_check.Limit(4, 0, 0)))
     monkeypatch.setattr(gpu_check, 'LEAST', 1)
     start = time.perf_counter()
     report = gpu_check.check(
-        tmp_path / 'out', ['tests', 'data', 'steps'], 'dry')
+        tmp_path / 'out', ['tests', 'data', 'steps'], 'default')
     assert time.perf_counter() - start < 45
     parts = report['parts']
     assert [part['status'] for part in parts.values()] == [
