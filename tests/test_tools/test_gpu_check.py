@@ -63,12 +63,10 @@ def test_a_part_that_hangs_or_dies_loses_only_itself(tmp_path, monkeypatch):
 import json, os, subprocess, sys, time
 name, path = sys.argv[1], sys.argv[3]
 with open(path, 'a') as file:
-    print(json.dumps(dict(part=name, name='first', value=1)), file=file)
-    print(json.dumps(dict(part=name, name='first', more=2)), file=file)
-    print(json.dumps(dict(part=name, name='planned')), file=file)
+    for values in (dict(name='first', value=1), dict(name='first', more=2),
+                   dict(name='planned')):
+        file.write('\\n' + json.dumps(dict(part=name, **values)) + '\\n')
     file.write('{"part": "half')
-    file.flush()
-    print('', file=file)
 if name == 'data':  # hangs
     subprocess.Popen(['sleep', '60'])
     time.sleep(60)
@@ -93,6 +91,13 @@ if name == 'tests':
     problems = gpu_report.problems(report)
     assert 'data: out of time' in problems
     assert 'steps, planned: not reached' in problems
+
+
+def test_a_part_that_fails_says_so(tmp_path):
+    result = gpu_check.run_part('nonsense', 60, tmp_path, True)
+    assert result['status'] == 'failed' and 'error' not in result
+    record, = gpu_check.read_records(tmp_path)['nonsense']
+    assert record['error'] == "KeyError: 'nonsense'"
 
 
 def test_what_time_does_not_reach_is_said(tmp_path, monkeypatch):
@@ -122,8 +127,8 @@ def test_errors_become_one_sentence(tmp_path):
                   ZeroDivisionError()):
         with check.attempt('what'):
             raise error
-    texts = [json.loads(line)['error']
-             for line in (tmp_path / 'records').read_text().splitlines()]
+    lines = (tmp_path / 'records').read_text().splitlines()
+    texts = [json.loads(line)['error'] for line in lines if line]
     assert texts == [
         'The GPU has not enough memory for this.',
         'Triton finds no C compiler; install gcc or set CC.',

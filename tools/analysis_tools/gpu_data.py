@@ -53,17 +53,23 @@ def loader_rate(check: Check, data: Any, batch_size: int, workers: int
     loader = DataLoader(data, batch_size=batch_size, num_workers=workers,
                         collate_fn=pseudo_collate)
     seconds = min(6., check.left() / 2)
-    frames, begin, first = 0, 0., 2 * workers
+    frames, begin, used, first = 0, 0., 0., 2 * workers
     for index, batch in enumerate(loader):
         if index > first:
             frames += sum(len(sample.gt_landmarks)
                           for sample in batch['data_samples'])
-            if time.perf_counter() - begin > seconds or check.dry_run:
+            # Before the end of the loop, which ends the workers
+            used = time.perf_counter() - begin
+            if used > seconds or check.dry_run:
                 break
         elif index == first:
             begin = time.perf_counter()
+        if check.left() < 2:
+            break
+    if not used:
+        raise TimeoutError(f'{workers} workers gave too few batches in time')
     return dict(frames=frames, workers=workers,
-                frames_per_second=frames / (time.perf_counter() - begin))
+                frames_per_second=frames / used)
 
 
 def data(check: Check) -> None:
@@ -134,6 +140,9 @@ def encode_rate(check: Check, kind: torch.dtype) -> dict[str, Any]:
 class _Curve(Hook):
     """Records losses as they fall; ends the training in time."""
 
+    # Before IterTimerHook, which would take the wait for losses for data's
+    priority = 'ABOVE_NORMAL'
+
     def __init__(self, check: Check, every: int, frames: int) -> None:
         self.check, self.every, self.frames = check, every, frames
         self.start, self.finite = 0., True
@@ -145,7 +154,8 @@ class _Curve(Hook):
         done = runner.iter + 1
         if done == 2:  # what is made once is made
             self.start = time.perf_counter()
-        if done % self.every == 0:
+        last = self.check.left() < LEAVE
+        if done % self.every == 0 or last and done > 2:
             losses = {name: float(value) for name, value in outputs.items()}
             seconds = time.perf_counter() - self.start
             self.finite &= all(map(math.isfinite, losses.values()))
@@ -157,10 +167,10 @@ class _Curve(Hook):
             self.check.record(
                 'training', iterations=done, seconds=seconds,
                 frames_per_minute=60 * self.frames * (done - 2) / seconds,
-                share_of_time_for_data=waited.mean() / (
-                    seconds / max(done - 2, 1)),
+                share_of_time_for_data=waited.mean(max(done - 2, 1)) * max(
+                    done - 2, 1) / seconds,
                 peak_gib=self.check.peak_gib())
-        if self.check.left() < LEAVE:
+        if last:
             runner.train_loop.stop_training = True
 
 

@@ -2,6 +2,7 @@
 """The parts of gpu_check.py; each is run in a process of its own."""
 
 import argparse
+import functools
 import importlib
 import importlib.util
 import json
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from gpu_check import FAILED
 from gpu_records import ROOT, Check
 
 TESTS = ('tests/test_gpu', 'tests/test_renderers/test_triton_rasterizer.py',
@@ -28,8 +30,8 @@ LOOKS = 12
 def environment(check: Check) -> None:
     """Whether there is a GPU that works; see ``gpu_check.py``."""
     if check.dry_run:
-        return
-    if torch.version.cuda is None:
+        pass
+    elif torch.version.cuda is None:
         check.record('GPU', error=(
             'This PyTorch is built without CUDA; install one with CUDA, or '
             'use --dry-run.'))
@@ -44,6 +46,9 @@ def environment(check: Check) -> None:
         check.record('GPU', card=card.name, cuda=torch.version.cuda,
                      memory_gib=card.total_memory / 2**30,
                      multiprocessors=card.multi_processor_count)
+    # Each temporal model needs it: why it is missing is said once.
+    with check.attempt('mmagic'):
+        importlib.import_module('mmtvface.models.encoders.propagation')
 
 
 def tests(check: Check) -> None:
@@ -92,8 +97,10 @@ def rasterizer(check: Check) -> None:
             out = made(leaf, faces, (size, size))
             return torch.autograd.grad(out.barycentrics, leaf, grads)[0]
 
-        forward = check.median_ms(lambda: made(vertices, faces, (size, size)))
-        total = check.median_ms(both)
+        repeats = 3 if label.startswith('torch') else 20
+        forward = check.median_ms(
+            lambda: made(vertices, faces, (size, size)), repeats)
+        total = check.median_ms(both, repeats)
         triangles = batch * len(faces)
         # Each image by itself: vertices and triangles in, pixels out; in the
         # backward pass pixels' gradients in, vertices' gradients out.
@@ -111,20 +118,22 @@ def rasterizer(check: Check) -> None:
     batches = (1, 2) if check.dry_run else (10, 1, 64)
     cases = [('triton', batch, size) for size in sizes for batch in batches]
     # The others take minutes for more.
-    cases += [('torch', batch, sizes[0]) for batch in batches[:2]]
+    others = [('torch', batch, sizes[0]) for batch in batches[:2]]
     if importlib.util.find_spec('pytorch3d') and not check.dry_run:
-        cases += [('pytorch3d', *case[1:]) for case in cases[:6]]
-    labels = [f'{name}, {batch} x {size}' for name, batch, size in cases]
+        others += [('pytorch3d', *case[1:]) for case in cases]
     blocks = [(32, 32)] if check.dry_run else [(8, 16), (32, 16), (16, 32)]
     searched = [f'triton, {a} faces x {b} pixels a block, {batches[0]} x '
                 f'{sizes[0]}' for a, b in blocks]
-    check.plan(*labels, *searched)
-    for label, (name, batch, size) in zip(labels, cases, strict=True):
+    runs = [(f'{name}, {batch} x {size}', functools.partial(
+        build_rasterizer, name), batch, size)
+            for name, batch, size in (*cases, *others)]
+    runs[len(cases):len(cases)] = [
+        (label, functools.partial(TritonRasterizer, *block), batches[0],
+         sizes[0]) for label, block in zip(searched, blocks, strict=True)]
+    check.plan(*(run[0] for run in runs))
+    for label, build, batch, size in runs:
         with check.attempt(label):
-            measure(label, build_rasterizer(name), batch, size)
-    for label, block in zip(searched, blocks, strict=True):
-        with check.attempt(label):
-            measure(label, TritonRasterizer(*block), batches[0], sizes[0])
+            measure(label, build(), batch, size)
 
 
 def write_frames(folder: Path, frames: int, small: bool, video: bool) -> Path:
@@ -179,6 +188,7 @@ def reconstruct(check: Check) -> None:
 
 def _reconstruct(check: Check, name: str, folder: Path, video: bool) -> None:
     frames = 8 if check.dry_run else 150
+    check.plan(name)
     source = write_frames(folder, frames, check.dry_run, video)
 
     def used() -> float:
@@ -196,6 +206,11 @@ def _reconstruct(check: Check, name: str, folder: Path, video: bool) -> None:
         time.sleep(.25)
         if before is not None:
             most = max(most, used())
+        if check.left() < 1:
+            process.kill()
+            raise TimeoutError(
+                f'it was not done with {frames} frames after '
+                f'{time.perf_counter() - start:.0f} s')
     seconds = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(f'mmtvface reconstruct ended with '
@@ -227,8 +242,10 @@ def main(argv: list[str] | None = None) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     check = Check(args.part, args.records, args.until, args.dry_run)
-    with check.attempt(args.part):
+    with check.attempt(args.part) as errors:
         part(args.part)(check)
+    if errors:
+        sys.exit(FAILED)
 
 
 if __name__ == '__main__':

@@ -45,7 +45,8 @@ class Check:
         """Write a line at once."""
         line = json.dumps(dict(part=self.part, name=name, **values))
         with self.records.open('a') as file:
-            file.write(line + '\n')
+            # A part that was killed may have left half a line.
+            file.write(f'\n{line}\n')
 
     def plan(self, *names: str) -> None:
         """Announce records: those that never get values were not reached."""
@@ -53,12 +54,18 @@ class Check:
             self.record(name)
 
     @contextlib.contextmanager
-    def attempt(self, name: str) -> Iterator[None]:
-        """An error in here becomes a record of one sentence."""
+    def attempt(self, name: str) -> Iterator[list[str]]:
+        """An error in here becomes a record of one sentence.
+
+        Yields:
+            A list that holds this sentence afterwards.
+        """
+        errors: list[str] = []
         try:
-            yield
+            yield errors
         except Exception as error:  # noqa: BLE001  whatever a card comes with
-            self.record(name, error=one_sentence(error))
+            errors.append(one_sentence(error))
+            self.record(name, error=errors[0])
         gc.collect()
         # After some errors a card refuses everything.
         with contextlib.suppress(RuntimeError):
@@ -105,7 +112,7 @@ class Check:
         Returns:
             ``busy_ms``, in which it works, the ten ``kernels`` that take
             most of it, and ``driver_waits``: how often the driver was asked
-            to wait (by the profiler, too).
+            to wait (once by the profiler itself).
 
         Raises:
             RuntimeError: If the profiler sees nothing of the device.

@@ -75,7 +75,8 @@ def steps_lines(part: dict[str, Any]) -> list[str]:
     records = with_key(part, 'ms')
     lines += table(
         ('step of 2 x 5 x 224', 'time', 'device busy', 'floor', 'memory',
-         'TFLOP/s', 'GB/s', 'waits', 'waits of the driver'),
+         'TFLOP/s', 'GB/s', 'waits', 'waits of the driver, 1 the '
+         'profiler\'s'),
         ((record['name'], number(record['ms'], unit=' ms'),
           number(record.get('busy_ms'), unit=' ms'),
           number(record.get('floor_ms'), unit=' ms'),
@@ -154,7 +155,7 @@ def goals(parts: dict[str, Any]) -> list[tuple[str, str, str]]:
             'rasterizer', 'triton, 10 x 224', 'forward_backward_ms')),
         (f'{step}: time over its floor', 2., ratio),
         (f'{step}: waits', 0., waits),
-        ('rendered frames per second', -5000., None if value(
+        ('frames per second drawn by ClipRenderer', -5000., None if value(
             'data', drawn, 'frames_per_second') is None else -value(
                 'data', drawn, 'frames_per_second')))
     return [(f'{name}, {"at least" if limit < 0 else "at most"} '
