@@ -192,6 +192,7 @@ def training(check: Check) -> None:
     config.default_hooks.runtime_info = dict(
         type='DeferredRuntimeInfoHook', interval=every)
     config.param_scheduler = config.param_scheduler[:1]
+    config.visualizer.vis_backends = [dict(type='LocalVisBackend')]
     if not check.dry_run:
         config.train_dataloader.num_workers = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as folder:
