@@ -5,13 +5,10 @@ is copied. See ``ClipRenderer``.
 """
 _base_ = './lite-deca_r18w32_1xb16-1500_synthtv-lively-112.py'
 max_iters = 2000
-parts = dict(
-    flame=dict(type='FLAME', model_path='procedural'),
-    texture=dict(type='FLAMETexture', path='procedural', size=128),
-    renderer=dict(type='MeshRenderer', topology='procedural',
-                  image_size=_base_.image_size, uv_size=64))
 model = dict(data_preprocessor=dict(
-    _delete_=True, type='ClipRenderer', non_blocking=True, **parts))
+    _delete_=True, type='ClipRenderer', non_blocking=True,
+    flame=_base_.model.flame, renderer=_base_.model.renderer,
+    texture={**_base_.model.texture, 'size': 128}))
 train_dataloader = dict(
     batch_size=32, num_workers=8, pin_memory=True,
     dataset=dict(

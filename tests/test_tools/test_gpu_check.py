@@ -100,6 +100,33 @@ def test_a_part_that_fails_says_so(tmp_path):
     assert record['error'] == "KeyError: 'nonsense'"
 
 
+def test_a_missing_mmagic_costs_its_own_lines_only(tmp_path, monkeypatch):
+    def run_part(name, seconds, folder, dry_run):
+        check = gpu_records.Check(name, folder / 'records.jsonl', 0, dry_run)
+        if name == 'environment':
+            check.record('mmagic', error='ImportError: no mmagic')
+        return dict(status='done', seconds=1.)
+
+    monkeypatch.setattr(gpu_check, 'run_part', run_part)
+    report = gpu_check.check(tmp_path, ['data'], 'default')
+    assert report['error'] is None
+    assert report['parts']['data']['status'] == 'done'
+    problem, = gpu_report.problems(report)
+    assert 'no temporal_deca: ImportError: no mmagic' in problem
+
+
+def test_what_the_card_says_is_not_lost(tmp_path, monkeypatch):
+    def run_part(name, seconds, folder, dry_run):
+        gpu_records.Check(name, folder / 'records.jsonl', 0, dry_run).record(
+            name, error='The driver is too old.')
+        return dict(status='failed', seconds=1.)
+
+    monkeypatch.setattr(gpu_check, 'run_part', run_part)
+    report = gpu_check.check(tmp_path, ['data'], 'default')
+    assert report['error'] == 'The driver is too old.'
+    assert report['parts']['data']['status'] == 'not reached'
+
+
 def test_what_time_does_not_reach_is_said(tmp_path, monkeypatch):
     monkeypatch.setattr(gpu_check, 'TOTAL', gpu_check.Limit(0, 0, 0))
     monkeypatch.setattr(gpu_check, 'run_part', lambda *args: dict(
@@ -226,7 +253,7 @@ def test_the_page_shows_what_a_gpu_did(dry, tmp_path):
         assert words in text, words
     assert json.loads((tmp_path / 'gpu_check.json').read_text()) == report
     page.write_text('no marks')
-    with pytest.raises(ValueError, match='must have the lines'):
+    with pytest.raises(ValueError, match='must hold the lines'):
         gpu_report.write_page(page, report)
 
 

@@ -125,6 +125,22 @@ def markdown(report: Mapping[str, Any]) -> str:
     return '\n'.join(lines) + '\n'
 
 
+def replace_between(page: Path, markers: tuple[str, str], text: str) -> None:
+    """Put text, which ends with a line, between the markers of a page.
+
+    Raises:
+        ValueError: If the page has no place for it.
+    """
+    old = page.read_text()
+    if [old.count(marker) for marker in markers] != [1, 1] or (
+            old.index(markers[0]) > old.index(markers[1])):
+        raise ValueError(f'{page} must hold the lines {markers[0]} and '
+                         f'{markers[1]} once, in this order.')
+    before, rest = old.split(markers[0])
+    after = rest.split(markers[1])[1]
+    page.write_text(f'{before}{markers[0]}\n{text}{markers[1]}{after}')
+
+
 def rewrite_readme(readme: Path, results: Path) -> None:
     """Put the table of a JSON file between the markers of the README.
 
@@ -136,12 +152,5 @@ def rewrite_readme(readme: Path, results: Path) -> None:
         raise FileNotFoundError(
             f'{results} does not exist. Run python '
             'tools/analysis_tools/benchmark.py --readme, which writes it.')
-    text = readme.read_text()
-    if [text.count(marker) for marker in MARKERS] != [1, 1] or (
-            text.index(MARKERS[0]) > text.index(MARKERS[1])):
-        raise ValueError(f'{readme} must hold the lines {MARKERS[0]} and '
-                         f'{MARKERS[1]} once, in this order.')
-    before, rest = text.split(MARKERS[0])
-    after = rest.split(MARKERS[1])[1]
-    table = markdown(json.loads(results.read_text()))
-    readme.write_text(f'{before}{MARKERS[0]}\n{table}{MARKERS[1]}{after}')
+    replace_between(readme, MARKERS,
+                    markdown(json.loads(results.read_text())))

@@ -165,7 +165,6 @@ def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
         environment=environment(dry_run), mode=mode, error=None,
         parts={name: dict(status='not reached', records=[])
                for name in names})
-
     lock = threading.Lock()
 
     def write() -> None:
@@ -178,10 +177,13 @@ def check(folder: Path, names: Sequence[str], mode: str) -> dict[str, Any]:
 
     probe = run_part('environment', getattr(PROBE, mode), folder, dry_run)
     for record in read_records(folder).get('environment', ()):
-        report['error'] = record.pop('error', None)
-        record.pop('name')
+        name, error = record.pop('name'), record.pop('error', None)
         report['environment'].update(record)
-    if probe['status'] != 'done':
+        if name == 'mmagic':  # only some parts need it
+            report['environment']['mmagic_error'] = error
+        elif error is not None:
+            report['error'] = error
+    if probe['status'] != 'done' and report['error'] is None:
         report['error'] = f'Looking at the GPU {probe["status"]}: ' + (
             probe.get('error', 'it does not answer.'))
     spare = 0.

@@ -9,7 +9,8 @@ import time
 from typing import Any
 
 import torch
-from gpu_records import ROOT, Check
+from gpu_check import ROOT
+from gpu_records import Check
 from gpu_steps import precision
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_check import FAILED
-from gpu_records import ROOT, Check
+from gpu_check import FAILED, ROOT
+from gpu_records import Check
 
 TESTS = ('tests/test_gpu', 'tests/test_renderers/test_triton_rasterizer.py',
          'tests/test_models/test_host_sync.py',

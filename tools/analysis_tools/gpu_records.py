@@ -14,7 +14,6 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
-ROOT = Path(__file__).resolve().parents[2]
 WARM_UP = .2  # seconds; clocks of an idle card need some
 WAITS = ('cudaStreamSynchronize', 'cudaDeviceSynchronize',
          'cudaEventSynchronize')

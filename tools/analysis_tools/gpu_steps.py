@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from gpu_records import ROOT, Check
+from gpu_check import ROOT
+from gpu_records import Check
 from mmengine.config import Config
 from profile_step import build_training, rendered_batch
 from torch.utils._python_dispatch import TorchDispatchMode

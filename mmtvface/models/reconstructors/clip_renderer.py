@@ -145,4 +145,3 @@ class ClipRenderer(FaceClipDataPreprocessor):
         images = gains * torch.lerp(images, soft, draw(1, 1, normal=False))
         strength = self.noise * draw(1, 1, normal=False)
         return (images + strength * torch.randn_like(images)).clamp(0, 1)
-

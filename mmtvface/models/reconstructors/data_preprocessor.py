@@ -131,7 +131,9 @@ class FaceClipDataPreprocessor(BaseDataPreprocessor):
             inputs = to_unit_range(self._stacked(clips))
         else:
             # Checked where they are: a GPU would have to be waited for.
-            inputs = self._stacked([to_unit_range(clip) for clip in clips])
+            inputs = self._stacked(
+                to_unit_range(clips) if isinstance(clips, torch.Tensor)
+                else [to_unit_range(clip) for clip in clips])
         return dict(inputs=inputs, data_samples=self.cast_data(samples))
 
 
