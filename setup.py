@@ -54,7 +54,7 @@ setup(
     entry_points={'console_scripts': ['mmtvface=mmtvface.cli.main:main']},
     packages=find_packages(include=['mmtvface', 'mmtvface.*']),
     package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*',
-                               'apis/viewer/page/*']},
+                               'viewer/page/*']},
     # mmcv and mmagic are missing on purpose: mmcv must be compiled for the
     # torch that is there, and mmagic's metadata asks for packages that
     # exclude each other (see requirements/no_deps.txt).

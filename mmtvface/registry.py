@@ -37,13 +37,13 @@ MODELS = Registry(
     'model',
     parent=MMENGINE_MODELS,
     scope=SCOPE,
-    locations=['mmtvface.head_models', 'mmtvface.renderers',
+    locations=['mmtvface.heads', 'mmtvface.renderers',
                'mmtvface.models'])
 DATASETS = Registry(
     'dataset',
     parent=MMENGINE_DATASETS,
     scope=SCOPE,
-    locations=['mmtvface.datasets'])
+    locations=['mmtvface.datasets', 'mmtvface.benchmarks.synthtv'])
 TRANSFORMS = Registry(
     'transform',
     parent=MMENGINE_TRANSFORMS,

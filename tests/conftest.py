@@ -2,6 +2,7 @@
 """Settings of the whole suite."""
 
 import os
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +11,11 @@ if not torch.cuda.is_available():
     # Read once, when triton is first imported, which any test may do: so it
     # is set before all of them. Kernels then run on CPU tensors.
     os.environ.setdefault('TRITON_INTERPRET', '1')
+
+
+# Processes that tests start import the helpers, too.
+os.environ['PYTHONPATH'] = os.pathsep.join(filter(None, (
+    str(Path(__file__).parent), os.environ.get('PYTHONPATH'))))
 
 
 def pytest_configure(config: pytest.Config) -> None:

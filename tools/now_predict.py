@@ -66,14 +66,14 @@ def predict(args: argparse.Namespace) -> dict[str, Any]:
     from rich.progress import track
     from torch.utils.data import DataLoader, Subset
 
-    from mmtvface.apis.model_setup import (
+    from mmtvface.datasets import NoWDataset
+    from mmtvface.evaluation.now.export import is_exported
+    from mmtvface.evaluation.now.files import FOLDER
+    from mmtvface.reconstruction.model_setup import (
         build_model,
         choose_device,
         load_config,
     )
-    from mmtvface.datasets import NoWDataset
-    from mmtvface.evaluation.now.export import is_exported
-    from mmtvface.evaluation.now.files import FOLDER
     from mmtvface.utils.atomic import atomic_path, writable_dir
     from mmtvface.utils.setup_env import register_all_modules
 

@@ -60,7 +60,7 @@ def read_metrics(args: argparse.Namespace) -> dict:
     Raises:
         ValueError: If a file is not a JSON object.
     """
-    from mmtvface.apis.publish import result_summary
+    from mmtvface.converters.publish import result_summary
     metrics = {}
     for path in args.metrics:
         try:
@@ -77,7 +77,7 @@ def read_metrics(args: argparse.Namespace) -> dict:
 
 def run(args: argparse.Namespace) -> None:
     """Publish and say what was written."""
-    from mmtvface.apis.publish import publish
+    from mmtvface.converters.publish import publish
     from mmtvface.utils.assets import require_file
     from mmtvface.utils.packaged_model import PACKAGED_NAME
     path = require_file(args.config, 'Config', 'See the folder configs/.')

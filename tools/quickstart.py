@@ -118,7 +118,7 @@ def run_tool(arguments: list, log: Path, label: str) -> None:
 
 def write_head(folder: Path) -> str:
     """Write the built-in head in the official file formats."""
-    from mmtvface.head_models.procedural import save_procedural_head
+    from mmtvface.heads.providers.procedural import save_procedural_head
     if not (folder / 'generic_model.npz').is_file():  # written last
         save_procedural_head(folder)
     return f'{len(list(folder.iterdir()))} files in {folder}'
@@ -265,7 +265,8 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
     from rich.console import Console
     from rich.progress import Progress
 
-    from mmtvface.apis import FaceReconstructor, save_results
+    from mmtvface.export.save import save_results
+    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
     reconstructor = FaceReconstructor(config, checkpoint)
     console = Console()
     with Progress(console=console, transient=True,

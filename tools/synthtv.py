@@ -75,9 +75,9 @@ def run_generate(args: argparse.Namespace) -> None:
     """Render scenes."""
     from rich.progress import Progress
 
-    from mmtvface.apis.synth_tv.generate import generate
-    from mmtvface.datasets.synth_tv import SceneSettings
-    from mmtvface.datasets.synth_tv.scenes import NUM_SCENES
+    from mmtvface.benchmarks.synthtv import SceneSettings
+    from mmtvface.benchmarks.synthtv.generate import generate
+    from mmtvface.benchmarks.synthtv.scenes import NUM_SCENES
     counts = args.scenes or [NUM_SCENES[split] for split in args.splits]
     lengths = args.lengths or [None] * len(args.splits)
     for name, numbers in (('scenes', counts), ('lengths', lengths)):
@@ -182,9 +182,9 @@ def measure(args: argparse.Namespace, config: str, checkpoint: str,
     import torch
     from rich.progress import Progress
 
-    from mmtvface.apis.model_setup import load_config
-    from mmtvface.apis.synth_tv.evaluate import evaluate_model, plain
-    from mmtvface.apis.synth_tv.table import compare
+    from mmtvface.benchmarks.synthtv.evaluate import evaluate_model, plain
+    from mmtvface.benchmarks.synthtv.table import compare
+    from mmtvface.reconstruction.model_setup import load_config
     from mmtvface.utils.atomic import atomic_path
     from mmtvface.utils.setup_env import register_all_modules
     check_out(out)
@@ -214,7 +214,7 @@ def measure(args: argparse.Namespace, config: str, checkpoint: str,
 
 def run_evaluate(args: argparse.Namespace) -> None:
     """Measure a model."""
-    from mmtvface.apis.codes.smoothing import SmoothSettings
+    from mmtvface.reconstruction.smoothing import SmoothSettings
     smooth = SmoothSettings(args.min_cutoff, args.beta, args.identity_cutoff)
     if args.tune and not args.smooth:
         raise ValueError('--tune has nothing to tune without --smooth.')
@@ -246,7 +246,7 @@ def run_train(args: argparse.Namespace) -> None:
     """Train and measure a model."""
     import train
 
-    from mmtvface.apis.synth_tv.budget import (
+    from mmtvface.benchmarks.synthtv.budget import (
         budget_options,
         find_config,
         last_checkpoint,
@@ -284,7 +284,7 @@ def add_table(commands: argparse._SubParsersAction) -> None:
 
 def run_table(args: argparse.Namespace) -> None:
     """Show and write the tables."""
-    from mmtvface.apis.synth_tv.table import compare, read_result
+    from mmtvface.benchmarks.synthtv.table import compare, read_result
     from mmtvface.utils.atomic import atomic_path
     text = compare([read_result(path) for path in args.results],
                    args.baseline)
@@ -308,7 +308,7 @@ def run_picture(args: argparse.Namespace) -> None:
     """Draw the picture."""
     import cv2
 
-    from mmtvface.apis.synth_tv.picture import draw_grades
+    from mmtvface.benchmarks.synthtv.picture import draw_grades
     from mmtvface.utils.atomic import atomic_path
     sheet = draw_grades(args.size, args.clips)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)

@@ -67,16 +67,16 @@ def train(args: argparse.Namespace) -> None:
     """Train, save, compare with zero flow."""
     from rich.progress import Progress
 
-    from mmtvface.apis.synth_tv.flow_pairs import FlowPairSource
-    from mmtvface.apis.synth_tv.flow_training import (
+    from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
+    from mmtvface.benchmarks.synthtv.degradation_levels import GRADES
+    from mmtvface.benchmarks.synthtv.flow_pairs import FlowPairSource
+    from mmtvface.benchmarks.synthtv.flow_training import (
         FlowTraining,
         flow_errors,
         new_spynet,
         save_spynet,
         train_flow,
     )
-    from mmtvface.datasets.synth_tv.dataset import SynthTVDataset
-    from mmtvface.datasets.synth_tv.grades import GRADES
     from mmtvface.utils.atomic import writable_dir
     writable_dir(Path(args.out).expanduser().parent)
     how = FlowTraining(args.iters, args.shared_iters, args.settle_iters,

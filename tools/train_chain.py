@@ -153,8 +153,8 @@ def draw_picture(config: Path, checkpoint: Path, path: Path, people: int,
 
     They are chosen by their true wrinkles, not by the result.
     """
-    from mmtvface.apis.model_setup import build_model
     from mmtvface.engine.hooks.visualization_hook import clip_pixels
+    from mmtvface.reconstruction.model_setup import build_model
     from mmtvface.registry import DATASETS
     from mmtvface.renderers import DetailSurface
     from mmtvface.visualization.detail_comparison import (

@@ -124,8 +124,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def animate(args: argparse.Namespace) -> dict:
     """Run a command with progress bars; return what was made."""
-    from mmtvface.apis import FaceReconstructor, animation
-    from mmtvface.apis.inputs import open_frames
+    from mmtvface import animation
+    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+    from mmtvface.tracking.frame_source import open_frames
     from mmtvface.utils.atomic import writable_dir
 
     look = animation.Look(args.size, args.background, args.texture,

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mmtvface.preprocessing.clip_maker import Report, VideoSource
+    from mmtvface.dataset_tools.clip_maker import Report, VideoSource
 
 EPILOG = """\
 what is written to --out:
@@ -88,7 +88,7 @@ def settings_help() -> str:
     """All settings and their defaults."""
     from dataclasses import MISSING, fields
 
-    from mmtvface.preprocessing.clip_maker.settings import ClipSettings
+    from mmtvface.dataset_tools.clip_maker.settings import ClipSettings
     lines = []
     for entry in fields(ClipSettings):
         value = ({} if entry.default is MISSING else entry.default)
@@ -107,7 +107,7 @@ def read_settings(args: argparse.Namespace) -> dict[str, Any]:
 
     from mmengine.config import Config
 
-    from mmtvface.preprocessing.clip_maker.settings import ClipSettings
+    from mmtvface.dataset_tools.clip_maker.settings import ClipSettings
     cfg = Config(dict(settings={}))
     if args.config:
         try:
@@ -184,12 +184,12 @@ def make(args: argparse.Namespace) -> str:
         TimeRemainingColumn,
     )
 
-    from mmtvface.apis.clip_set import (
+    from mmtvface.dataset_tools import (
         SetOptions,
         build_embedder,
         make_clip_set,
     )
-    from mmtvface.preprocessing.clip_maker import SPLITS, ClipSettings
+    from mmtvface.dataset_tools.clip_maker import SPLITS, ClipSettings
 
     settings = ClipSettings(**read_settings(args))
     options = SetOptions(
@@ -207,7 +207,7 @@ def make(args: argparse.Namespace) -> str:
         made, text = make_clip_set(args.videos, args.out, settings, options,
                                    workers, ProgressView(bars))
     if args.pack:
-        from mmtvface.datasets.clip_packing import pack_set
+        from mmtvface.dataset_tools.clip_packing import pack_set
         pack_set(made.root, made.root / 'packed')
         text += f'\nPacked: {made.root / "packed"}\n'
     return text

@@ -119,7 +119,9 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def reconstruct(args: argparse.Namespace) -> dict:
     """Run the reconstruction with progress bars; return what was saved."""
-    from mmtvface.apis import FaceReconstructor, open_frames, save_results
+    from mmtvface.export.save import save_results
+    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+    from mmtvface.tracking.frame_source import open_frames
     from mmtvface.utils.atomic import writable_dir
 
     # No folder is made for an input that is not there, and no model is built
@@ -153,7 +155,7 @@ def motion_line(motion: dict) -> str:
     Args:
         motion: Of ``metrics.json``.
     """
-    from mmtvface.apis.summary import MOTION_NAMES
+    from mmtvface.reconstruction.summary import MOTION_NAMES
     parts = []
     for name, found in motion.items():
         if found['amplitude'] is None:

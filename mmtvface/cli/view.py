@@ -48,7 +48,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def view(args: argparse.Namespace) -> str:
     """Write the page with a progress bar; return what is to be said."""
-    from mmtvface.apis.viewer import write_view
+    from mmtvface.viewer import write_view
 
     with step_bars() as show:
         made = write_view(args.result, args.out, args.input, args.height,

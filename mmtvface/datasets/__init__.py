@@ -4,13 +4,11 @@
 from .aflw2000_dataset import AFLW2000Dataset
 from .balanced_sampler import BalancedClipSampler
 from .bupt_dataset import BUPTDataset
-from .clip_packing import pack_clips, pack_set
 from .concat_dataset import ConcatDataset
 from .face_clip_dataset import FaceClipDataset
 from .identity_clip_dataset import IdentityClipDataset
 from .now_dataset import NoWDataset
 from .samplers import EpochSampler
-from .synth_tv import SynthTVDataset
 from .synthetic import write_clip_folder
 from .synthetic_clip_dataset import SyntheticFaceClipDataset
 from .transforms import (
@@ -29,6 +27,5 @@ __all__ = ['AFLW2000Dataset', 'BUPTDataset', 'BalancedClipSampler',
            'ClipColorJitter', 'ClipDegradation', 'ClipOcclusion',
            'ConcatDataset', 'CropFaceClip', 'EpochSampler', 'FaceClipDataset',
            'IdentityClipDataset', 'LoadFaceClip', 'MirrorClip', 'NoWDataset',
-           'PackFaceClip', 'SynthTVDataset', 'SyntheticFaceClipDataset',
-           'VGGFace2Dataset', 'VoxCeleb2Dataset', 'pack_clips', 'pack_set',
-           'write_clip_folder']
+           'PackFaceClip', 'SyntheticFaceClipDataset',
+           'VGGFace2Dataset', 'VoxCeleb2Dataset', 'write_clip_folder']

@@ -8,7 +8,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
-from mmtvface.preprocessing.crop import crop_matrix, landmark_box
+from mmtvface.geometry.crop import crop_matrix, landmark_box
 from mmtvface.registry import DATASETS
 
 from .single_image import single_image_item

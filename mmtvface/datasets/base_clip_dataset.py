@@ -10,9 +10,9 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
+from mmtvface.io.clip_index import DIRS, LANDMARK_ENDINGS, ClipFrames
 from mmtvface.registry import TRANSFORMS
 
-from .clip_index import DIRS, LANDMARK_ENDINGS, ClipFrames
 from .clip_store import ClipStore, FolderStore
 from .packed_list import PackedList
 from .randomness import ClipRandomness

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from mmengine.logging import MMLogger
 
+from mmtvface.io.clip_index import IMAGE_SUFFIXES
 from mmtvface.utils.folders import listing
 
-from .clip_index import IMAGE_SUFFIXES
 from .clip_store import ClipStore, FolderStore, LmdbStore
 from .manifest import (
     MANIFEST,

@@ -21,9 +21,8 @@ import threading
 from pathlib import Path
 from typing import Any, Protocol
 
+from mmtvface.io.clip_index import ClipFrames, list_frames
 from mmtvface.utils.deps import require
-
-from .clip_index import ClipFrames, list_frames
 
 FORMAT = 'mmtvface-packed-clips'
 VERSION = 1

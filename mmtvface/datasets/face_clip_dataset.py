@@ -7,16 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from mmtvface.registry import DATASETS
-
-from .base_clip_dataset import BaseClipDataset
-from .clip_index import (
+from mmtvface.io.clip_index import (
     DIRS,
     ClipFrames,
     find_runs,
     jitter_frames,
     make_windows,
 )
+from mmtvface.registry import DATASETS
+
+from .base_clip_dataset import BaseClipDataset
 from .clip_source import find_clips
 
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from mmtvface.io.clip_index import ClipFrames, make_windows
 from mmtvface.registry import DATASETS
 from mmtvface.utils.safe_pickle import load_npy
 
 from .base_clip_dataset import BaseClipDataset
-from .clip_index import ClipFrames, make_windows
 from .clip_source import listing
 from .side_files import SideFiles, folders_below, side_dirs
 

@@ -9,7 +9,7 @@ import numpy as np
 from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
-from mmtvface.preprocessing.crop import crop_matrix
+from mmtvface.geometry.crop import crop_matrix
 from mmtvface.registry import DATASETS
 from mmtvface.utils.folders import listing
 from mmtvface.utils.safe_pickle import load_npy

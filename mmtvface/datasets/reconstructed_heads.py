@@ -8,8 +8,8 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.camera import pixel_to_ndc
-from mmtvface.head_models.flame import FLAME
-from mmtvface.utils.array_files import CODES_CURE, read_code_arrays
+from mmtvface.heads.flame import FLAME
+from mmtvface.io.arrays import CODES_CURE, read_code_arrays
 from mmtvface.utils.checks import check_shape
 
 _NEEDED = ('shape', 'exp', 'pose', 'camera', 'frame_size', 'frame_name',

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from .clip_index import (
+from mmtvface.io.clip_index import (
     IMAGE_SUFFIXES,
     LANDMARK_ENDINGS,
     MASK_ENDINGS,

@@ -10,10 +10,9 @@ import torch
 from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import pixel_to_ndc
-from mmtvface.preprocessing.crop import transform_points, warp
+from mmtvface.geometry.crop import transform_points, warp
+from mmtvface.io.image import read_image
 from mmtvface.structures import FaceClipSample
-
-from .frame_io import read_image
 
 
 def single_image_item(path: Path, matrix: np.ndarray, image_size: int,

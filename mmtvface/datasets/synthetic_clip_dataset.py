@@ -12,7 +12,7 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import project
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 from mmtvface.registry import DATASETS
 from mmtvface.structures import FaceClipSample
 

@@ -74,7 +74,7 @@ def required_focal(camera: np.ndarray, points: np.ndarray,
 
     Args:
         camera: (T, 3, 4) weak perspective, metres -> pixels of the frame,
-            see :class:`mmtvface.apis.results.FrameResult`.
+            see :class:`mmtvface.reconstruction.results.FrameResult`.
         points: (T, N, 3) metres, where they must agree, the vertices.
         frame_size: Height and width.
         tolerance: Largest difference in pixels.

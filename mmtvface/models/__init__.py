@@ -1,6 +1,14 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Encoders, heads, losses, reconstructors, parts for restorers."""
+"""From clips to codes and surfaces: everything that is trained."""
 
-from . import encoders, heads, losses, reconstructors, restorers
+from . import (
+    decoders,
+    encoders,
+    losses,
+    reconstructors,
+    regressors,
+    restorers,
+)
 
-__all__ = ['encoders', 'heads', 'losses', 'reconstructors', 'restorers']
+__all__ = ['decoders', 'encoders', 'losses', 'reconstructors', 'regressors',
+           'restorers']

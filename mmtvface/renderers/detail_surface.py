@@ -10,7 +10,7 @@ from torch import nn
 
 from mmtvface.geometry.grid_mesh import grid_normals
 from mmtvface.geometry.mesh import vertex_normals
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 

@@ -19,7 +19,7 @@ from mmtvface.geometry.mesh import (
     facing_camera,
     vertex_normals,
 )
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 from mmtvface.utils.host_sync import constant
@@ -92,7 +92,7 @@ def resolve_topology(
     """
     if isinstance(topology, HeadTopology):
         return topology
-    from mmtvface.head_models.head_topology import load_head_topology
+    from mmtvface.heads.head_topology import load_head_topology
     if isinstance(topology, Mapping):
         return load_head_topology(**topology)
     return load_head_topology(topology)

@@ -13,7 +13,7 @@ from mmtvface.geometry.mesh import (
     facing_camera,
     vertex_normals,
 )
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 

@@ -8,9 +8,10 @@ import warnings
 from mmengine.registry import DefaultScope
 
 SCOPE = 'mmtvface'
-REGISTERING = ('mmtvface.head_models', 'mmtvface.renderers',
+REGISTERING = ('mmtvface.heads', 'mmtvface.renderers',
                'mmtvface.models', 'mmtvface.datasets', 'mmtvface.evaluation',
-               'mmtvface.engine', 'mmtvface.visualization')
+               'mmtvface.engine', 'mmtvface.visualization',
+               'mmtvface.benchmarks.synthtv')
 
 
 def register_all_modules(init_default_scope: bool = True) -> None:

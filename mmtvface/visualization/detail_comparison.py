@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.camera import project
+from mmtvface.io.video_writer import fit_frame
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.structures import FaceClipSample
-from mmtvface.utils.video_writer import fit_frame
 
 from .drawing import add_caption
 from .grid import image_grid

@@ -10,7 +10,7 @@ from mmengine.dist import master_only
 from mmengine.visualization import Visualizer
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import VISUALIZERS
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.structures import FaceClipSample

@@ -10,7 +10,7 @@ from torch import nn
 
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.geometry.normal_images import encode_normals
-from mmtvface.head_models.flame import FLAME
+from mmtvface.heads.flame import FLAME
 from mmtvface.renderers.dense_template import DenseMesh, DenseTemplate
 from mmtvface.renderers.detail_surface import DetailSurface
 from mmtvface.renderers.fragments import interpolate

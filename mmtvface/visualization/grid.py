@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmtvface.utils.video_writer import fit_frame
+from mmtvface.io.video_writer import fit_frame
 
 
 def image_grid(rows: Sequence[Sequence[np.ndarray]],

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 
 from mmtvface.geometry.lighting import sh_shading
 from mmtvface.geometry.mesh import vertex_normals
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.renderers.mesh_renderer import GREY, MeshRenderer
 from mmtvface.renderers.uv_mapper import UVMapper
 

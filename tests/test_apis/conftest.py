@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config, toy_rendering
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
 
 
 def write_model(folder):

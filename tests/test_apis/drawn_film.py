@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 import cv2
 import numpy as np
 
-from mmtvface.apis.inputs import Frame, FrameSource
+from mmtvface.tracking.frame_source import Frame, FrameSource
 
 
 class DrawnFilm(FrameSource):

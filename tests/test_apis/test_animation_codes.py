@@ -3,14 +3,14 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.apis.animation import (
+from mmtvface.animation import (
     CodeTrack,
     pick_identity,
     read_codes,
     robust_mean,
     transfer_codes,
 )
-from mmtvface.apis.animation.transfer import head_rotation, relative_jaw
+from mmtvface.animation.transfer import head_rotation, relative_jaw
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 
 

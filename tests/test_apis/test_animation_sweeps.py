@@ -3,10 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.apis.animation import sweep_expression, sweep_rotation
-from mmtvface.apis.animation.framing import extent_of, fit_camera
-from mmtvface.apis.animation.panels import still_window
-from mmtvface.apis.animation.sweeps import (
+from mmtvface.animation import sweep_expression, sweep_rotation
+from mmtvface.animation.framing import extent_of, fit_camera
+from mmtvface.animation.panels import still_window
+from mmtvface.animation.sweeps import (
     Move,
     bump,
     ease,
@@ -15,8 +15,8 @@ from mmtvface.apis.animation.sweeps import (
     swing,
 )
 from mmtvface.geometry.camera import project
+from mmtvface.geometry.crop import transform_points
 from mmtvface.geometry.rotation import axis_angle_to_matrix, rotation_yaw
-from mmtvface.preprocessing.crop import transform_points
 
 NAMES = ('smile_L', 'smile_R', 'blink', 'browInnerUp', 'browOuterUp_L',
          'browOuterUp_R', 'noseSneer_L', 'noseSneer_R', 'browDown_L',
@@ -117,7 +117,7 @@ def test_default_expressions():
 
 
 def test_default_expressions_are_in_the_built_in_head():
-    from mmtvface.head_models.procedural import procedural_head
+    from mmtvface.heads.providers.procedural import procedural_head
     moves = plan_moves(None, procedural_head().expression_names, 50)
     assert all(move.components for move in moves[:-1])
 

@@ -5,9 +5,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.toy_animation import write_toy_clip, write_toy_model
 
-from mmtvface.apis import FaceReconstructor, stack_results
-from mmtvface.apis.animation import (
+from mmtvface.animation import (
     CodePlayer,
     CodeTrack,
     Look,
@@ -18,12 +18,13 @@ from mmtvface.apis.animation import (
     read_codes,
     transfer_codes,
 )
-from mmtvface.apis.animation.panels import AnimatedFrame, inset
-from mmtvface.apis.animation.tracks import reconstruct_codes
+from mmtvface.animation.panels import AnimatedFrame, inset
+from mmtvface.animation.tracks import reconstruct_codes
+from mmtvface.export.code_writers import stack_results
 from mmtvface.geometry.camera import project
-from mmtvface.testing.toy_animation import write_toy_clip, write_toy_model
-from mmtvface.utils.mesh_io import read_mesh
-from mmtvface.utils.video_io import decode_video, probe_video, read_video
+from mmtvface.io.mesh import read_mesh
+from mmtvface.io.video_reader import decode_video, probe_video, read_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 SIZE = 48
 

@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.inputs import Frame, FrameSource
-from mmtvface.apis.refinement import AppearanceSettings, FaceColors
+from mmtvface.fitting import AppearanceSettings, FaceColors
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.head_models import FLAME, FLAMETexture, load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture, load_head_topology
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.renderers import MeshRenderer
+from mmtvface.tracking.frame_source import Frame, FrameSource
 
 FRAMES, SIZE, SHAPE, EXPRESSION, TEX = 4, 64, 6, 5, 8
 

@@ -4,19 +4,15 @@
 import numpy as np
 import pytest
 import torch
+from helpers.blender import from_blender, play_in_blender, why_no_blender
+from helpers.gltf_player import GltfPlayer
+from helpers.toy_head import toy_head
 
-from mmtvface.apis import save_results
-from mmtvface.apis.results import FrameResult, frame_camera
+from mmtvface.export.save import save_results
 from mmtvface.geometry.mesh import vertex_normals
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
+from mmtvface.reconstruction.results import FrameResult, frame_camera
 from mmtvface.renderers import DetailSurface, MeshRenderer
-from mmtvface.testing.blender import (
-    from_blender,
-    play_in_blender,
-    why_no_blender,
-)
-from mmtvface.testing.gltf_player import GltfPlayer
-from mmtvface.testing.toy_head import toy_head
 from mmtvface.visualization import FramePainter
 
 FPS = 25.

@@ -9,18 +9,18 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import face_points
 
-from mmtvface.apis.clip_set import (
+from mmtvface.dataset_tools import (
     SetOptions,
     assemble_set,
     report_text,
     write_report,
 )
-from mmtvface.apis.clip_set.make_set import locked, read_journals
+from mmtvface.dataset_tools.clip_maker import SPLITS, open_journal
+from mmtvface.dataset_tools.clip_maker.clip_writer import write_json
+from mmtvface.dataset_tools.make_set import locked, read_journals
 from mmtvface.datasets import FaceClipDataset
-from mmtvface.preprocessing.clip_maker import SPLITS, open_journal
-from mmtvface.preprocessing.clip_maker.clip_writer import write_json
-from mmtvface.testing.fake_datasets import face_points
 
 SIDE, QUALITY = 64, dict(size=80., sharpness=.02, confidence=.9, yaw=3.,
                          pitch=0., roll=0.)

@@ -6,7 +6,7 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from mmtvface.apis.export.column_store import ColumnStore
+from mmtvface.io.column_store import ColumnStore
 
 
 def rows_of(count):

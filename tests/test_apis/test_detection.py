@@ -1,10 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import pytest
+from helpers.toy_pictures import POINTS
 
-from mmtvface.apis.detection import FramePlan, find_faces
-from mmtvface.apis.inputs import ArrayFrames
-from mmtvface.testing.toy_pictures import POINTS
+from mmtvface.tracking.detection import FramePlan, find_faces
+from mmtvface.tracking.frame_source import ArrayFrames
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def detector(monkeypatch):
         def close(self):
             Detector.closed = True
 
-    monkeypatch.setattr('mmtvface.apis.detection.MediaPipeLandmarkDetector',
+    monkeypatch.setattr('mmtvface.tracking.detection.MediaPipeLandmarkDetector',
                         Detector)
     # A change by more than 50 grey levels is a cut.
     values = []
@@ -33,8 +33,9 @@ def detector(monkeypatch):
         values.append(int(image[0, 0, 0]))
         return len(values) > 1 and abs(values[-1] - values[-2]) > 50
 
-    monkeypatch.setattr('mmtvface.apis.detection.ShotDetector', lambda: type(
-        'Shots', (), {'is_cut': staticmethod(is_cut)}))
+    monkeypatch.setattr(
+        'mmtvface.tracking.detection.ShotDetector', lambda: type(
+            'Shots', (), {'is_cut': staticmethod(is_cut)}))
     return Detector
 
 

@@ -5,14 +5,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor, save_results
-from mmtvface.apis.export.grid_writer import GridWriter
-from mmtvface.apis.export.painted_frame import PaintedFrame
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.utils.mesh_io import read_obj
-from mmtvface.utils.video_io import read_video
-from mmtvface.utils.video_writer import VideoWriter, write_video
+from mmtvface.export.grid_writer import GridWriter
+from mmtvface.export.painted_frame import PaintedFrame
+from mmtvface.export.save import save_results
+from mmtvface.io.mesh import read_obj
+from mmtvface.io.video_reader import read_video
+from mmtvface.io.video_writer import VideoWriter, write_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 KINDS = ('obj', 'codes', 'grid', 'video', 'landmarks')
 

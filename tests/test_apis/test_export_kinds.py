@@ -10,18 +10,19 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.toy_pictures import find_bright_boxes, picture
+from helpers.toy_reconstructor import toy_topology
 from scipy.io import loadmat
 
-from mmtvface.apis import FaceReconstructor, pose_result, save_results
-from mmtvface.apis.export import DEFAULT_KINDS, KINDS, check_kinds
-from mmtvface.apis.export.painted_frame import PaintedFrame
-from mmtvface.apis.export.panels import SideVideoWriter
-from mmtvface.preprocessing.crop import warp
+from mmtvface.export import DEFAULT_KINDS, KINDS, check_kinds
+from mmtvface.export.painted_frame import PaintedFrame, pose_result
+from mmtvface.export.panels import SideVideoWriter
+from mmtvface.export.save import save_results
+from mmtvface.geometry.crop import warp
+from mmtvface.io.mesh import read_mesh, read_obj
+from mmtvface.io.video_reader import read_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.renderers import DetailSurface
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.testing.toy_reconstructor import toy_topology
-from mmtvface.utils.mesh_io import read_mesh, read_obj
-from mmtvface.utils.video_io import read_video
 from mmtvface.visualization import PICTURES, FramePainter
 from mmtvface.visualization.normal_map import NormalMapper, decode_normal_map
 
@@ -266,7 +267,7 @@ def test_names_of_kinds():
 
 def test_one_failing_video_does_not_spoil_the_other(results, frames, painter,
                                                     tmp_path, monkeypatch):
-    from mmtvface.utils.video_writer import VideoWriter
+    from mmtvface.io.video_writer import VideoWriter
     leave = VideoWriter.__exit__
 
     def fail(self, *args):

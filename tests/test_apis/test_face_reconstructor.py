@@ -3,22 +3,22 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.fake_face_alignment import install
+from helpers.toy_pictures import POINTS, find_bright_boxes, picture
+from helpers.toy_reconstructor import toy_topology
 from mmengine.config import Config
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.model_setup import crop_settings
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.preprocessing.crop import (
+from mmtvface.geometry.crop import (
     crop_matrix,
     landmark_box,
     transform_points,
     warp,
 )
+from mmtvface.io.video_writer import write_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.model_setup import crop_settings
 from mmtvface.renderers import DetailSurface
-from mmtvface.testing.fake_face_alignment import install
-from mmtvface.testing.toy_pictures import POINTS, find_bright_boxes, picture
-from mmtvface.testing.toy_reconstructor import toy_topology
-from mmtvface.utils.video_writer import write_video
 
 
 def build(model_files, **kwargs):
@@ -145,7 +145,7 @@ def test_no_detector_is_needed_with_landmarks(model_files, tmp_path,
         raise AssertionError('mediapipe was started')
 
     monkeypatch.setattr(
-        'mmtvface.apis.detection.MediaPipeLandmarkDetector', fail)
+        'mmtvface.tracking.detection.MediaPipeLandmarkDetector', fail)
     (tmp_path / 'jpg').mkdir()
     (tmp_path / 'kpt').mkdir()
     cv2.imwrite(str(tmp_path / 'jpg' / '1.png'), picture())

@@ -7,13 +7,14 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from mmtvface.apis.synth_tv.flow_pairs import (
+from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
+from mmtvface.benchmarks.synthtv.flow_pairs import (
     FlowPairs,
     FlowPairSource,
     join_pairs,
     shift_frames,
 )
-from mmtvface.apis.synth_tv.flow_training import (
+from mmtvface.benchmarks.synthtv.flow_training import (
     FlowTraining,
     end_point_error,
     flow_errors,
@@ -25,7 +26,6 @@ from mmtvface.apis.synth_tv.flow_training import (
     save_spynet,
     train_flow,
 )
-from mmtvface.datasets.synth_tv.dataset import SynthTVDataset
 from mmtvface.geometry.camera import ndc_to_pixel
 
 

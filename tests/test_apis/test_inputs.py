@@ -3,9 +3,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.apis.inputs import open_frames
-from mmtvface.datasets.clip_index import natural_key
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.clip_index import natural_key
+from mmtvface.io.video_writer import write_video
+from mmtvface.tracking.frame_source import open_frames
 
 
 def image(value=100, size=(20, 31)):

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from drawn_film import DrawnFilm
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 SCRIPT = '''
 import signal
@@ -23,7 +23,7 @@ from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
 from drawn_film import DrawnFilm, rooms, with_face
-from mmtvface.testing.toy_pictures import find_bright_boxes
+from helpers.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
 # A suite in the background ignores the signal, and children inherit that.
@@ -125,7 +125,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
 
 def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr('mmtvface.apis.codes.run_journal.print_log',
+    monkeypatch.setattr('mmtvface.reconstruction.resume_file.print_log',
                         lambda text, **_: told.append(text))
 
     def run(**options):

@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import torch
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.landmark_visibility import landmark_visibility
-from mmtvface.head_models import FLAME
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from mmtvface.heads import FLAME
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.landmark_visibility import landmark_visibility
 
 
 def turned(flame, degrees):

@@ -16,7 +16,7 @@ from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
 from drawn_film import DrawnFilm
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
+from helpers.toy_pictures import find_bright_boxes, picture
 
 def draw(index):
     frame = picture(x=40 + index % 7)

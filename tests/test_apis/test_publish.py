@@ -5,17 +5,18 @@ import sys
 
 import pytest
 import torch
+from helpers.toy_pictures import find_bright_boxes, picture
+from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 
-from mmtvface.apis import FaceReconstructor, publish
-from mmtvface.apis.publish import (
+from mmtvface.converters import publish
+from mmtvface.converters.publish import (
     check_motion,
     inference_config,
     inference_weights,
 )
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.testing.toy_reconstructor import toy_config
 
 METRICS = {'nme': .5, 'motion/mouth_open_amplitude': .8,
            'motion/mouth_open_corr': .9}
@@ -26,7 +27,7 @@ def trained(tmp_path):
     """A config file and a checkpoint as a training leaves it."""
     path, weights = tmp_path / 'toy.py', tmp_path / 'iter_7.pth'
     Config(dict(
-        custom_imports=dict(imports=['mmtvface.testing.toy_reconstructor']),
+        custom_imports=dict(imports=['helpers.toy_reconstructor']),
         model=toy_config(losses=dict(vertex=dict(type='VertexLoss'))),
         test_dataloader=dict(dataset=dict(
             type='FaceClipDataset', clip_length=3, image_size=32)),
@@ -133,7 +134,7 @@ def test_the_packaged_model_runs_without_mmagic():
 import sys
 import numpy as np
 from mmtvface.apis import FaceReconstructor
-from mmtvface.testing.toy_pictures import POINTS, picture
+from helpers.toy_pictures import POINTS, picture
 found = [POINTS * 39 + [40, 30]]
 result, = FaceReconstructor(device='cpu', detector=lambda image: found)(
     picture())

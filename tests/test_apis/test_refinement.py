@@ -6,27 +6,27 @@ from dataclasses import replace
 import pytest
 import torch
 
-from mmtvface.apis.refinement import (
-    RefineSettings,
-    refine_identity,
-    refine_motion,
-    refine_track,
-)
-from mmtvface.apis.refinement.chain import markov_prior, solve_chain
-from mmtvface.apis.refinement.landmark_errors import (
-    biweight,
-    landmark_covariance,
-    shaking,
-)
-from mmtvface.apis.refinement.refine import misses, size_slope
 from mmtvface.evaluation.functional import (
     acceleration_error,
     box_size,
     score_clip,
 )
+from mmtvface.fitting import (
+    RefineSettings,
+    refine_identity,
+    refine_motion,
+    refine_track,
+)
+from mmtvface.fitting.chain import markov_prior, solve_chain
+from mmtvface.fitting.landmark_errors import (
+    biweight,
+    landmark_covariance,
+    shaking,
+)
+from mmtvface.fitting.refine import misses, size_slope
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.landmarks import STATIC
-from mmtvface.head_models import FLAME, LandmarkHead
+from mmtvface.heads import FLAME, LandmarkHead
 
 FRAMES = 14
 

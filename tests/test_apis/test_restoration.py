@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_pictures import find_bright_boxes, picture
 from mmengine.config import Config
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.restoration import build_restorer, enlargement
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.restoration import build_restorer, enlargement
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
 
 PLUS_PLUS = dict(type='BasicVSRPlusPlusNet', mid_channels=8, num_blocks=1,
                  spynet_pretrained='https://not.read/spynet.pth')
@@ -122,7 +122,7 @@ def test_files_that_do_not_fit(tmp_path):
 
 def test_configs_of_the_installed_mmagic(monkeypatch, tmp_path):
     built = []
-    monkeypatch.setattr('mmtvface.apis.restoration.load_restorer',
+    monkeypatch.setattr('mmtvface.reconstruction.restoration.load_restorer',
                         lambda module, path: built.append(module))
     build_restorer(
         'mmagic::basicvsr_pp/basicvsr-pp_c64n7_8xb1-600k_reds4.py', 'x.pth')

@@ -2,9 +2,9 @@
 import numpy as np
 import torch
 
-from mmtvface.apis.results import FrameResult, frame_camera
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.preprocessing.crop import crop_matrix, transform_points
+from mmtvface.geometry.crop import crop_matrix, transform_points
+from mmtvface.reconstruction.results import FrameResult, frame_camera
 
 
 def test_frame_camera_equals_projection_and_way_back():

@@ -7,29 +7,29 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.gltf_player import GltfPlayer
+from helpers.toy_head import toy_head
 from PIL import Image
 
-from mmtvface.apis import save_results
-from mmtvface.apis.export import pose_result, rigged_mesh
-from mmtvface.apis.export.flame_npz_writer import fit_length
-from mmtvface.apis.export.glb_writer import GlbWriter
-from mmtvface.apis.export.head_rig import build_rig, low_rank
-from mmtvface.apis.export.painted_frame import PaintedFrame
-from mmtvface.apis.export.rigged_mesh import (
+from mmtvface.export import pose_result, rigged_mesh
+from mmtvface.export.flame_npz_writer import fit_length
+from mmtvface.export.glb_writer import GlbWriter
+from mmtvface.export.head_rig import build_rig, low_rank
+from mmtvface.export.painted_frame import PaintedFrame
+from mmtvface.export.rigged_mesh import (
     joint_influences,
     key_times,
     quaternions,
 )
-from mmtvface.apis.inputs import open_frames
-from mmtvface.apis.results import NO_FACE, FrameResult, frame_camera
+from mmtvface.export.save import save_results
 from mmtvface.geometry.perspective import (
     equivalent_perspective,
     required_focal,
 )
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
+from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.renderers import DetailSurface, MeshRenderer
-from mmtvface.testing.gltf_player import GltfPlayer
-from mmtvface.testing.toy_head import toy_head
+from mmtvface.tracking.frame_source import open_frames
 from mmtvface.visualization import FramePainter
 
 HEIGHT, WIDTH, FPS = 1080, 1920, 25.

@@ -3,10 +3,12 @@
 
 import numpy as np
 import pytest
+from helpers.toy_pictures import POINTS
 
-from mmtvface.apis.detection import FramePlan
-from mmtvface.apis.faces import CropPlan, FaceLog, SegmentCutter
-from mmtvface.testing.toy_pictures import POINTS
+from mmtvface.tracking.detection import FramePlan
+from mmtvface.tracking.face_log import FaceLog
+from mmtvface.tracking.face_track import CropPlan
+from mmtvface.tracking.shots import SegmentCutter
 
 CROP = CropPlan(32, 1.5, 0.)
 

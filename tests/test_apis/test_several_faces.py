@@ -7,16 +7,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor, save_results, stack_results
-from mmtvface.apis.animation import read_codes
-from mmtvface.apis.export.code_writers import CodeWriter
-from mmtvface.apis.export.flame_npz_writer import FlameNpzWriter
-from mmtvface.apis.export.painted_frame import PaintedFrame, paint_all
-from mmtvface.apis.results import NO_FACE, FrameResult, frame_camera
-from mmtvface.apis.summary import Summary
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.utils.video_io import read_video
+from mmtvface.animation import read_codes
+from mmtvface.export.code_writers import CodeWriter, stack_results
+from mmtvface.export.flame_npz_writer import FlameNpzWriter
+from mmtvface.export.painted_frame import PaintedFrame, paint_all
+from mmtvface.export.save import save_results
+from mmtvface.io.video_reader import read_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
+from mmtvface.reconstruction.summary import Summary
 
 KINDS = ('obj', 'codes', 'landmarks', 'flame_npz', 'overlay', 'grid',
          'video', 'side_video')

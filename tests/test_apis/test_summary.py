@@ -6,11 +6,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mmtvface.apis.results import FrameResult, frame_camera, head_rotation
-from mmtvface.apis.summary import Summary
 from mmtvface.cli.reconstruct import motion_line
 from mmtvface.geometry.head_pose import HEAD_POINTS, euler_angles
 from mmtvface.geometry.landmarks import EYELID_PAIRS, LIP_PAIRS
+from mmtvface.reconstruction.results import (
+    FrameResult,
+    frame_camera,
+    head_rotation,
+)
+from mmtvface.reconstruction.summary import Summary
 
 
 def rotation(yaw, roll=0.):

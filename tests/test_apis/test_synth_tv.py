@@ -5,36 +5,36 @@ import copy
 import json
 import math
 
+import helpers.toy_reconstructor  # noqa: F401  registers ToyEncoder
 import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 
-import mmtvface.testing.toy_reconstructor  # noqa: F401  registers ToyEncoder
-from mmtvface.apis.codes.smoothing import SmoothSettings, smooth_codes
-from mmtvface.apis.synth_tv import evaluate as evaluation
-from mmtvface.apis.synth_tv.budget import (
+from mmtvface.benchmarks.synthtv import SceneSettings, SynthTVDataset
+from mmtvface.benchmarks.synthtv import evaluate as evaluation
+from mmtvface.benchmarks.synthtv.budget import (
     budget_options,
     find_config,
     last_checkpoint,
 )
-from mmtvface.apis.synth_tv.evaluate import evaluate_model, plain
-from mmtvface.apis.synth_tv.generate import generate
-from mmtvface.apis.synth_tv.picture import grade_sheet
-from mmtvface.apis.synth_tv.table import (
+from mmtvface.benchmarks.synthtv.evaluate import evaluate_model, plain
+from mmtvface.benchmarks.synthtv.generate import generate
+from mmtvface.benchmarks.synthtv.picture import grade_sheet
+from mmtvface.benchmarks.synthtv.table import (
     compare,
     frame_groups,
     motion_table,
     read_result,
     where_table,
 )
-from mmtvface.apis.synth_tv.tuning import (
+from mmtvface.benchmarks.synthtv.tuning import (
     BETAS,
     IDENTITY_CUTOFFS,
     MIN_CUTOFFS,
     tune,
 )
-from mmtvface.datasets.synth_tv import SceneSettings, SynthTVDataset
+from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.registry import MODELS
 from mmtvface.utils.file_lock import file_lock
 

@@ -4,8 +4,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmtvface.apis.synth_tv.wrinkles import score_normals
-from mmtvface.head_models import FLAME
+from mmtvface.benchmarks.synthtv.wrinkles import score_normals
+from mmtvface.heads import FLAME
 from mmtvface.structures import FaceClipSample
 
 

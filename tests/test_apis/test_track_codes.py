@@ -7,28 +7,30 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 import torch
+from helpers.toy_pictures import POINTS
+from helpers.toy_reconstructor import ToyFlame
 
-from mmtvface.apis.codes import (
-    CodeLog,
-    CodeStore,
+from mmtvface.geometry.alignment import nearest_rotation
+from mmtvface.geometry.rotation import axis_angle_to_matrix
+from mmtvface.heads import FLAME
+from mmtvface.reconstruction import finish_pass
+from mmtvface.reconstruction.averaging import robust_mean
+from mmtvface.reconstruction.blending import WindowBlender
+from mmtvface.reconstruction.code_log import CodeLog
+from mmtvface.reconstruction.code_store import CodeStore
+from mmtvface.reconstruction.finish import (
     Figures,
     FinishSettings,
-    SegmentCodes,
-    TrackFinisher,
-    WindowBlender,
-    finish_pass,
     finish_run,
     one_identity,
 )
-from mmtvface.apis.codes.averaging import robust_mean
-from mmtvface.apis.detection import FramePlan
-from mmtvface.apis.faces import CropPlan, FaceLog, SegmentCutter
-from mmtvface.geometry.alignment import nearest_rotation
-from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models import FLAME
+from mmtvface.reconstruction.finish_pass import TrackFinisher
+from mmtvface.reconstruction.shot_codes import SegmentCodes
 from mmtvface.structures import FlameCodeLayout
-from mmtvface.testing.toy_pictures import POINTS
-from mmtvface.testing.toy_reconstructor import ToyFlame
+from mmtvface.tracking.detection import FramePlan
+from mmtvface.tracking.face_log import FaceLog
+from mmtvface.tracking.face_track import CropPlan
+from mmtvface.tracking.shots import SegmentCutter
 
 NUMBERS = torch.arange(9)
 LAYOUT = FlameCodeLayout(shape=2, tex=0, exp=1, light=0)  # pose from 3, cam

@@ -3,14 +3,16 @@
 
 import numpy as np
 import pytest
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor, open_frames, save_results
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.utils.video_io import decode_video, probe_video
+from mmtvface.export.save import save_results
+from mmtvface.io.video_reader import decode_video, probe_video
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.tracking.frame_source import open_frames
 
 av = pytest.importorskip('av')
 
-from mmtvface.testing.sounding_film import (  # noqa: E402
+from helpers.sounding_film import (  # noqa: E402
     RATE,
     heard_in,
     pitch,

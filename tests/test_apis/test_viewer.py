@@ -10,16 +10,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.chromium import CHROMIUM, Chromium
+from helpers.toy_animation import write_toy_clip, write_toy_model
+from helpers.toy_pictures import picture
 
-from mmtvface.apis import FaceReconstructor, save_results
-from mmtvface.apis.animation import CodeTrack, read_codes
-from mmtvface.apis.inputs import open_frames
-from mmtvface.apis.viewer import write_view
-from mmtvface.apis.viewer.code_curves import code_curves
-from mmtvface.apis.viewer.frame_pictures import frame_pictures
-from mmtvface.testing.chromium import CHROMIUM, Chromium
-from mmtvface.testing.toy_animation import write_toy_clip, write_toy_model
-from mmtvface.testing.toy_pictures import picture
+from mmtvface.animation import CodeTrack, read_codes
+from mmtvface.export.save import save_results
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.tracking.frame_source import open_frames
+from mmtvface.viewer import write_view
+from mmtvface.viewer.code_curves import code_curves
+from mmtvface.viewer.frame_pictures import frame_pictures
 
 REPO = Path(__file__).resolve().parents[2]
 PAGE = REPO / 'mmtvface' / 'apis' / 'viewer' / 'page'

@@ -10,12 +10,14 @@ import cv2
 import numpy as np
 import pytest
 from drawn_film import DrawnFilm, rooms, with_face
+from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.apis.codes import finish_pass
-from mmtvface.apis.face_reconstructor import DEFAULT_REFINE
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.video_writer import write_video
+from mmtvface.reconstruction import finish_pass
+from mmtvface.reconstruction.face_reconstructor import (
+    DEFAULT_REFINE,
+    FaceReconstructor,
+)
 
 
 def build(model_files, **kwargs):
@@ -251,7 +253,7 @@ def test_errors_of_other_threads_are_raised(model_files):
 
 
 def test_films_of_turned_telephones_and_4k(model_files, tmp_path):
-    bad_videos = pytest.importorskip('mmtvface.testing.bad_videos')
+    bad_videos = pytest.importorskip('helpers.bad_videos')
     frames = [picture(x=40 + 2 * i) for i in range(4)]
     path = bad_videos.encode_video(tmp_path / 'a.mp4', frames, 'libx264',
                                    'yuv420p')

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
+from helpers.toy_ict import save_toy_ict
 
 from mmtvface.converters import ict_facekit
-from mmtvface.testing.toy_ict import save_toy_ict
 
 
 @pytest.fixture(scope='session')

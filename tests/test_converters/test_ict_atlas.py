@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from mmtvface.converters.ict_facekit.atlas import pack_atlas
-from mmtvface.head_models.procedural.uv_raster import rasterize_atlas
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
 
 
 def square(low, high):

@@ -13,13 +13,13 @@ import pytest
 import torch
 from mmengine.config import Config
 
-from mmtvface.apis.landmark_visibility import landmark_visibility
 from mmtvface.converters import ict_facekit as ict
 from mmtvface.converters.ict_facekit import convert as converting
 from mmtvface.converters.ict_facekit.layout import OPTIONAL
 from mmtvface.geometry.camera import project
-from mmtvface.head_models import FLAME, FLAMETexture
-from mmtvface.head_models.head_topology import load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture
+from mmtvface.heads.head_topology import load_head_topology
+from mmtvface.reconstruction.landmark_visibility import landmark_visibility
 from mmtvface.registry import MODELS
 from mmtvface.renderers import MeshRenderer
 from mmtvface.renderers.detail_surface import DetailSurface

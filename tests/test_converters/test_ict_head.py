@@ -5,14 +5,14 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from helpers.toy_ict import HINGE, OPEN_ANGLE, ORIGIN
 
 from mmtvface.converters import ict_facekit as ict
 from mmtvface.converters.ict_facekit.eyes import fit_sphere
 from mmtvface.converters.ict_facekit.head_mesh import select_head
 from mmtvface.geometry.landmarks import MIRROR
-from mmtvface.head_models import FLAME
-from mmtvface.head_models.procedural import anatomy
-from mmtvface.testing.toy_ict import HINGE, OPEN_ANGLE, ORIGIN
+from mmtvface.heads import FLAME
+from mmtvface.heads.providers.procedural import anatomy
 
 
 @pytest.fixture

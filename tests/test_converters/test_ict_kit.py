@@ -7,12 +7,12 @@ import shutil
 
 import numpy as np
 import pytest
+from helpers.toy_ict import save_toy_ict
 
 from mmtvface.converters.ict_facekit import ICT_LIGHT, IctLayout, read_kit
 from mmtvface.converters.ict_facekit.kit import read_positions
 from mmtvface.converters.ict_facekit.layout import OPTIONAL, expression_order
-from mmtvface.testing.toy_ict import save_toy_ict
-from mmtvface.utils.mesh_io import read_obj
+from mmtvface.io.mesh import read_obj
 
 
 @pytest.fixture(scope='module')

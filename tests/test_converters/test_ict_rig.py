@@ -15,7 +15,7 @@ from mmtvface.converters.ict_facekit.jaw import (
 )
 from mmtvface.converters.ict_facekit.smoothing import pieces, smooth_values
 from mmtvface.geometry.alignment import apply_similarity
-from mmtvface.head_models.procedural.anatomy import LANDMARKS
+from mmtvface.heads.providers.procedural.anatomy import LANDMARKS
 
 HINGE = np.array([0., -.03, -.075])
 

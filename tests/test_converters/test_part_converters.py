@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 from published_networks import (
     propagate,
@@ -30,7 +31,6 @@ from mmtvface.converters.vggface2 import convert_vggface2
 from mmtvface.models.encoders import TemporalResNet
 from mmtvface.models.encoders.flow import estimate_flows
 from mmtvface.models.losses.vggface2_resnet import load_vggface2_weights
-from mmtvface.testing.toy_reconstructor import toy_config
 
 TINY = dict(type='TemporalResNet', mid_channels=8, depth=18, base_channels=4,
             num_blocks=2, num_extra_blocks=5, deform_groups=16)

@@ -3,11 +3,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.toy_head import save_toy_head, toy_head
 from mmengine.config import Config
 
 from mmtvface.converters.published_files import flame_options
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_head import save_toy_head, toy_head
 from mmtvface.utils.assets import PUBLISHED_FILES
 from mmtvface.utils.setup_env import register_all_modules
 

@@ -3,9 +3,9 @@
 
 import numpy as np
 import pytest
+from helpers.toy_head import ToyHead, save_toy_head, toy_head
 
-from mmtvface.head_models.landmark_embedding import LandmarkEmbedding
-from mmtvface.testing.toy_head import ToyHead, save_toy_head, toy_head
+from mmtvface.heads.landmark_embedding import LandmarkEmbedding
 
 
 def _layout():

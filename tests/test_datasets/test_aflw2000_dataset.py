@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import pytest
+from helpers.fake_benchmarks import face_points, fake_aflw2000
 from scipy.io import savemat
 
 from mmtvface.datasets.aflw2000_dataset import (
@@ -8,7 +9,6 @@ from mmtvface.datasets.aflw2000_dataset import (
     read_annotation,
 )
 from mmtvface.geometry.camera import ndc_to_pixel
-from mmtvface.testing.fake_benchmarks import face_points, fake_aflw2000
 
 
 def test_pixels_count_from_zero(tmp_path):

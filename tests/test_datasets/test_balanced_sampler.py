@@ -6,6 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import write_clip_set
 from mmengine.dataset import BaseDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
@@ -17,7 +18,6 @@ from mmtvface.datasets import (
 from mmtvface.datasets.balanced_sampler import _visit
 from mmtvface.datasets.randomness import ClipRandomness, DrawnIndex
 from mmtvface.registry import DATA_SAMPLERS, DATASETS
-from mmtvface.testing.fake_datasets import write_clip_set
 
 
 class Toy(BaseDataset):

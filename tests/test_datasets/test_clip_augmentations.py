@@ -2,6 +2,7 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.fake_datasets import face_points, write_clip
 
 from mmtvface.datasets import (
     ClipOcclusion,
@@ -10,11 +11,10 @@ from mmtvface.datasets import (
     LoadFaceClip,
     MirrorClip,
 )
-from mmtvface.datasets.clip_index import jitter_frames, make_windows
-from mmtvface.datasets.frame_io import jpeg_size
 from mmtvface.datasets.transforms.loading import decode_reduction
 from mmtvface.datasets.transforms.occlusion import hide_covered, skin_colour
-from mmtvface.testing.fake_datasets import face_points, write_clip
+from mmtvface.io.clip_index import jitter_frames, make_windows
+from mmtvface.io.image import jpeg_size
 
 
 class Fixed:

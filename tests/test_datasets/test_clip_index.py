@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmtvface.datasets.clip_index import (
+from mmtvface.io.clip_index import (
     find_runs,
     list_frames,
     make_windows,

@@ -7,13 +7,14 @@ import lmdb
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import write_clip, write_clip_set
 from mmengine.dataset import pseudo_collate
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
 
-from mmtvface.datasets import FaceClipDataset, clip_store, pack_clips, pack_set
+from mmtvface.dataset_tools.clip_packing import pack_clips, pack_set
+from mmtvface.datasets import FaceClipDataset, clip_store
 from mmtvface.datasets.clip_store import LmdbStore
-from mmtvface.testing.fake_datasets import write_clip, write_clip_set
 
 KWARGS = dict(clip_length=3, image_size=32, scale=1.5)
 
@@ -90,7 +91,8 @@ def test_a_complete_file_is_kept_and_a_failed_one_is_not(clip_set,
 
 
 def test_the_file_grows(clip_set, monkeypatch):
-    monkeypatch.setattr('mmtvface.datasets.clip_packing._START_SIZE', 32768)
+    monkeypatch.setattr(
+        'mmtvface.dataset_tools.clip_packing._START_SIZE', 32768)
     path = pack_clips(clip_set, 'train')
     assert path.stat().st_size > 32768
     store = LmdbStore(path)
@@ -200,7 +202,7 @@ def test_errors(clip_set, tmp_path):
 
 
 def test_names_too_long_for_a_key(clip_set, monkeypatch):
-    monkeypatch.setattr('mmtvface.datasets.clip_packing._MAX_KEY', 21)
+    monkeypatch.setattr('mmtvface.dataset_tools.clip_packing._MAX_KEY', 21)
     with pytest.raises(ValueError, match="'a/kpt.*has 22; shorten"):
         pack_clips(clip_set, 'train')
     assert not (clip_set / 'train.lmdb').exists()

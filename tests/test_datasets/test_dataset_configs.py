@@ -5,15 +5,15 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
-from mmengine.config import Config
-from mmengine.runner import Runner
-
-from mmtvface.testing.fake_datasets import (
+from helpers.fake_datasets import (
     write_bupt,
     write_clip_set,
     write_vggface2,
     write_voxceleb2,
 )
+from mmengine.config import Config
+from mmengine.runner import Runner
+
 from mmtvface.utils.setup_env import register_all_modules
 
 CONFIGS = Path(__file__).resolve().parents[2] / 'configs'

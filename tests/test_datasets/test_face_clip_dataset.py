@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from mmtvface.datasets import EpochSampler, FaceClipDataset
 from mmtvface.datasets.transforms import CropFaceClip
-from mmtvface.preprocessing import landmark_mask
+from mmtvface.geometry.face_mask import landmark_mask
 from mmtvface.registry import DATA_SAMPLERS, DATASETS
 
 SIZE = (90, 120)

@@ -3,6 +3,7 @@ import os
 
 import numpy as np
 import pytest
+from helpers.head_codes import head_codes, write_codes
 
 from mmtvface.datasets.reconstructed_heads import ReconstructedHeads
 from mmtvface.datasets.transforms import flame_condition
@@ -13,7 +14,6 @@ from mmtvface.datasets.transforms.flame_condition import (
 from mmtvface.geometry.camera import ndc_to_pixel
 from mmtvface.geometry.normal_images import decode_normals
 from mmtvface.registry import TRANSFORMS
-from mmtvface.testing.head_codes import head_codes, write_codes
 
 SIZE = (60, 80)
 

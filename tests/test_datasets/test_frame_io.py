@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.datasets.frame_io import (
+from mmtvface.io.image import (
     normalise_mask,
     read_image,
     read_landmarks,

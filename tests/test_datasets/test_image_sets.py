@@ -4,11 +4,11 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import write_bupt, write_vggface2
 from mmengine.logging import MMLogger
 
 from mmtvface.datasets import BUPTDataset, IdentityClipDataset, VGGFace2Dataset
 from mmtvface.registry import DATASETS
-from mmtvface.testing.fake_datasets import write_bupt, write_vggface2
 
 KWARGS = dict(clip_length=3, image_size=16)
 

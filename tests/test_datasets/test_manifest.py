@@ -3,9 +3,9 @@ import json
 import shutil
 
 import pytest
+from helpers.fake_datasets import write_clip, write_clip_set
 
 from mmtvface.datasets import FaceClipDataset
-from mmtvface.testing.fake_datasets import write_clip, write_clip_set
 
 KWARGS = dict(clip_length=2, image_size=32, test_mode=True)
 

@@ -1,10 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import pytest
+from helpers.fake_benchmarks import fake_now
 
 from mmtvface.datasets.now_dataset import NoWDataset, read_face_box
-from mmtvface.preprocessing.crop import crop_matrix
-from mmtvface.testing.fake_benchmarks import fake_now
+from mmtvface.geometry.crop import crop_matrix
 from mmtvface.utils.safe_pickle import UnsafePickleError
 
 FIRST = 'FaMoS_1/multiview_neutral/IMG_0039'

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.datasets import SynthTVDataset
-from mmtvface.datasets.synth_tv import SceneSettings
-from mmtvface.datasets.synth_tv.folder import (
+from mmtvface.benchmarks.synthtv import SceneSettings
+from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
+from mmtvface.benchmarks.synthtv.folder import (
     count_done,
     fill_scenes,
     finish_folder,

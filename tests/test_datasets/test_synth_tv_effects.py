@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.datasets.synth_tv import GRADES
-from mmtvface.datasets.synth_tv.effects import (
+from mmtvface.benchmarks.synthtv import GRADES
+from mmtvface.benchmarks.synthtv.effects import (
     blur_frame,
     code_frames,
     degrade_clip,
@@ -14,7 +14,7 @@ from mmtvface.datasets.synth_tv.effects import (
     expose,
     finer_quality,
 )
-from mmtvface.datasets.synth_tv.plan import (
+from mmtvface.benchmarks.synthtv.plan import (
     CAPTION,
     ClipPlan,
     Occlusion,

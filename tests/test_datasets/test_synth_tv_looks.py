@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.datasets.synth_tv.appearance import Look, change_look
-from mmtvface.datasets.synth_tv.dataset import SynthTVDataset
-from mmtvface.head_models import FLAME
+from mmtvface.benchmarks.synthtv.appearance import Look, change_look
+from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
+from mmtvface.heads import FLAME
 
 SIZE = 64
 

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.datasets.synth_tv.dataset import SynthTVDataset
-from mmtvface.datasets.synth_tv.reframe import (
+from mmtvface.benchmarks.synthtv.crop_jitter import (
     Reframing,
     move_images,
     move_points,
     reframe_codes,
     turn_light,
 )
+from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.geometry.lighting import sh_shading
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 
 
 def moves():

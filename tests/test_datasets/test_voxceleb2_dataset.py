@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.fake_datasets import write_voxceleb2
 
 from mmtvface.datasets import VoxCeleb2Dataset
 from mmtvface.datasets.voxceleb2_dataset import fill_gaps
 from mmtvface.registry import DATASETS
-from mmtvface.testing.fake_datasets import write_voxceleb2
 
 KWARGS = dict(clip_length=3, image_size=16)
 

@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config
 from mmengine.hooks import RuntimeInfoHook
 from mmengine.logging import MessageHub
 
@@ -17,7 +18,6 @@ from mmtvface.engine import (
 from mmtvface.models.encoders import ResNetEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 from mmtvface.utils.host_sync import asynchronous
 
 

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config, toy_rendering
 from mmengine.hooks import Hook
 from mmengine.optim import OptimWrapper
 from mmengine.registry import PARAM_SCHEDULERS
@@ -18,7 +19,6 @@ from mmtvface.engine.hooks.rng_state_hook import rng_state, set_rng_state
 from mmtvface.engine.safe_resume import allow_safe_globals, strip_callables
 from mmtvface.registry import HOOKS
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import toy_config, toy_rendering
 
 
 def runner_config(work_dir, loop, steps, resume=False, hooks=None, **changes):
@@ -277,7 +277,7 @@ def test_visualization_hook_writes_grids(tmp_path):
     for row in rows[1:]:
         assert not np.array_equal(row, rows[0])
     index = int(files[0].stem[-1])
-    from mmtvface.testing.toy_reconstructor import toy_clip
+    from helpers.toy_reconstructor import toy_clip
     clip = toy_clip(index)['inputs'][0].permute(1, 2, 0).numpy()
     assert np.array_equal(rows[0][..., ::-1], clip)
 

@@ -91,7 +91,7 @@ def test_leaves_other_samplers_alone():
 
 def test_resumed_training_equals_an_unbroken_one(tmp_path, monkeypatch):
     """The whole runner: weights after 6 steps, and what was loaded."""
-    from mmtvface.testing.toy_reconstructor import ToyClips
+    from helpers.toy_reconstructor import ToyClips
     loaded = []
     get = ToyClips.__getitem__
     monkeypatch.setattr(ToyClips, '__getitem__', lambda self, index: (

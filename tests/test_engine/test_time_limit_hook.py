@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config
 from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
-from mmtvface.testing.toy_reconstructor import toy_config
 
 LOOPS = dict(
     epoch=dict(type='EpochBasedTrainLoop', max_epochs=4),

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config, toy_detail
 from mmengine.hooks import Hook
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import Runner
@@ -8,7 +9,6 @@ from test_hooks import runner_config
 from torch import nn
 
 from mmtvface.engine import TrainableParametersConstructor
-from mmtvface.testing.toy_reconstructor import toy_config, toy_detail
 
 
 class Net(nn.Module):

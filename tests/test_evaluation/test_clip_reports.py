@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import ToyFlame
 from mmengine.evaluator import Evaluator
 
 from mmtvface.evaluation.charts import Chart, cumulative_curve
@@ -23,7 +24,6 @@ from mmtvface.evaluation.tables import markdown_table
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.registry import METRICS
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import ToyFlame
 
 
 def landmark_sample(errors, yaw=None, **meta):

@@ -14,7 +14,7 @@ from mmtvface.evaluation.functional import (
 )
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 
 FRAMES = 6
 

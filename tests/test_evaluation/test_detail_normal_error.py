@@ -3,10 +3,10 @@ import math
 
 import pytest
 import torch
+from helpers.toy_reconstructor import GRID, toy_topology
 
 from mmtvface.evaluation import DetailNormalError
 from mmtvface.evaluation.functional import angle_between, masked_mean
-from mmtvface.testing.toy_reconstructor import GRID, toy_topology
 
 SIZE = 64
 

@@ -18,7 +18,7 @@ from mmtvface.evaluation.functional import (
 )
 from mmtvface.geometry.head_pose import HEAD_POINTS
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 from mmtvface.registry import METRICS
 from mmtvface.structures import FaceClipSample
 

@@ -8,6 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.fake_benchmarks import (
+    NOW_PLACES,
+    bumpy_face,
+    fake_scan,
+    write_picked_points,
+)
 
 from mmtvface.evaluation.now import (
     Protocol,
@@ -20,13 +26,7 @@ from mmtvface.evaluation.now import (
 )
 from mmtvface.evaluation.now.benchmark import load_scan
 from mmtvface.evaluation.now.export import export_prediction, is_exported
-from mmtvface.testing.fake_benchmarks import (
-    NOW_PLACES,
-    bumpy_face,
-    fake_scan,
-    write_picked_points,
-)
-from mmtvface.utils.mesh_io import write_obj, write_ply
+from mmtvface.io.mesh import write_obj, write_ply
 
 TOOLS = Path(__file__).resolve().parents[2] / 'tools'
 KEYS = ('one/selfie/IMG_1', 'one/neutral/IMG_2', 'two/neutral/IMG_3')

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.fake_benchmarks import NOW_PLACES, bumpy_face
 from scipy.spatial.transform import Rotation
 from trimesh.creation import icosphere
 
@@ -17,8 +18,7 @@ from mmtvface.evaluation.functional import (
     surface_distance,
 )
 from mmtvface.geometry.alignment import Similarity, apply_similarity
-from mmtvface.head_models import FLAME
-from mmtvface.testing.fake_benchmarks import NOW_PLACES, bumpy_face
+from mmtvface.heads import FLAME
 
 FACTOR = math.sqrt(2 / math.pi)
 MOTION = Similarity(

@@ -2,7 +2,7 @@
 import torch
 
 from mmtvface.geometry.camera import move_camera, ndc_to_pixel, project
-from mmtvface.preprocessing.crop import square_matrix
+from mmtvface.geometry.crop import square_matrix
 
 
 def test_cameras_of_other_crops_show_the_same_place():

@@ -12,7 +12,7 @@ from mmtvface.geometry.head_pose import (
     head_pose,
 )
 from mmtvface.geometry.landmarks import MIRROR, mirror_landmarks
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 
 
 def project(rotation, scale=100., shift=(300., 200.)):

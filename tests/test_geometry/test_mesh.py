@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
 
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.mesh import (
@@ -9,7 +10,6 @@ from mmtvface.geometry.mesh import (
     facing_camera,
     vertex_normals,
 )
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 
 
 def naive_vertex_normals(vertices, faces):

@@ -3,10 +3,10 @@
 
 import pytest
 import torch
+from helpers.rendered_heads import turned_heads
 
 from mmtvface.renderers import build_rasterizer
 from mmtvface.renderers.triton_rasterizer import TritonRasterizer
-from mmtvface.testing.rendered_heads import turned_heads
 
 pytestmark = pytest.mark.gpu
 pytest.importorskip('triton')

@@ -3,16 +3,12 @@
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config, toy_rendering
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 import mmtvface.engine  # noqa: F401  registers the wrapper
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_rendering,
-)
 
 pytestmark = pytest.mark.gpu
 

@@ -4,11 +4,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from helpers.toy_head import save_toy_head, toy_head
 from scipy.spatial.transform import Rotation
 
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_head import save_toy_head, toy_head
 
 NS, NE = 12, 7
 

@@ -5,13 +5,9 @@ import pickle
 import numpy as np
 import pytest
 import scipy.sparse
+from helpers.toy_head import toy_head
 
-from mmtvface.head_models import (
-    HeadModelData,
-    load_head_model,
-    save_head_model,
-)
-from mmtvface.testing.toy_head import toy_head
+from mmtvface.heads import HeadModelData, load_head_model, save_head_model
 
 
 def _entries(model):

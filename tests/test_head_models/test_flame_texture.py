@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.head_models import FLAMETexture
-from mmtvface.head_models.flame_texture import nearest_texels
+from mmtvface.heads import FLAMETexture
+from mmtvface.heads.flame_texture import nearest_texels
 from mmtvface.registry import MODELS
 
 TEXELS = 512 * 512

@@ -4,9 +4,9 @@ import dataclasses
 import cv2
 import numpy as np
 import pytest
+from helpers.toy_head import save_toy_head, toy_head
 
-from mmtvface.head_models import HeadTopology, load_head_topology
-from mmtvface.testing.toy_head import save_toy_head, toy_head
+from mmtvface.heads import HeadTopology, load_head_topology
 
 PATHS = ('template_path', 'uv_face_mask_path', 'uv_face_eye_mask_path',
          'fixed_displacement_path')

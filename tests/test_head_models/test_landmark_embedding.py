@@ -4,15 +4,15 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from helpers.toy_head import toy_head
 
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models import LandmarkEmbedding, load_landmark_embedding
-from mmtvface.head_models.landmark_embedding import (
+from mmtvface.heads import LandmarkEmbedding, load_landmark_embedding
+from mmtvface.heads.landmark_embedding import (
     contour_index,
     interpolate_landmarks,
     landmark_tables,
 )
-from mmtvface.testing.toy_head import toy_head
 
 
 def _assert_same(result, expected):

@@ -5,7 +5,7 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.head_models.lbs import (
+from mmtvface.heads.lbs import (
     blend,
     linear_blend_skinning,
     pose_feature,

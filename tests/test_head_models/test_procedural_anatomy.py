@@ -7,9 +7,12 @@ import trimesh
 
 from mmtvface.geometry.alignment import align_rigid
 from mmtvface.geometry.landmarks import EYELID_PAIRS, LIP_PAIRS
-from mmtvface.head_models.procedural import FULL_ACTIVATION, procedural_head
-from mmtvface.head_models.procedural import anatomy as measured
-from mmtvface.head_models.procedural.rigging import JAW_OPEN_ANGLE
+from mmtvface.heads.providers.procedural import (
+    FULL_ACTIVATION,
+    procedural_head,
+)
+from mmtvface.heads.providers.procedural import anatomy as measured
+from mmtvface.heads.providers.procedural.rigging import JAW_OPEN_ANGLE
 
 
 @pytest.fixture(scope='module')

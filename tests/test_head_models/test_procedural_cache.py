@@ -4,7 +4,7 @@ import time
 import numpy as np
 import pytest
 
-from mmtvface.head_models.procedural import (
+from mmtvface.heads.providers.procedural import (
     cache,
     generate_head,
     procedural_head,

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mmtvface.geometry.landmarks import MIRROR
-from mmtvface.head_models.procedural import procedural_head
-from mmtvface.head_models.procedural.uv_atlas import UVAtlas
-from mmtvface.head_models.procedural.uv_raster import rasterize_atlas
+from mmtvface.heads.providers.procedural import procedural_head
+from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
 
 
 @pytest.fixture(scope='module')

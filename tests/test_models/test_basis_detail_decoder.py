@@ -2,7 +2,7 @@
 import pytest
 import torch
 
-from mmtvface.models.heads import BasisDetailDecoder
+from mmtvface.models.decoders.basis_detail_decoder import BasisDetailDecoder
 
 
 def small(**changes):

@@ -4,13 +4,13 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config
 
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.models.encoders import LandmarkLocator
 from mmtvface.models.encoders.close_look import CloseLook
 from mmtvface.models.encoders.point_votes import cell_centres
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_config
 
 EYE = range(36, 42)
 

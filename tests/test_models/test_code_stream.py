@@ -3,17 +3,17 @@
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_config, toy_detail
 
-from mmtvface.apis import FaceReconstructor
-from mmtvface.datasets.synth_tv import SynthTVDataset
+from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.models.reconstructors import (
     CodeStream,
     can_stream,
     join_states,
     split_states,
 )
+from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_config, toy_detail
 
 FRAMES = 11
 ENCODER = dict(type='LiteTemporalEncoder', depth=18, base_channels=8,

@@ -2,6 +2,7 @@
 """A model with a detail branch: predictions, bad batches, bad configs."""
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config
 from mmengine.optim import OptimWrapper
 from torch import nn
 from toy_detail_stage import (
@@ -18,7 +19,6 @@ from toy_detail_stage import (
 )
 
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
 TRUTH = dict(truth=dict(type='DisplacementLoss'))
 

@@ -3,7 +3,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmtvface.models.heads import DetailDecoder
+from mmtvface.models.decoders.detail_decoder import DetailDecoder
 
 
 def small(**changes):

@@ -6,7 +6,7 @@ import torch
 from mmengine.model import BaseModule
 from mmengine.runner.checkpoint import load_state_dict
 
-from mmtvface.models.heads import FLAMEHead
+from mmtvface.models.regressors.flame_head import FLAMEHead
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
 

@@ -6,6 +6,12 @@ import pickle
 
 import pytest
 import torch
+from helpers.toy_reconstructor import (
+    toy_batch,
+    toy_config,
+    toy_detail,
+    toy_rendering,
+)
 from mmengine.logging import MMLogger
 from no_questions import NoQuestions
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -16,12 +22,6 @@ from mmtvface.registry import MODELS
 from mmtvface.renderers import auto_rasterizer, base
 from mmtvface.renderers.numba_rasterizer import NumbaRasterizer
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_detail,
-    toy_rendering,
-)
 from mmtvface.utils import host_sync
 
 

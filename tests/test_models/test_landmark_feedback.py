@@ -5,14 +5,14 @@ import math
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config
 
-from mmtvface.head_models import FLAME
+from mmtvface.heads import FLAME
 from mmtvface.models.encoders import LandmarkLocator
-from mmtvface.models.heads import FLAMEHead
 from mmtvface.models.losses import LocatedLandmarkLoss
+from mmtvface.models.regressors.flame_head import FLAMEHead
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
-from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
 SIZES = dict(shape=8, tex=2, exp=6)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from scipy import ndimage
 
-from mmtvface.head_models.procedural import procedural_head
+from mmtvface.heads.providers.procedural import procedural_head
 from mmtvface.models.losses import (
     DetailSymmetryLoss,
     DisplacementLoss,

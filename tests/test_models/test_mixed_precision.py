@@ -3,15 +3,15 @@
 
 import pytest
 import torch
-
-from mmtvface.models.encoders import ResNetEncoder
-from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import (
+from helpers.toy_reconstructor import (
     toy_batch,
     toy_config,
     toy_detail,
     toy_rendering,
 )
+
+from mmtvface.models.encoders import ResNetEncoder
+from mmtvface.registry import MODELS
 
 CONFIGS = dict(
     coarse=toy_config(

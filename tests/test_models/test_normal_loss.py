@@ -3,13 +3,13 @@ import math
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch
 from toy_detail_stage import SIZE, batch, build, run
 
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.models.losses import FaceLoss, NormalLoss
 from mmtvface.models.losses.displacement import normal_difference
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_batch
 
 LOSSES = dict(normal=dict(type='NormalLoss', loss_weight=2.))
 

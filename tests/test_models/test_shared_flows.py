@@ -5,15 +5,11 @@ import copy
 import pytest
 import torch
 import torchvision
+from helpers.toy_reconstructor import toy_batch, toy_config, toy_detail
 from toy_encoders import TINY, randomize_alignment, tiny
 
 from mmtvface.models.encoders import ResNetEncoder, SharedTrunkEncoder
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_detail,
-)
 
 TEMPORAL = dict(type='TemporalResNet', **TINY)
 

@@ -3,6 +3,8 @@ import copy
 
 import pytest
 import torch
+from helpers.toy_head import save_toy_head, toy_head
+from helpers.toy_reconstructor import toy_batch, toy_config, toy_rendering
 from mmengine.optim import OptimWrapper
 
 from mmtvface.geometry.camera import project
@@ -13,12 +15,6 @@ from mmtvface.models.reconstructors.shape_exchange import (
     random_exchange,
 )
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_head import save_toy_head, toy_head
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_rendering,
-)
 
 COARSE = dict(
     landmark=dict(type='LandmarkLoss'),

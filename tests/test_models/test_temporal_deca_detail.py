@@ -3,6 +3,7 @@ import copy
 
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config
 from mmengine.optim import OptimWrapper
 from toy_detail_stage import (
     LOSSES,
@@ -18,7 +19,6 @@ from toy_detail_stage import (
 
 from mmtvface.geometry.lighting import sh_shading
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
 TRUTH = dict(truth=dict(type='DisplacementLoss'))
 

@@ -1,9 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config
 
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import toy_batch, toy_config
 
 
 def build(**changes):

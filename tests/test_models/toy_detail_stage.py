@@ -4,14 +4,10 @@
 Importing this module registers a loss that keeps what it was given.
 """
 import torch
+from helpers.toy_reconstructor import toy_batch, toy_config, toy_detail
 
 from mmtvface.models.losses import FaceLoss
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_reconstructor import (
-    toy_batch,
-    toy_config,
-    toy_detail,
-)
 
 SIZE = 32
 LOSSES = dict(

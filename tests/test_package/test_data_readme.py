@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config, DictAction
 
-from mmtvface.head_models.procedural import save_procedural_head
+from mmtvface.heads.providers.procedural import save_procedural_head
 from mmtvface.registry import MODELS
 from mmtvface.utils.setup_env import register_all_modules
 

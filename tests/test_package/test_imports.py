@@ -8,28 +8,27 @@ import pytest
 
 REPO = Path(__file__).resolve().parents[2]
 PACKAGE = REPO / 'mmtvface'
-CORE = {'utils', 'geometry', 'structures'}
-HEADS = CORE | {'head_models', 'renderers'}
-# What each sub-package may import besides itself and the registries.
-ALLOWED = {
-    'utils': set(),
-    'geometry': {'utils'},
-    'structures': {'utils', 'geometry'},
-    'head_models': CORE,
-    'renderers': CORE | {'head_models'},
-    'models': HEADS,
-    'preprocessing': HEADS,
-    'evaluation': HEADS,
-    'visualization': HEADS,
-    # Training and inference must crop alike.
-    'datasets': HEADS | {'preprocessing'},
-    'engine': HEADS | {'visualization'},
-    'apis': HEADS | {'models', 'preprocessing', 'evaluation', 'engine',
-                     'visualization', 'datasets'},
-    'converters': HEADS | {'models', 'engine'},
-    'cli': HEADS | {'apis', 'preprocessing', 'datasets', 'models'},
-    'testing': HEADS | {'models', 'datasets', 'converters',
-                        'preprocessing'},
+# Rooms by level: each may import those of lower levels, and siblings only
+# as said below. docs/architecture says what each of them is for.
+LEVELS = (
+    {'utils', 'io'},
+    {'geometry', 'structures'},
+    {'heads'},
+    {'renderers'},
+    {'models', 'tracking', 'datasets', 'evaluation', 'visualization',
+     'engine'},
+    {'fitting'},
+    {'reconstruction'},
+    {'export', 'animation', 'viewer', 'dataset_tools', 'benchmarks',
+     'converters'},
+    {'apis', 'cli'},
+)
+SIBLINGS = {
+    'io': {'utils'},
+    'engine': {'visualization'},
+    'animation': {'export'},
+    'viewer': {'animation', 'export'},
+    'cli': {'apis'},
 }
 ANYWHERE = {'registry', 'version'}
 # Heavy packages, and where their import is allowed to stand.
@@ -55,22 +54,45 @@ def sources():
     return sorted(PACKAGE.rglob('*.py'))
 
 
-def test_every_folder_has_a_rule():
-    folders = {p.parent.name for p in PACKAGE.glob('*/__init__.py')}
-    assert folders == set(ALLOWED)
+def test_every_room_has_a_level():
+    rooms = [p.parent.name for p in PACKAGE.glob('*/__init__.py')]
+    assert sorted(rooms) == sorted(room for level in LEVELS for room in level)
 
 
-@pytest.mark.parametrize('folder', sorted(ALLOWED))
-def test_import_direction(folder):
+@pytest.mark.parametrize('level', range(len(LEVELS)))
+def test_import_direction(level):
+    below = set().union(*LEVELS[:level])
     wrong = []
-    for file in (PACKAGE / folder).rglob('*.py'):
-        for name in imported(file):
-            parts = name.split('.')
-            if parts[0] != 'mmtvface' or len(parts) < 2:
-                continue
-            if parts[1] not in ALLOWED[folder] | ANYWHERE | {folder}:
-                wrong.append(f'{file.relative_to(REPO)} imports {name}')
+    for room in LEVELS[level]:
+        allowed = below | SIBLINGS.get(room, set()) | ANYWHERE | {room}
+        for file in (PACKAGE / room).rglob('*.py'):
+            wrong += [f'{file.relative_to(REPO)} imports {name}'
+                      for name in imported(file)
+                      if name.startswith('mmtvface.')
+                      and name.split('.')[1] not in allowed]
     assert not wrong, wrong
+
+
+def name_of(file):
+    """Dotted name of a file of the package."""
+    parts = file.relative_to(REPO).with_suffix('').parts
+    return '.'.join(parts[:-1] if parts[-1] == '__init__' else parts)
+
+
+def test_no_modules_import_each_other():
+    """Neither directly nor through others, down to the last file."""
+    files = {name_of(file): file for file in sources()
+             if file.parent.name != 'weights'}
+    graph = {}
+    for name, file in files.items():
+        targets = (target if target in files else target.rpartition('.')[0]
+                   for target in imported(file))
+        graph[name] = {t for t in targets if t in files} - {name}
+    # Files that only import what is settled are settled.
+    while done := {name for name, needs in graph.items() if not needs}:
+        graph = {name: needs - done for name, needs in graph.items()
+                 if name not in done}
+    assert not graph, graph
 
 
 def test_only_the_propagation_knows_mmagic():

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.head_codes import head_codes, write_codes
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmengine.runner import Runner
@@ -15,7 +16,6 @@ from mmtvface.datasets import SyntheticFaceClipDataset
 from mmtvface.datasets.transforms import AddFlameCondition
 from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.models.restorers import ConditionedRestorer
-from mmtvface.testing.head_codes import head_codes, write_codes
 
 REPO = Path(__file__).resolve().parents[2]
 CONDITION = (REPO / 'configs' / 'mmagic' /

@@ -5,20 +5,20 @@ import re
 import cv2
 import numpy as np
 import pytest
+from helpers.scripted_faces import ScriptedBackend, box_around
 
-from mmtvface.preprocessing.clip_maker import (
+from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract_clips,
     find_videos,
     open_journal,
 )
-from mmtvface.testing.scripted_faces import ScriptedBackend, box_around
-from mmtvface.utils.video_io import read_video
+from mmtvface.io.video_reader import read_video
 
 pytest.importorskip('av')
 
-from mmtvface.testing.bad_videos import (  # noqa: E402
+from helpers.bad_videos import (
     encode_sound,
     encode_video,
     moving_frames,

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
+from helpers.toy_pictures import POINTS
 
-from mmtvface.preprocessing.clip_maker import ClipSignature, find_duplicates
-from mmtvface.testing.toy_pictures import POINTS
+from mmtvface.dataset_tools.clip_maker import ClipSignature, find_duplicates
 
 
 def clip(name, landmarks, hashes):

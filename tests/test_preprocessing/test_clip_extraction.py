@@ -5,8 +5,9 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from helpers.scripted_faces import ScriptedBackend, box_around
 
-from mmtvface.preprocessing.clip_maker import (
+from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract,
@@ -14,8 +15,7 @@ from mmtvface.preprocessing.clip_maker import (
     open_journal,
     read_journal,
 )
-from mmtvface.testing.scripted_faces import ScriptedBackend, box_around
-from mmtvface.utils.video_io import decode_video
+from mmtvface.io.video_reader import decode_video
 
 av = pytest.importorskip('av')
 

@@ -6,24 +6,18 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
+from helpers.toy_pictures import POINTS
 
-from mmtvface.preprocessing.clip_maker import (
+from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     open_journal,
     read_journal,
 )
-from mmtvface.preprocessing.clip_maker.clip_writer import (
-    ClipFrame,
-    ClipWriter,
-)
-from mmtvface.preprocessing.clip_maker.frame_check import (
-    measure_face,
-    refuse,
-)
-from mmtvface.preprocessing.clip_maker.lazy_square import LazySquare
-from mmtvface.preprocessing.face_backends import FaceLandmarks
-from mmtvface.preprocessing.face_tracker import TrackedFace
-from mmtvface.testing.toy_pictures import POINTS
+from mmtvface.dataset_tools.clip_maker.clip_writer import ClipFrame, ClipWriter
+from mmtvface.dataset_tools.clip_maker.frame_check import measure_face, refuse
+from mmtvface.dataset_tools.clip_maker.lazy_square import LazySquare
+from mmtvface.tracking.detectors import FaceLandmarks
+from mmtvface.tracking.face_tracker import TrackedFace
 
 BOX = np.array([100., 100., 180., 180.])
 

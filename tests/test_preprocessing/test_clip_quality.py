@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.preprocessing.clip_quality import (
+from mmtvface.dataset_tools.clip_quality import (
     difference_hash,
     hamming,
     sharpness,

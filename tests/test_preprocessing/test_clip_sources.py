@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 
-from mmtvface.preprocessing.clip_maker import (
+from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     find_videos,
     video_key,

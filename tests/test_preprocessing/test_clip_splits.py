@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 
-from mmtvface.preprocessing.clip_maker import SplitItem, assign_splits
-from mmtvface.preprocessing.clip_maker.splits import tied_groups
+from mmtvface.dataset_tools.clip_maker import SplitItem, assign_splits
+from mmtvface.dataset_tools.clip_maker.splits import tied_groups
 
 RATIOS = dict(train=.8, val=.1, test=.1)
 

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.preprocessing.crop import (
+from mmtvface.geometry.crop import (
     box_to_square,
     crop_matrix,
     landmark_box,

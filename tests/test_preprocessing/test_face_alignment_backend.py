@@ -6,11 +6,11 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.fake_face_alignment import install
+from helpers.toy_pictures import POINTS, picture
 
-from mmtvface.preprocessing.face_backends import build_backend
-from mmtvface.preprocessing.face_tracker import FaceTracker
-from mmtvface.testing.fake_face_alignment import install
-from mmtvface.testing.toy_pictures import POINTS, picture
+from mmtvface.tracking.detectors import build_backend
+from mmtvface.tracking.face_tracker import FaceTracker
 
 S3FD, FAN = 's3fd-619a316812.pth', '2DFAN4-cd938726ad.zip'
 

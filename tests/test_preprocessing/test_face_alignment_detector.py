@@ -5,10 +5,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from helpers.fake_face_alignment import install
+from helpers.toy_pictures import POINTS, picture
 
-from mmtvface.preprocessing import FaceAlignmentLandmarkDetector
-from mmtvface.testing.fake_face_alignment import install
-from mmtvface.testing.toy_pictures import POINTS, picture
+from mmtvface.tracking.face_alignment_detector import (
+    FaceAlignmentLandmarkDetector,
+)
 
 
 @pytest.fixture

@@ -2,15 +2,15 @@
 import sys
 
 import pytest
+from helpers.scripted_faces import ScriptedBackend
 
-from mmtvface.preprocessing.face_backends import (
+from mmtvface.tracking.detectors import (
     BACKENDS,
     FaceBackend,
     LandmarkFollower,
     build_backend,
     usable_backends,
 )
-from mmtvface.testing.scripted_faces import ScriptedBackend
 
 
 def test_names_and_options_are_checked():

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 
-from mmtvface.preprocessing.face_backends import FaceDetection
-from mmtvface.preprocessing.face_backends.boxes import (
+from mmtvface.tracking.detectors import FaceDetection
+from mmtvface.tracking.detectors.boxes import (
     are_same,
     covers,
     distances,

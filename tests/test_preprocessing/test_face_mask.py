@@ -2,13 +2,13 @@
 import numpy as np
 import pytest
 
-from mmtvface.geometry.mediapipe68 import FACE_OVAL
-from mmtvface.preprocessing.face_mask import (
+from mmtvface.geometry.face_mask import (
     landmark_mask,
     mesh_mask,
     outline_mask,
     polygon_mask,
 )
+from mmtvface.geometry.mediapipe68 import FACE_OVAL
 
 
 def test_polygon_covers_its_pixels():

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.preprocessing.face_parsing import CLASSES, SKIN, FaceParser
+from mmtvface.dataset_tools.face_parsing import CLASSES, SKIN, FaceParser
 
 
 @pytest.fixture(scope='module')

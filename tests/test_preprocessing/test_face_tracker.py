@@ -1,15 +1,15 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import pytest
-
-from mmtvface.preprocessing.face_backends import FaceDetection
-from mmtvface.preprocessing.face_tracker import FaceTracker
-from mmtvface.testing.scripted_faces import (
+from helpers.scripted_faces import (
     ScriptedBackend,
     box_around,
     name_of,
     numbered_frame,
 )
+
+from mmtvface.tracking.detectors import FaceDetection
+from mmtvface.tracking.face_tracker import FaceTracker
 
 
 def play(script, cuts=(), sizes=None, miss=(), **options):

@@ -4,18 +4,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from helpers.rendered_heads import landmark_error, rendered_heads
+from helpers.scripted_faces import ScriptedBackend, box_around, numbered_frame
 
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
-from mmtvface.preprocessing import landmark_detector
-from mmtvface.preprocessing.landmark_detector import (
-    MediaPipeLandmarkDetector,
-)
-from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
-from mmtvface.testing.scripted_faces import (
-    ScriptedBackend,
-    box_around,
-    numbered_frame,
-)
+from mmtvface.tracking import landmark_detector
+from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
 
 
 @pytest.fixture

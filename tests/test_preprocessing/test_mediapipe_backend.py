@@ -4,21 +4,18 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from helpers.rendered_heads import landmark_error, rendered_heads
 
+from mmtvface.geometry.crop import landmark_box
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
-from mmtvface.preprocessing.crop import landmark_box
-from mmtvface.preprocessing.face_backends import (
-    FaceDetection,
-    build_backend,
-)
-from mmtvface.preprocessing.face_backends.mediapipe_backend import (
+from mmtvface.tracking.detectors import FaceDetection, build_backend
+from mmtvface.tracking.detectors.mediapipe_detector import (
     MediaPipeBackend,
     MediaPipeFollower,
     _turned,
 )
-from mmtvface.preprocessing.face_tracker import FaceTracker
-from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
+from mmtvface.tracking.face_tracker import FaceTracker
 
 # Five frames of a TV series with landmarks; not part of this project.
 TV_CLIP = Path(__file__).resolve().parents[3] / 'shared/assets/tv_clip/id1'

@@ -4,13 +4,14 @@ import sys
 import cv2
 import numpy as np
 import pytest
+from helpers.rendered_heads import landmark_error, rendered_heads
 
 from mmtvface.geometry.mediapipe68 import (
     LEFT_IRIS,
     RIGHT_IRIS,
     mediapipe_to_68,
 )
-from mmtvface.preprocessing.face_backends.mediapipe_mesh import (
+from mmtvface.tracking.detectors.mediapipe_mesh import (
     MeshNetwork,
     Region,
     cut_region,
@@ -18,14 +19,8 @@ from mmtvface.preprocessing.face_backends.mediapipe_mesh import (
     region_of_box,
     region_of_mesh,
 )
-from mmtvface.preprocessing.face_backends.mediapipe_mesh import (
-    _graph as graph_text,
-)
-from mmtvface.preprocessing.face_backends.mediapipe_runtime import (
-    module,
-    quiet,
-)
-from mmtvface.testing.rendered_heads import landmark_error, rendered_heads
+from mmtvface.tracking.detectors.mediapipe_mesh import _graph as graph_text
+from mmtvface.tracking.detectors.mediapipe_runtime import module, quiet
 
 
 def test_matrix_maps_the_square_from_edge_to_edge():

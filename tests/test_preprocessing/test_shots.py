@@ -5,7 +5,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.preprocessing.shots import ShotDetector
+from mmtvface.tracking.shot_detector import ShotDetector
 
 
 def shots(rng, lengths, size=(180, 320)):

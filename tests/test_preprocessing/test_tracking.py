@@ -4,9 +4,8 @@ from array import array
 import numpy as np
 import pytest
 
-from mmtvface.preprocessing.crop import transform_points
-from mmtvface.preprocessing.smoothing import steady
-from mmtvface.preprocessing.tracking import (
+from mmtvface.geometry.crop import transform_points
+from mmtvface.tracking.crop_track import (
     LinkedTrack,
     box_iou,
     follow_face,
@@ -14,6 +13,7 @@ from mmtvface.preprocessing.tracking import (
     prominence,
     steady_crop_matrices,
 )
+from mmtvface.utils.smoothing import steady
 
 SIZE = (100, 200)
 

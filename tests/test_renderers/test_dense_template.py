@@ -4,8 +4,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
+from helpers.toy_reconstructor import GRID, toy_topology
 
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.renderers import DetailSurface
 from mmtvface.renderers.atlas_outline import (
     Outline,
@@ -16,8 +18,6 @@ from mmtvface.renderers.atlas_outline import (
     uv_to_texels,
 )
 from mmtvface.renderers.dense_template import DenseTemplate, dense_faces
-from mmtvface.testing.toy_meshes import toy_ellipsoid
-from mmtvface.testing.toy_reconstructor import GRID, toy_topology
 
 SIZE = 32
 

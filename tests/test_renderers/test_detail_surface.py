@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import GRID, toy_topology
 
 from mmtvface.geometry.grid_mesh import grid_faces
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.renderers import DetailSurface, MeshRenderer
-from mmtvface.testing.toy_reconstructor import GRID, toy_topology
 
 SIZE = 64
 

@@ -4,10 +4,10 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
 
 from mmtvface.renderers import Fragments, build_rasterizer, interpolate
 from mmtvface.renderers.base import index_range
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 from mmtvface.utils.host_sync import asynchronous
 
 

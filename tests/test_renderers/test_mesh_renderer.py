@@ -4,6 +4,7 @@ import copy
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
 
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.lighting import (
@@ -13,7 +14,6 @@ from mmtvface.geometry.lighting import (
 )
 from mmtvface.registry import MODELS
 from mmtvface.renderers import MeshRenderer, UVMapper
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 
 TEMPLATE, TOPOLOGY = toy_ellipsoid()
 SIZE = 40

@@ -8,10 +8,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
 from torch.utils.data import DataLoader, Dataset
 
 from mmtvface.renderers import build_rasterizer
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 
 pytest.importorskip('numba')
 SIZE = 48, 40

@@ -1,12 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
 from toy_rasterizers import installed_rasterizer
 
 from mmtvface.renderers import build_rasterizer
 from mmtvface.renderers.base import barycentrics_of, corner_gradients
 from mmtvface.renderers.numba_rasterizer import NumbaRasterizer
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 
 
 @pytest.fixture(params=['torch', 'numba', 'triton', 'pytorch3d'])

@@ -4,12 +4,12 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import grid_faces, toy_ellipsoid
 from toy_rasterizers import installed_rasterizer
 
 from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.renderers import build_rasterizer
 from mmtvface.renderers.torch_rasterizer import TorchRasterizer
-from mmtvface.testing.toy_meshes import grid_faces, toy_ellipsoid
 
 
 @pytest.fixture(params=['torch', 'numba', 'triton', 'pytorch3d', 'auto'])

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import grid_faces, toy_ellipsoid
 
 from mmtvface.geometry.camera import project
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.renderers import MeshRenderer, UVMapper
-from mmtvface.testing.toy_meshes import grid_faces, toy_ellipsoid
 
 TEMPLATE, TOPOLOGY = toy_ellipsoid()
 SIZE = 48

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.toy_animation import write_toy_clip, write_toy_model
 
-from mmtvface.apis.animation import casting, transfer, transfer_video
-from mmtvface.testing.toy_animation import write_toy_clip, write_toy_model
-from mmtvface.utils.video_io import read_video
+from mmtvface.animation import casting, transfer, transfer_video
+from mmtvface.io.video_reader import read_video
 
 REPO = Path(__file__).resolve().parents[2]
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.toy_pictures import picture
 
-from mmtvface.testing.toy_pictures import picture
-from mmtvface.utils.video_io import read_video
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.video_reader import read_video
+from mmtvface.io.video_writer import write_video
 
 sys.path.insert(
     0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))

@@ -9,9 +9,9 @@ import pytest
 sys.path.insert(0, str(
     Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
 import browse_dataset
+from helpers.fake_datasets import write_clip_set, write_vggface2
 
 from mmtvface.datasets import ConcatDataset, FaceClipDataset, VGGFace2Dataset
-from mmtvface.testing.fake_datasets import write_clip_set, write_vggface2
 
 
 @pytest.fixture

@@ -7,16 +7,16 @@ from pathlib import Path
 import cv2
 import pytest
 import torch
+from helpers.fake_benchmarks import fake_aflw2000, fake_now
+from helpers.toy_reconstructor import ToyFlame, toy_config
 from mmengine.config import Config
 
 from mmtvface.registry import MODELS
-from mmtvface.testing.fake_benchmarks import fake_aflw2000, fake_now
-from mmtvface.testing.toy_reconstructor import ToyFlame, toy_config
 
 REPO = Path(__file__).resolve().parents[2]
 CONFIG = f"""
 default_scope = 'mmtvface'
-custom_imports = dict(imports=['mmtvface.testing.toy_reconstructor'])
+custom_imports = dict(imports=['helpers.toy_reconstructor'])
 model = {toy_config(losses=None)!r}
 test_dataloader = dict(
     batch_size=2, num_workers=0, dataset=dict(type='ToyClips', length=3),

@@ -8,24 +8,20 @@ from types import SimpleNamespace
 import cv2
 import numpy as np
 import pytest
+from helpers.fake_datasets import face_points, write_clip_set, write_face
 
+from mmtvface.dataset_tools.face_annotation import (
+    annotate_folder,
+    choose_face,
+    find_images,
+)
 from mmtvface.datasets import (
     FaceClipDataset,
     IdentityClipDataset,
     VoxCeleb2Dataset,
 )
-from mmtvface.datasets.face_annotation import (
-    annotate_folder,
-    choose_face,
-    find_images,
-)
-from mmtvface.preprocessing import face_backends
-from mmtvface.testing.fake_datasets import (
-    face_points,
-    write_clip_set,
-    write_face,
-)
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.video_writer import write_video
+from mmtvface.tracking import detectors as face_backends
 
 sys.path.insert(0, str(
     Path(__file__).resolve().parents[2] / 'tools/dataset_converters'))
@@ -178,7 +174,7 @@ def test_voxceleb2_frames(videos, tmp_path, capsys):
 def test_voxceleb2_without_a_good_frame(videos, tmp_path, monkeypatch):
     video = next(videos.rglob('*.mp4'))
     monkeypatch.setattr(
-        'mmtvface.utils.video_io.decode_video', lambda path: iter(
+        'mmtvface.io.video_reader.decode_video', lambda path: iter(
             [SimpleNamespace(index=0, damaged=True)]))
     assert voxceleb2_to_frames.unpack(video, tmp_path / 'x') == (
         'no frame is undamaged')

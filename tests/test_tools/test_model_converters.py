@@ -7,11 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import helpers.toy_reconstructor  # noqa: F401 (registers types)
 import pytest
 import torch
 from mmengine.config import Config
 
-import mmtvface.testing.toy_reconstructor  # noqa: F401 (registers types)
 from mmtvface.registry import MODELS
 from mmtvface.utils.setup_env import register_all_modules
 

@@ -155,7 +155,7 @@ def test_the_detector_is_closed_and_skips_the_slow_search(
         def __exit__(self, *error):
             self.closed = True
 
-    monkeypatch.setattr('mmtvface.preprocessing.landmark_detector.'
+    monkeypatch.setattr('mmtvface.tracking.landmark_detector.'
                         'MediaPipeLandmarkDetector', Detector)
     for i in range(3):
         cv2.imwrite(str(tmp_path / f'{i}.png'), np.zeros((8, 8, 3), np.uint8))

@@ -10,17 +10,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.toy_pictures import find_bright_boxes, picture
+from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 import mmtvface.apis
-from mmtvface.apis.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.geometry.head_pose import HEAD_POINTS
 from mmtvface.geometry.landmarks import LIP_PAIRS
+from mmtvface.io.video_writer import write_video
+from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.registry import MODELS
-from mmtvface.testing.toy_pictures import find_bright_boxes, picture
-from mmtvface.testing.toy_reconstructor import toy_config
-from mmtvface.utils.video_writer import write_video
 
 sys.path.insert(
     0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
@@ -110,7 +110,7 @@ def test_medians_leave_out_what_is_not_known():
 def toy_model(tmp_path):
     """Config file and checkpoint of a random toy model."""
     config = Config(dict(
-        custom_imports=dict(imports=['mmtvface.testing.toy_reconstructor']),
+        custom_imports=dict(imports=['helpers.toy_reconstructor']),
         model=toy_config(
             data_preprocessor=dict(type='FaceClipDataPreprocessor')),
         test_dataloader=dict(dataset=dict(
@@ -191,7 +191,7 @@ def test_points_of_mediapipe_are_pixel_indices(monkeypatch):
                 found.multi_face_landmarks = faces
             return found
 
-    from mmtvface.preprocessing.face_backends import mediapipe_runtime
+    from mmtvface.tracking.detectors import mediapipe_runtime
     monkeypatch.setattr(
         mediapipe_runtime, 'module',
         lambda name: type('Module', (), dict(FaceMesh=Network)))

@@ -7,17 +7,17 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.fake_face_alignment import install
+from helpers.toy_pictures import POINTS, picture
+from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 
-from mmtvface.apis.codes import SMOOTHERS
-from mmtvface.apis.detection import DETECTORS
-from mmtvface.apis.export import DEFAULT_KINDS, KINDS
-from mmtvface.apis.faces import FACES
 from mmtvface.cli import shared
+from mmtvface.export import DEFAULT_KINDS, KINDS
+from mmtvface.reconstruction.smoothing import SMOOTHERS
 from mmtvface.registry import MODELS
-from mmtvface.testing.fake_face_alignment import install
-from mmtvface.testing.toy_pictures import POINTS, picture
-from mmtvface.testing.toy_reconstructor import toy_config
+from mmtvface.tracking.detection import DETECTORS
+from mmtvface.tracking.shots import FACES
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -31,7 +31,7 @@ def tool():
 def files(tmp_path):
     """Config file, checkpoint and a clip folder with landmarks."""
     config = Config(dict(
-        custom_imports=dict(imports=['mmtvface.testing.toy_reconstructor']),
+        custom_imports=dict(imports=['helpers.toy_reconstructor']),
         model=toy_config()))
     path = tmp_path / 'toy.py'
     config.dump(path)
@@ -170,7 +170,7 @@ def test_errors_are_one_sentence_and_code_2(tool, files, tmp_path, capsys,
 
 def test_ctrl_c_keeps_what_is_done(tool, files, tmp_path, monkeypatch,
                                    capsys):
-    from mmtvface.apis import FaceReconstructor
+    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
     whole = FaceReconstructor.__call__
 
     def stopped(self, *args, **kwargs):

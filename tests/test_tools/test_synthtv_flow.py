@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from mmtvface.datasets.synth_tv import scenes
+from mmtvface.benchmarks.synthtv import scenes
 
 TOOL = Path(__file__).resolve().parents[2] / 'tools/synthtv_flow.py'
 

@@ -10,7 +10,7 @@ import train
 from mmengine.config import Config
 from synthtv import flops_per_frame, main, parse_args
 
-from mmtvface.apis.synth_tv.table import COLUMNS
+from mmtvface.benchmarks.synthtv.table import COLUMNS
 from mmtvface.registry import DATASETS
 from mmtvface.utils.setup_env import register_all_modules
 

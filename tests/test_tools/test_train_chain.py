@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 import train_chain
+from helpers.toy_reconstructor import toy_clip, toy_topology
 from mmengine.config import Config
 from quickstart import QuickstartError
 
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import toy_clip, toy_topology
 from mmtvface.visualization import detail_comparison
 
 TOOLS = Path(train_chain.__file__).parent

@@ -12,23 +12,19 @@ from pathlib import Path
 
 import cv2
 import pytest
+from helpers.rendered_heads import head_film
 
-from mmtvface.apis.clip_set import make_clip_set
-from mmtvface.apis.clip_set.make_set import locked
+from mmtvface.dataset_tools import make_clip_set
+from mmtvface.dataset_tools.clip_maker import ClipSettings, extract
+from mmtvface.dataset_tools.make_set import locked
 from mmtvface.datasets import FaceClipDataset
-from mmtvface.preprocessing.clip_maker import ClipSettings, extract
-from mmtvface.testing.rendered_heads import head_film
 
 pytest.importorskip('av')
 pytest.importorskip('lmdb')
 pytest.importorskip('mediapipe.python.solution_base')
 pytest.importorskip('scenedetect')
 
-from mmtvface.testing.bad_videos import (  # noqa: E402
-    encode_sound,
-    encode_video,
-    truncate,
-)
+from helpers.bad_videos import encode_sound, encode_video, truncate
 
 REPO = Path(__file__).resolve().parents[2]
 TOOL = REPO / 'tools/dataset_converters/video_to_clips.py'
@@ -238,7 +234,7 @@ def test_interrupting_is_no_error(monkeypatch, tmp_path, capsys):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmtvface.apis.clip_set.make_clip_set', stop)
+    monkeypatch.setattr('mmtvface.dataset_tools.make_clip_set', stop)
     assert video_to_clips.main(['x', '--out', str(tmp_path)]) == 130
     assert 'run the same command again' in capsys.readouterr().err
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.video_writer import write_video
 
 REPO = Path(__file__).resolve().parents[2]
 

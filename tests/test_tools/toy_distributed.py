@@ -5,7 +5,7 @@ The encoder has no batch statistics, which are a process's own by design.
 """
 default_scope = 'mmtvface'
 custom_imports = dict(
-    imports=['mmtvface.testing.toy_reconstructor', 'toy_pooled_encoder'])
+    imports=['helpers.toy_reconstructor', 'toy_pooled_encoder'])
 model = dict(
     type='TemporalDECA',
     encoder=dict(type='ToyPooledEncoder'),

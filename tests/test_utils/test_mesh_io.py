@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.utils.mesh_io import read_mesh, read_obj, write_obj, write_ply
+from mmtvface.io.mesh import read_mesh, read_obj, write_obj, write_ply
 
 # A square of two triangles whose diagonal is a seam of the atlas.
 VERTICES = np.array([[0, 0, 0], [.1, 0, 0], [.1, .1, 0], [0, .1, .0123456]])

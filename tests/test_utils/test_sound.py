@@ -4,15 +4,15 @@
 import numpy as np
 import pytest
 
-from mmtvface.apis.inputs import open_frames
-from mmtvface.utils.sound import add_sound
-from mmtvface.utils.video_io import read_video
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.audio import add_sound
+from mmtvface.io.video_reader import read_video
+from mmtvface.io.video_writer import write_video
+from mmtvface.tracking.frame_source import open_frames
 
 av = pytest.importorskip('av')
 
-from mmtvface.testing.bad_videos import encode_video  # noqa: E402
-from mmtvface.testing.sounding_film import (  # noqa: E402
+from helpers.bad_videos import encode_video  # noqa: E402
+from helpers.sounding_film import (  # noqa: E402
     RATE,
     heard_in,
     pitch,

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 
-from mmtvface.utils import video_io
-from mmtvface.utils.video_io import probe_video, read_video, upright
-from mmtvface.utils.video_packets import packets_of
-from mmtvface.utils.video_writer import VideoWriter, fit_frame, write_video
+from mmtvface.io import video_reader as video_io
+from mmtvface.io.video_packets import packets_of
+from mmtvface.io.video_reader import probe_video, read_video, upright
+from mmtvface.io.video_writer import VideoWriter, fit_frame, write_video
 
 av = pytest.importorskip('av')
 

@@ -5,13 +5,13 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from mmtvface.utils.video_io import (
+from mmtvface.io.video_packets import DecodingLog, decoded_frames
+from mmtvface.io.video_reader import (
     UnreadableVideoError,
     decode_video,
     probe_video,
     read_video,
 )
-from mmtvface.utils.video_packets import DecodingLog, decoded_frames
 
 av = pytest.importorskip('av')
 

@@ -2,10 +2,10 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_meshes import toy_ellipsoid
+from helpers.toy_reconstructor import toy_topology
 
 from mmtvface.renderers import UVMapper
-from mmtvface.testing.toy_meshes import toy_ellipsoid
-from mmtvface.testing.toy_reconstructor import toy_topology
 from mmtvface.visualization.atlas_seams import (
     SeamCloser,
     seam_pairs,

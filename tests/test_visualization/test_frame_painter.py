@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import GRID, ToyTexture, toy_topology
 
 from mmtvface.geometry.lighting import SH_FACTORS
 from mmtvface.geometry.normal_images import decode_normals
 from mmtvface.renderers import DetailSurface, MeshRenderer
-from mmtvface.testing.toy_reconstructor import GRID, ToyTexture, toy_topology
 from mmtvface.visualization import PICTURES, FramePainter
 from mmtvface.visualization.encodings import decode_depth
 

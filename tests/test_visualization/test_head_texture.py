@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.toy_meshes import toy_ellipsoid
 
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.renderers import MeshRenderer
-from mmtvface.testing.toy_meshes import toy_ellipsoid
 from mmtvface.visualization.head_texture import TextureBaker
 from mmtvface.visualization.overlay import pixels_to_ndc3d
 

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.toy_meshes import toy_ellipsoid
+from helpers.toy_reconstructor import GRID, toy_topology
 
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.renderers import DetailSurface, MeshRenderer
-from mmtvface.testing.toy_meshes import toy_ellipsoid
-from mmtvface.testing.toy_reconstructor import GRID, toy_topology
 from mmtvface.visualization.normal_map import (
     NormalMapper,
     decode_normal_map,

@@ -2,11 +2,11 @@
 import numpy as np
 import pytest
 import torch
+from helpers.toy_reconstructor import ToyFlame, toy_topology
 
 from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.renderers import MeshRenderer
 from mmtvface.structures import FaceClipSample
-from mmtvface.testing.toy_reconstructor import ToyFlame, toy_topology
 from mmtvface.visualization import FaceVisualizer
 from mmtvface.visualization.face_visualizer import draw_clip, ndc_to_pixels3d
 from mmtvface.visualization.overlay import (

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 import pytest
+from helpers.toy_meshes import grid_faces
 
-from mmtvface.testing.toy_meshes import grid_faces
 from mmtvface.visualization.texture_fill import (
     apply_gain,
     color_gain,

@@ -28,7 +28,7 @@ def detail_section() -> list[Case]:
     """Normals of displacement maps; the deformable convolution."""
     from mmtvface.geometry.grid_mesh import grid_faces, grid_normals
     from mmtvface.geometry.mesh import vertex_normals
-    from mmtvface.head_models.flame import FLAME
+    from mmtvface.heads.flame import FLAME
     from mmtvface.renderers import DetailSurface
     generator = torch.manual_seed(0)
     codes = [torch.randn(10, size, generator=generator) * scale

@@ -24,8 +24,8 @@ def random_codes(batch: int) -> tuple[torch.Tensor, ...]:
 
 def flame_section() -> list[Case]:
     """FLAME layer against broadcast sums."""
-    from mmtvface.head_models.flame import FLAME
-    from mmtvface.head_models.flame_io import load_head_model
+    from mmtvface.heads.flame import FLAME
+    from mmtvface.heads.flame_io import load_head_model
     flame, codes = FLAME('procedural'), random_codes(10)
     many = random_codes(40)
     model = {key: torch.as_tensor(value) for key, value in vars(
@@ -53,7 +53,7 @@ def flame_section() -> list[Case]:
 
 def texture_section() -> list[Case]:
     """Albedo against the (B, N, K) broadcast at 512 x 512, then resizing."""
-    from mmtvface.head_models.flame_texture import FLAMETexture, load_albedo
+    from mmtvface.heads.flame_texture import FLAMETexture, load_albedo
     code = 0.3 * torch.randn(10, 50, generator=torch.manual_seed(0))
     texture = FLAMETexture('procedural', size=256, clamp=False)
     mean, basis = (torch.as_tensor(np.ascontiguousarray(x))
@@ -73,7 +73,7 @@ def texture_section() -> list[Case]:
 
 def rasterizers_section() -> list[Case]:
     """Rasterizers, rendering and UV maps of 10 heads at 224 x 224."""
-    from mmtvface.head_models.flame import FLAME
+    from mmtvface.heads.flame import FLAME
     from mmtvface.renderers import MeshRenderer, UVMapper, build_rasterizer
     size, batch = (224, 224), 10
     vertices = FLAME('procedural')(*random_codes(batch)).vertices

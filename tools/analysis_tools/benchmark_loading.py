@@ -38,9 +38,10 @@ from rich.console import Console
 from rich.table import Table
 from torch.utils.data import DataLoader, Dataset
 
-from mmtvface.datasets import BalancedClipSampler, FaceClipDataset, pack_clips
+from mmtvface.dataset_tools.clip_packing import pack_clips
+from mmtvface.datasets import BalancedClipSampler, FaceClipDataset
 from mmtvface.geometry.camera import pixel_to_ndc
-from mmtvface.preprocessing import landmark_mask
+from mmtvface.geometry.face_mask import landmark_mask
 
 #: Sides of the square frames, drawn in turn.
 SIDES = (256, 288, 320, 352, 400, 512)

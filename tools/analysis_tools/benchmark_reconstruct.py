@@ -30,8 +30,8 @@ sys.path.insert(0, str(ROOT))
 
 import numpy as np
 
-from mmtvface.utils.video_io import probe_video, read_video
-from mmtvface.utils.video_writer import write_video
+from mmtvface.io.video_reader import probe_video, read_video
+from mmtvface.io.video_writer import write_video
 
 _SHOT = 120  # frames from cut to cut
 _RUN = '''
@@ -39,7 +39,7 @@ import resource, sys
 sys.path.insert(0, sys.argv.pop(1))
 if sys.argv.pop(1) == 'sequential':
     from mmtvface.apis import pipeline, detection
-    from mmtvface.apis.export import save
+    from mmtvface.export import save
     def plain(items, depth, on_stop=None):
         yield from items
     for module in (pipeline, detection, save):

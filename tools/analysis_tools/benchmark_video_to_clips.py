@@ -28,21 +28,19 @@ import cv2
 import numpy as np
 import torch
 
-from mmtvface.datasets import SyntheticFaceClipDataset
-from mmtvface.preprocessing.clip_maker import (
+from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     Journal,
     build_mask_maker,
     extract_clips,
     open_journal,
 )
-from mmtvface.preprocessing.crop import crop_matrix, landmark_box, warp
-from mmtvface.preprocessing.face_mask import outline_mask
-from mmtvface.preprocessing.landmark_detector import (
-    MediaPipeLandmarkDetector,
-)
-from mmtvface.utils.video_io import decode_video
-from mmtvface.utils.video_writer import write_video
+from mmtvface.datasets import SyntheticFaceClipDataset
+from mmtvface.geometry.crop import crop_matrix, landmark_box, warp
+from mmtvface.geometry.face_mask import outline_mask
+from mmtvface.io.video_reader import decode_video
+from mmtvface.io.video_writer import write_video
+from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
 
 
 def make_video(path: Path, num_frames: int, height: int = 720) -> Path:

@@ -117,7 +117,7 @@ def draw_rate(check: Check, batch: dict, side: int, frames: int
 
 def encode_rate(check: Check, kind: torch.dtype) -> dict[str, Any]:
     """Of the packaged model."""
-    from mmtvface.apis.model_setup import build_model, load_config
+    from mmtvface.reconstruction.model_setup import build_model, load_config
     from mmtvface.utils.packaged_model import packaged_model
     packaged = packaged_model()
     model = build_model(load_config(packaged.config), packaged.checkpoint,

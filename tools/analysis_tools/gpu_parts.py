@@ -82,9 +82,10 @@ def tests(check: Check) -> None:
 
 def rasterizer(check: Check) -> None:
     """Forward and backward of the rasterizers."""
+    from helpers.rendered_heads import turned_heads
+
     from mmtvface.renderers import build_rasterizer
     from mmtvface.renderers.triton_rasterizer import TritonRasterizer
-    from mmtvface.testing.rendered_heads import turned_heads
 
     def measure(label: str, made: Any, batch: int, size: int) -> None:
         vertices, faces = turned_heads(batch, check.dry_run)
@@ -147,8 +148,7 @@ def write_frames(folder: Path, frames: int, small: bool, video: bool) -> Path:
     """
     import cv2
     import numpy as np
-
-    from mmtvface.testing.rendered_heads import rendered_heads
+    from helpers.rendered_heads import rendered_heads
     width, height = (320, 240) if small else (1280, 720)
     looks = 2 if small else LOOKS
     # There and back
@@ -159,7 +159,7 @@ def write_frames(folder: Path, frames: int, small: bool, video: bool) -> Path:
     images = np.pad(images, ((0, 0), (0, 0), (left, width - height - left),
                              (0, 0)), constant_values=128)
     if video:
-        from mmtvface.utils.video_writer import write_video
+        from mmtvface.io.video_writer import write_video
         write_video(folder / 'head.mp4', images[order], 25)
         return folder / 'head.mp4'
     for kind in ('jpg', 'kpt'):

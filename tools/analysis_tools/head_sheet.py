@@ -17,9 +17,12 @@ import torch
 from rich.progress import track
 
 from mmtvface.geometry.camera import project
-from mmtvface.head_models.flame import FLAME
-from mmtvface.head_models.flame_texture import FLAMETexture
-from mmtvface.head_models.procedural import FULL_ACTIVATION, procedural_head
+from mmtvface.heads.flame import FLAME
+from mmtvface.heads.flame_texture import FLAMETexture
+from mmtvface.heads.providers.procedural import (
+    FULL_ACTIVATION,
+    procedural_head,
+)
 from mmtvface.renderers import MeshRenderer
 
 NUM_SHAPE, NUM_EXPRESSION, NUM_TEXTURE = 100, 50, 50

@@ -28,13 +28,17 @@ import numpy as np
 import torch
 from torch import nn
 
-from mmtvface.apis.model_setup import build_model, choose_model, load_config
-from mmtvface.apis.synth_tv.evaluate import data_settings
+from mmtvface.benchmarks.synthtv import SynthTVDataset
+from mmtvface.benchmarks.synthtv.evaluate import data_settings
 from mmtvface.cli.number_arguments import positive
-from mmtvface.datasets.synth_tv import SynthTVDataset
 from mmtvface.evaluation.functional import code_signals, landmark_signals
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.models.reconstructors.stages import expression_landmarks
+from mmtvface.reconstruction.model_setup import (
+    build_model,
+    choose_model,
+    load_config,
+)
 from mmtvface.utils.command_line import run_command
 from mmtvface.utils.setup_env import register_all_modules
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtvface.apis.results import FrameResult, head_rotation
 from mmtvface.evaluation.functional import (
     HEAD_ANGLES,
     LANDMARK_SIGNALS,
@@ -25,6 +24,7 @@ from mmtvface.geometry.alignment import nearest_rotation, procrustes
 from mmtvface.geometry.head_pose import STABLE
 from mmtvface.geometry.landmarks import NUM_LANDMARKS, STATIC
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
+from mmtvface.reconstruction.results import FrameResult, head_rotation
 
 #: Signals that MediaPipe's points tell; the jaw is none of them.
 FOLLOWED = (*LANDMARK_SIGNALS, *HEAD_ANGLES)
@@ -44,10 +44,7 @@ def reference_landmarks(frames: Sequence[np.ndarray]) -> np.ndarray:
     Raises:
         ImportError: If mediapipe is not installed, with the command.
     """
-    from mmtvface.preprocessing.face_backends.mediapipe_runtime import (
-        module,
-        quiet,
-    )
+    from mmtvface.tracking.detectors.mediapipe_runtime import module, quiet
     points = np.full((len(frames), NUM_LANDMARKS, 3), np.nan)
     with quiet(), module('solutions.face_mesh').FaceMesh(
             max_num_faces=1, refine_landmarks=True,

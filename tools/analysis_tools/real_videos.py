@@ -37,16 +37,16 @@ import cv2
 import numpy as np
 from real_video_measures import FOLLOWED, measure, reference_landmarks
 
-from mmtvface.apis.export.painted_frame import pose_result
-from mmtvface.apis.inputs import ArrayFrames
-from mmtvface.apis.results import FrameResult
 from mmtvface.cli.number_arguments import natural, positive
 from mmtvface.evaluation.functional import SIGNALS
 from mmtvface.evaluation.tables import markdown_table
-from mmtvface.preprocessing.crop import warp
+from mmtvface.export.painted_frame import pose_result
+from mmtvface.geometry.crop import warp
+from mmtvface.io.video_reader import VIDEO_SUFFIXES, probe_video, read_video
+from mmtvface.reconstruction.results import FrameResult
+from mmtvface.tracking.frame_source import ArrayFrames
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
-from mmtvface.utils.video_io import VIDEO_SUFFIXES, probe_video, read_video
 from mmtvface.visualization.frame_painter import FramePainter
 from mmtvface.visualization.grid import image_grid, spread
 from mmtvface.visualization.overlay import overlay_shape
@@ -216,7 +216,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If the folder has no videos.
     """
-    from mmtvface.apis import FaceReconstructor
+    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
     videos = sorted(path for path in args.folder.glob('*')
                     if path.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:

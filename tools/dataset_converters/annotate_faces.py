@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 if TYPE_CHECKING:
     import numpy as np
 
-    from mmtvface.datasets.face_annotation import Detector
+    from mmtvface.dataset_tools.face_annotation import Detector
 
 DETECTORS = ('mediapipe', 'face-alignment')
 _detector = None  # of a worker
@@ -58,8 +58,8 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def make_detector(name: str, weights: str | None = None) -> 'Detector':
     """A function from an image to the landmarks of its faces."""
-    from mmtvface.preprocessing import MediaPipeLandmarkDetector
-    from mmtvface.preprocessing.face_backends import build_backend
+    from mmtvface.tracking.detectors import build_backend
+    from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
     if name == 'mediapipe':
         return MediaPipeLandmarkDetector()
     backend = build_backend(name, weights=weights)
@@ -77,7 +77,7 @@ def annotate(folder: Path, images: list[str], masks: bool, name: str,
              weights: str | None) -> dict[str, int]:
     """Annotate a folder; the detector of this process is made once."""
     global _detector
-    from mmtvface.datasets.face_annotation import annotate_folder
+    from mmtvface.dataset_tools.face_annotation import annotate_folder
     if _detector is None:
         _detector = make_detector(name, weights)
     return annotate_folder(folder, images, _detector, masks)
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console
     from rich.progress import track
 
-    from mmtvface.datasets.face_annotation import find_images
+    from mmtvface.dataset_tools.face_annotation import find_images
     console = Console()
     folders = list(find_images(Path(args.root).expanduser()))
     if not folders or args.workers < 1:

@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from mmtvface.datasets.clip_packing import find_splits, pack_clips
+    from mmtvface.dataset_tools.clip_packing import find_splits, pack_clips
     console = Console()
     try:
         root = Path(args.root).expanduser()

@@ -63,7 +63,7 @@ def unpack(video: Path, target: Path, every: int = 1,
     """
     import cv2
 
-    from mmtvface.utils.video_io import decode_video
+    from mmtvface.io.video_reader import decode_video
     if target.is_dir():
         return 'kept'
     part = target.with_name(f'.{target.name}.{os.getpid()}.part')

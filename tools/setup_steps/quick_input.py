@@ -44,8 +44,8 @@ def check_input(path: Path) -> None:
     Raises:
         QuickstartError: If it cannot be read or shows no face.
     """
-    from mmtvface.apis.inputs import open_frames
-    from mmtvface.preprocessing import landmark_detector
+    from mmtvface.tracking import landmark_detector
+    from mmtvface.tracking.frame_source import open_frames
     readable = 0
     try:
         with ExitStack() as stack:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mmtvface.head_models.procedural.uv_atlas import UVAtlas
-from mmtvface.head_models.procedural.uv_raster import rasterize_atlas
+from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
 
 _PROBE = 256
 #: Texels of a group that may lie on others before it counts as overlapping.

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from mmtvface.utils.mesh_io import ObjMesh
+from mmtvface.io.mesh import ObjMesh
 
 from .layout import ALWAYS, OPTIONAL, IctLayout
 

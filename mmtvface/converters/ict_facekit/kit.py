@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from mmtvface.io.mesh import ObjMesh, read_obj
 from mmtvface.utils.assets import require_file
-from mmtvface.utils.mesh_io import ObjMesh, read_obj
 
 from .layout import (
     ICT_LIGHT,

@@ -7,12 +7,9 @@ built-in head, brought onto this one.
 
 import numpy as np
 
-from mmtvface.head_models.landmark_embedding import (
-    MAX_YAW,
-    LandmarkEmbedding,
-)
-from mmtvface.head_models.procedural import anatomy
-from mmtvface.head_models.procedural.embedding import (
+from mmtvface.heads.landmark_embedding import MAX_YAW, LandmarkEmbedding
+from mmtvface.heads.providers.procedural import anatomy
+from mmtvface.heads.providers.procedural.embedding import (
     closest_points,
     contour_tracks,
     furthest_steps,

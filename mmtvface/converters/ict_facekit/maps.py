@@ -10,13 +10,13 @@ from typing import NamedTuple
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from mmtvface.head_models.head_topology import MAP_SIZE, HeadTopology
-from mmtvface.head_models.procedural import anatomy, procedural_head
-from mmtvface.head_models.procedural.embedding import closest_points
-from mmtvface.head_models.procedural.regions import front_skin
-from mmtvface.head_models.procedural.surface import point_to_chart
-from mmtvface.head_models.procedural.uv_atlas import UVAtlas
-from mmtvface.head_models.procedural.uv_raster import (
+from mmtvface.heads.head_topology import MAP_SIZE, HeadTopology
+from mmtvface.heads.providers.procedural import anatomy, procedural_head
+from mmtvface.heads.providers.procedural.embedding import closest_points
+from mmtvface.heads.providers.procedural.regions import front_skin
+from mmtvface.heads.providers.procedural.surface import point_to_chart
+from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
+from mmtvface.heads.providers.procedural.uv_raster import (
     TexelMap,
     rasterize_atlas,
     sample,

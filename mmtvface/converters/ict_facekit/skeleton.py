@@ -3,8 +3,8 @@
 
 import numpy as np
 
-from mmtvface.head_models.procedural.patches import smoothstep
-from mmtvface.head_models.procedural.rigging import (
+from mmtvface.heads.providers.procedural.patches import smoothstep
+from mmtvface.heads.providers.procedural.rigging import (
     JAW,
     LEFT_EYE,
     NECK,

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mmtvface.preprocessing.crop import track_squares
+from mmtvface.geometry.crop import track_squares
 
 from .trajectories import FPS, smooth_noise
 

@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.head_models import FLAME, FLAMETexture
-from mmtvface.head_models.flame_io import PROCEDURAL
+from mmtvface.heads import FLAME, FLAMETexture
+from mmtvface.heads.flame_io import PROCEDURAL
 from mmtvface.renderers import DetailSurface, MeshRenderer, UVMapper
 from mmtvface.renderers.mesh_renderer import picture_layers
 
@@ -243,7 +243,7 @@ def expression_names(model_path: str | os.PathLike) -> Sequence[str]:
     """Names of the expression components, none for files."""
     if os.fspath(model_path) != PROCEDURAL:
         return ()
-    from mmtvface.head_models.procedural import procedural_head
+    from mmtvface.heads.providers.procedural import procedural_head
     return procedural_head().expression_names
 
 
@@ -264,7 +264,7 @@ def known_scalp(model_path: str | os.PathLike) -> np.ndarray | None:
     """Where hair grows on the built-in head, (V,) bool; else None."""
     if os.fspath(model_path) != PROCEDURAL:
         return None
-    from mmtvface.head_models.procedural import procedural_head
+    from mmtvface.heads.providers.procedural import procedural_head
     return procedural_head().regions['scalp']
 
 

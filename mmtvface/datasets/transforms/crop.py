@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mmtvface.geometry.camera import pixel_to_ndc
-from mmtvface.preprocessing.crop import (
+from mmtvface.geometry.crop import (
     landmark_box,
     square_matrix,
     track_squares,
@@ -55,7 +55,7 @@ class CropFaceClip:
         trans_scale: Largest shift, relative to the box's mean side; each
             axis is drawn uniformly.
         mode: 'frame', 'smooth' or 'clip', see
-            :func:`mmtvface.preprocessing.crop.track_squares`.
+            :func:`mmtvface.geometry.crop.track_squares`.
         random: Draw the scale from its range, else take the middle.
         per_frame: Draw scale and shift for every frame.
     """

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.normal_images import encode_normals
-from mmtvface.head_models.flame import FLAME
-from mmtvface.head_models.flame_io import NUM_EXPRESSION, NUM_IDENTITY
+from mmtvface.heads.flame import FLAME
+from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
+from mmtvface.io.arrays import CODES_CURE
 from mmtvface.registry import TRANSFORMS
 from mmtvface.renderers.mesh_renderer import MeshRenderer, RenderOutput
-from mmtvface.utils.array_files import CODES_CURE
 from mmtvface.utils.assets import require_file
 
 from ..reconstructed_heads import ReconstructedHeads
@@ -95,7 +95,7 @@ class AddFlameCondition:
             'uv': :func:`encode_uv`.
         key: Of the pictures.
         flame: Arguments of the head model of the codes, see
-            :class:`~mmtvface.head_models.flame.FLAME`; default: the built-in
+            :class:`~mmtvface.heads.flame.FLAME`; default: the built-in
             head.
         topology: Of the head model, see
             :class:`~mmtvface.renderers.mesh_renderer.MeshRenderer`.

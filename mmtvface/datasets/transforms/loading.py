@@ -4,16 +4,16 @@
 import numpy as np
 from mmengine.logging import MMLogger
 
-from mmtvface.preprocessing.face_mask import landmark_mask
-from mmtvface.registry import TRANSFORMS
-
-from ..clip_store import ClipStore, FolderStore
-from ..frame_io import (
+from mmtvface.geometry.face_mask import landmark_mask
+from mmtvface.io.image import (
     decode_image,
     decode_landmarks,
     decode_mask,
     jpeg_size,
 )
+from mmtvface.registry import TRANSFORMS
+
+from ..clip_store import ClipStore, FolderStore
 
 _UNUSABLE = (OSError, ValueError, EOFError)
 

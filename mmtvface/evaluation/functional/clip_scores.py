@@ -25,7 +25,7 @@ def face_region(flame: nn.Module, shape: torch.Tensor) -> torch.Tensor:
     """Vertices of the face: the region of the NoW benchmark.
 
     Args:
-        flame: A :class:`~mmtvface.head_models.FLAME`.
+        flame: A :class:`~mmtvface.heads.FLAME`.
         shape: (S,) code of the true head.
 
     Returns:

@@ -18,7 +18,7 @@ def identity_drift(flame: nn.Module, shape: torch.Tensor) -> torch.Tensor:
     head is that of the mean code.
 
     Args:
-        flame: A :class:`~mmtvface.head_models.FLAME`.
+        flame: A :class:`~mmtvface.heads.FLAME`.
         shape: (t, S) shape codes.
 
     Returns:

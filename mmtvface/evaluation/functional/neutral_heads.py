@@ -15,7 +15,7 @@ def neutral_heads(flame: nn.Module, shape: torch.Tensor
     """Vertices and NoW landmarks of neutral heads.
 
     Args:
-        flame: A :class:`~mmtvface.head_models.FLAME` or what is called
+        flame: A :class:`~mmtvface.heads.FLAME` or what is called
             like it.
         shape: (B, S) shape codes.
 

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.alignment import align_rigid
-from mmtvface.head_models.head_topology import HeadTopology
+from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import METRICS
 from mmtvface.renderers import DetailSurface
 

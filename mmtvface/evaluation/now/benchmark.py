@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mmtvface.geometry.alignment import apply_similarity, procrustes
-from mmtvface.utils.mesh_io import read_mesh
+from mmtvface.io.mesh import read_mesh
 
 from ..functional.scan_error import (
     check_now_landmarks,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mmtvface.io.mesh import write_obj
 from mmtvface.utils.atomic import atomic_path
-from mmtvface.utils.mesh_io import write_obj
 
 from ..functional.scan_error import check_now_landmarks
 

@@ -8,8 +8,7 @@ import torch
 
 from mmtvface.models.encoders import LiteTemporalEncoder
 from mmtvface.models.encoders.lite_encoder import StreamState, frame_pieces
-from mmtvface.models.heads import FLAMEHead
-from mmtvface.models.heads.flame_head import ClipMean
+from mmtvface.models.regressors.flame_head import ClipMean, FLAMEHead
 
 from .temporal_deca import TemporalDECA
 

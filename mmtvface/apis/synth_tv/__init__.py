@@ -1,2 +1,0 @@
-# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The SynthTV benchmark: scenes, evaluation, comparison."""

@@ -1,0 +1,217 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""From finished clips to a set: duplicates, people, splits, manifest."""
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mmtvface.datasets.manifest import FORMAT, MANIFEST, VERSION, read_manifest
+
+from .clip_maker import (
+    SPLITS,
+    Journal,
+    SplitItem,
+    assign_splits,
+    find_duplicates,
+)
+from .clip_maker.clip_writer import write_json
+from .clip_maker.journal import CLIPS
+from .finished_clips import FinishedClip, collect_clips
+from .identities import Embedder, clip_embeddings, link_people, read_identities
+
+GROUPS = ('video', 'folder')
+
+
+@dataclass(frozen=True)
+class SetOptions:
+    """How clips become a set.
+
+    Attributes:
+        ratios: Split -> share of the frames.
+        group_by: What is never divided, besides people: a 'video', or all
+            videos of a 'folder' (a series, in which the same actors return).
+        identities: Path of JSON with clip or track -> person.
+        embedder: Recognises people over videos.
+        same_person: Least cosine of two tracks of one person.
+        seed: Of the division.
+    """
+
+    ratios: Mapping[str, float] = field(
+        default_factory=lambda: dict(train=.8, val=.1, test=.1))
+    group_by: str = 'video'
+    identities: str = ''
+    embedder: Embedder | None = None
+    same_person: float = 0.6
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Check the values.
+
+        Raises:
+            ValueError: If ``group_by`` is unknown or the ratios are wrong.
+        """
+        if self.group_by not in GROUPS:
+            raise ValueError(f"group_by must be 'video' or 'folder', but it "
+                             f'is {self.group_by!r}.')
+        assign_splits([], self.ratios)
+
+
+@dataclass
+class ClipSet:
+    """What a set consists of.
+
+    Attributes:
+        root: Its folder.
+        manifest: What was written to manifest.json.
+        duplicates: Clip -> the one that shows the same.
+        lost: Clips that somebody has removed.
+        clips: Clip -> where it lies.
+    """
+
+    root: Path
+    manifest: dict[str, Any]
+    duplicates: dict[str, str]
+    lost: list[str]
+    clips: list[FinishedClip]
+
+
+def assemble_set(out: Path, journals: Sequence[Journal],
+                 settings: Mapping[str, Any],
+                 options: SetOptions | None = None) -> ClipSet:
+    """Give every finished clip its place and write the manifest.
+
+    Can be interrupted and repeated at any point: each clip is moved in one
+    step, and the manifest, written last, is replaced in one step.
+
+    Args:
+        out: Folder of the set.
+        journals: Of all its videos.
+        settings: Stored in the manifest.
+        options: How it is divided.
+
+    Returns:
+        The set.
+
+    Raises:
+        ValueError: If an older manifest or a clip is damaged.
+        OSError: If clips cannot be moved.
+    """
+    options = options or SetOptions()
+    before = _read_division(out)
+    clips, lost = collect_clips(out, list(journals))
+    # What was kept once is kept.
+    clips.sort(key=lambda clip: (clip.name not in before, clip.journal.key,
+                                 clip.summary['first_frame'], clip.name))
+    duplicates = find_duplicates([clip.signature() for clip in clips])
+    for clip in clips:
+        if clip.name in duplicates:  # an interrupted run may have moved it
+            _move(clip, clip.journal.folder / CLIPS / clip.name)
+    clips = [clip for clip in clips if clip.name not in duplicates]
+    people = name_people(clips, options)
+    splits = assign_splits([
+        SplitItem(clip.name, (f'group {_group(clip, options)}',
+                              f'person {person}'),
+                  clip.summary['num_frames'],
+                  before.get(clip.name, {}).get('split', ''))
+        for clip, person in zip(clips, people, strict=True)
+    ], options.ratios, options.seed)
+    placed, entries = [], []
+    for clip, person, split in zip(clips, people, splits, strict=True):
+        placed.append(_move(clip, out / split / clip.name))
+        entries.append({
+            **clip.summary, 'split': split, 'path': f'{split}/{clip.name}',
+            'identity': person, 'video': clip.journal.key})
+    entries.sort(key=lambda entry: entry['id'])
+    manifest = dict(
+        format=FORMAT, version=VERSION, settings=dict(settings),
+        splits={name: _count(entries, name) for name in SPLITS},
+        clips=entries,
+        videos=[_video(journal) for journal in journals],
+        duplicates=duplicates)
+    write_json(out / MANIFEST, manifest)
+    return ClipSet(out, manifest, duplicates, lost, placed)
+
+
+def _read_division(out: Path) -> dict[str, dict[str, Any]]:
+    """Entries of the manifest by clip, none if there is no manifest."""
+    if not (out / MANIFEST).is_file():
+        return {}
+    try:
+        return {clip['id']: clip for clip in read_manifest(out)}
+    except ValueError as error:
+        raise ValueError(
+            f'{error} To go on with this set, restore the file, or remove it '
+            'and run again; then the clips are divided anew.') from error
+
+
+def _move(clip: FinishedClip, target: Path) -> FinishedClip:
+    """Bring a clip to its place, in one step."""
+    if clip.folder == target:
+        return clip
+    target.parent.mkdir(exist_ok=True)
+    old = clip.journal.folder / 'replaced'
+    shutil.rmtree(old, ignore_errors=True)
+    if target.is_dir():
+        # Of an earlier time, before the video was processed anew.
+        os.replace(target, old)
+    os.replace(clip.folder, target)
+    shutil.rmtree(old, ignore_errors=True)
+    return FinishedClip(clip.summary, clip.journal, target)
+
+
+def name_people(clips: Sequence[FinishedClip], options: SetOptions
+                ) -> list[str]:
+    """Person of every clip.
+
+    What the user says goes first, then faces that are alike, then the track.
+    A name also holds for the clips with faces like those of the named ones,
+    unless these have several names.
+
+    Raises:
+        FileNotFoundError: If the file of identities is not there.
+        ValueError: If it is no such file.
+    """
+    people = [clip.track for clip in clips]
+    if options.embedder is not None and clips:
+        people = link_people(people, clip_embeddings(clips, options.embedder),
+                             options.same_person)
+    if options.identities:
+        named = read_identities(options.identities)
+        own = [named.get(clip.name, named.get(clip.track)) for clip in clips]
+        names: dict[str, set[str]] = {}
+        for name, person in zip(own, people, strict=True):
+            if name is not None:
+                names.setdefault(person, set()).add(name)
+        people = [
+            name or (min(names[person]) if len(names.get(person, ())) == 1
+                     else person)
+            for name, person in zip(own, people, strict=True)]
+    return people
+
+
+def _group(clip: FinishedClip, options: SetOptions) -> str:
+    source = clip.journal.source
+    return (clip.journal.key if options.group_by == 'video'
+            else source['folder'])
+
+
+def _count(entries: Sequence[Mapping[str, Any]], split: str
+           ) -> dict[str, int]:
+    chosen = [entry for entry in entries if entry['split'] == split]
+    return dict(clips=len(chosen),
+                frames=sum(entry['num_frames'] for entry in chosen),
+                identities=len({entry['identity'] for entry in chosen}),
+                videos=len({entry['video'] for entry in chosen}))
+
+
+def _video(journal: Journal) -> dict[str, Any]:
+    return dict(key=journal.key, **journal.source, fps=journal.fps,
+                frames=journal.frames, faces=journal.faces,
+                clips=len(journal.clips), problem=journal.problem,
+                finished=journal.finished,
+                lost_frames=dict(journal.lost_frames),
+                lost_clips=dict(journal.lost_clips))
+

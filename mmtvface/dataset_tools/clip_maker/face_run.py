@@ -1,0 +1,144 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Collect consecutive good frames of a track into a clip."""
+
+import shutil
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import AbstractContextManager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mmtvface.geometry.crop import square_matrix, transform_points, warp
+from mmtvface.io.video_reader import VideoFrame
+from mmtvface.tracking.face_tracker import TrackedFace
+
+from ..clip_quality import difference_hash
+from .clip_writer import ClipFrame, ClipWriter
+from .frame_check import FaceMeasures
+from .lazy_square import LazySquare
+from .settings import ClipSettings
+
+TOO_SHORT = 'run too short'
+STILL = 'still picture'
+
+#: Makes a mask: crop (S, S, 3) RGB, landmarks (68, 2), mesh or None.
+MaskMaker = Callable[[np.ndarray, np.ndarray, np.ndarray | None],
+                     np.ndarray | None]
+#: Counts the time of a part of the work under its name.
+Stage = Callable[[str], AbstractContextManager]
+
+# Sides of crops are multiples of this, the block of JPEG.
+_BLOCK = 8
+
+
+class FaceRun:
+    """Frames of one track without a gap, on their way to a clip.
+
+    Args:
+        name: Of the clip.
+        track: Number of the track in the video.
+        face: In the first frame; decides the resolution of the clip.
+        folder: Where the clip is written.
+        pool: Encodes and writes.
+        settings: How clips are made.
+        mask_maker: Makes masks.
+    """
+
+    def __init__(self, name: str, track: int, face: TrackedFace,
+                 folder: Path, pool: Executor, settings: ClipSettings,
+                 mask_maker: MaskMaker) -> None:
+        self.name = name
+        self.track = track
+        self.settings = settings
+        self._mask_maker = mask_maker
+        self._square = LazySquare(face.box, settings.margin)
+        _, side = self._square.follow(face.box)
+        self._side = min(settings.max_side,
+                         max(_BLOCK, int(side) // _BLOCK * _BLOCK))
+        self._writer = ClipWriter(folder, pool, settings.image_format,
+                                  settings.quality)
+        self._image_size: tuple[int, int] = (0, 0)
+
+    def __len__(self) -> int:
+        """Frames so far."""
+        return len(self._writer)
+
+    def add(self, frame: VideoFrame, face: TrackedFace,
+            measures: FaceMeasures, stage: Stage) -> None:
+        """Crop the face and append the frame.
+
+        Raises:
+            OSError: If an earlier frame could not be written.
+        """
+        self._image_size = frame.image.shape[:2]
+        with stage('cropping'):
+            centre, side = self._square.follow(face.box)
+            matrix = square_matrix(centre, side, self._side)
+            crop = warp(frame.image, matrix, self._side, 'area')
+            points = transform_points(face.landmarks.points, matrix)
+            grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+        with stage('masks'):
+            mesh = face.landmarks.mesh
+            mask = self._mask_maker(
+                crop, points,
+                None if mesh is None else transform_points(mesh, matrix))
+        record = {
+            'number': frame.index, 'time': round(frame.time, 4),
+            'square': [round(float(v), 3) for v in (*centre, side)],
+            'box': [round(float(v), 2) for v in face.box],
+            **{key: value if isinstance(value, bool) else round(value, 4)
+               for key, value in asdict(measures).items()},
+            'hash': f'{difference_hash(_face_part(grey, points)):016x}',
+        }
+        with stage('writing'):
+            self._writer.add(ClipFrame(crop, points, mask, record))
+
+    def finish(self, meta: dict[str, Any]
+               ) -> tuple[dict[str, Any] | None, str]:
+        """Complete the clip, or delete it.
+
+        Args:
+            meta: What meta.json says about the video.
+
+        Returns:
+            Summary of the clip, or None and why there is none.
+
+        Raises:
+            OSError: If the clip cannot be written.
+        """
+        records = self._writer.records
+        reason = ''
+        if len(records) < self.settings.min_length:
+            reason = TOO_SHORT
+        elif (sum(record['still'] for record in records)
+              > self.settings.max_still * len(records)):
+            reason = STILL
+        if reason:
+            self._writer.wait()
+            shutil.rmtree(self._writer.folder)
+            return None, reason
+        quality = {
+            key: round(float(np.median([record[key] for record in records])),
+                       4)
+            for key in ('size', 'sharpness', 'confidence', 'yaw', 'pitch',
+                        'roll')}
+        summary = dict(
+            id=self.name, track=self.track, first_frame=records[0]['number'],
+            num_frames=len(records), fps=meta['fps'], quality=quality)
+        self._writer.finish({
+            **meta, **summary, 'side': self._side,
+            'image_size': list(self._image_size)})
+        return summary, ''
+
+
+def _face_part(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
+    """The landmarks' box of a crop, at least two pixels wide and high."""
+    limit = np.array(grey.shape[::-1]) - 2
+    left, top = np.clip(points.min(0).astype(int), 0, limit)
+    right, bottom = np.maximum(points.max(0).astype(int) + 1,
+                               [left + 2, top + 2])
+    return grey[top:bottom, left:right]

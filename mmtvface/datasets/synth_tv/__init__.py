@@ -1,9 +1,0 @@
-# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""SynthTV: rendered talking heads as they look on television."""
-
-from .dataset import SynthTVDataset
-from .grades import DIFFICULTIES, GRADES, Grade
-from .scenes import SceneSettings
-
-__all__ = ['DIFFICULTIES', 'GRADES', 'Grade', 'SceneSettings',
-           'SynthTVDataset']

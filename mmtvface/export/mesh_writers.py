@@ -1,0 +1,55 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""Meshes as files."""
+
+from pathlib import Path
+
+from mmtvface.io.mesh import write_obj, write_ply
+from mmtvface.visualization.overlay import to_pixels
+
+from .painted_frame import PaintedFrame
+from .writer import Writer, result_dir
+
+
+class CoarseMeshWriter(Writer):
+    """``meshes/<result>.obj`` with ``.mtl``, texture and normal map."""
+
+    kind = 'obj'
+
+    def __init__(self, out_dir: Path) -> None:
+        self.path = result_dir(out_dir, 'meshes', ('.obj', '.mtl', '.png'))
+
+    def add(self, frame: PaintedFrame) -> None:
+        """Write the mesh of a frame."""
+        result, painter = frame.result, frame.painter
+        if not result.valid:
+            return
+        renderer, atlas = painter.renderer, {}
+        if painter.has_atlas:
+            texture = frame.texture
+            atlas = dict(
+                uv_coords=renderer.uv_coords.cpu().numpy(),
+                uv_faces=renderer.uv_faces.cpu().numpy(),
+                texture=None if texture is None else to_pixels(texture[0]),
+                normals=painter.mesh_normals(frame.face),
+                normal_map=painter.normal_map(frame.face))
+        write_obj(self.path / f'{result.name}.obj', result.vertices,
+                  renderer.faces.cpu().numpy(), **atlas)
+
+
+class DenseMeshWriter(Writer):
+    """``dense/<result>.ply`` and ``.obj`` with the colours of the texture."""
+
+    kind = 'dense'
+
+    def __init__(self, out_dir: Path) -> None:
+        self.path = result_dir(out_dir, 'dense', ('.obj', '.ply'))
+
+    def add(self, frame: PaintedFrame) -> None:
+        """Write the detailed mesh of a frame."""
+        if not frame.result.valid:
+            return
+        mesh = frame.painter.dense_mesh(frame.face, frame.texture)
+        name = frame.result.name
+        write_ply(self.path / f'{name}.ply', *mesh)
+        write_obj(self.path / f'{name}.obj', mesh.vertices, mesh.faces,
+                  colors=mesh.colors)

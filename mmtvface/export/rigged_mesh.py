@@ -1,0 +1,270 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""A rig with its atlas as a glTF document."""
+
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+import torch
+
+from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.io.gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, BinaryChunk
+from mmtvface.version import __version__
+
+from .head_rig import JOINTS, HeadRig
+
+#: Skinning weights beyond the fourth that are left out: with joints a few
+#: centimetres away they move a vertex by some micrometres.
+_TINY_WEIGHT = 1e-4
+_CLAMP, _LINEAR, _MIPMAPS = 33071, 9729, 9987
+
+
+class Atlas(NamedTuple):
+    """Faces, UV coordinates and images of a mesh.
+
+    Attributes:
+        faces: (F, 3).
+        uv_coords: (Vt, 2) v upwards, or None.
+        uv_faces: (F, 3), or None.
+        texture: (S, S, 3) uint8 RGB, row 0 is v = 1, or None.
+        normal_map: The same of tangent-space normals, or None.
+    """
+
+    faces: np.ndarray
+    uv_coords: np.ndarray | None = None
+    uv_faces: np.ndarray | None = None
+    texture: np.ndarray | None = None
+    normal_map: np.ndarray | None = None
+
+
+def split_at_seams(atlas: Atlas) -> tuple[np.ndarray, np.ndarray,
+                                          np.ndarray | None]:
+    """Vertices of a mesh that has one index per corner.
+
+    Returns:
+        (N,) which vertex of the head each is, (F, 3) faces, and (N, 2) UV
+        coordinates, v *downwards* as in glTF, or None.
+    """
+    if atlas.uv_coords is None:
+        return np.arange(atlas.faces.max() + 1), atlas.faces, None
+    count = len(atlas.uv_coords)
+    pairs, index = np.unique(
+        (atlas.faces * count + atlas.uv_faces).ravel(), return_inverse=True)
+    source, uv = np.divmod(pairs, count)
+    flipped = atlas.uv_coords[uv] * [1, -1] + [0, 1]
+    return source, index.reshape(-1, 3), flipped
+
+
+def joint_influences(weights: np.ndarray) -> list[
+        tuple[np.ndarray, np.ndarray]]:
+    """Skinning weights in groups of four, the largest first.
+
+    Args:
+        weights: (V, J), sum 1.
+
+    Returns:
+        One or more groups of (V, 4) uint8 joints and (V, 4) float32 weights,
+        sum 1 over all groups. A second group, which some programs ignore, is
+        made only where the weights it holds matter.
+    """
+    order = np.argsort(-weights, 1, kind='stable')
+    sorted_weights = np.take_along_axis(weights, order, 1)
+    number = 4
+    if sorted_weights[:, 4:].max(initial=0) > _TINY_WEIGHT:
+        number = -(-weights.shape[1] // 4) * 4
+    padding = max(0, number - weights.shape[1])
+    values = np.pad(sorted_weights, ((0, 0), (0, padding)))[:, :number]
+    values = values / values.sum(1, keepdims=True)
+    joints = np.pad(order, ((0, 0), (0, padding)))[:, :number]
+    joints = np.where(values > 0, joints, 0)  # as the specification asks
+    return [(joints[:, i:i + 4].astype(np.uint8),
+             values[:, i:i + 4].astype(np.float32))
+            for i in range(0, number, 4)]
+
+
+def key_times(frames: np.ndarray, seconds: np.ndarray, before: np.ndarray
+              ) -> tuple[np.ndarray, np.ndarray]:
+    """Keyframes of a track; over gaps the last pose is held.
+
+    Without a key at the end of a gap, programs would blend slowly from the
+    pose before it to that after it: a movement that nobody has seen.
+
+    Args:
+        frames: (T,) indices of the frames that have a result, ascending.
+        seconds: (T,) their times from the start of the input.
+        before: (T,) the times of the frames before them.
+
+    Returns:
+        (K,) float32 seconds, ascending, and (K,) which of the T frames each
+        shows.
+    """
+    gaps = np.flatnonzero(np.diff(frames) > 1)
+    numbers = np.concatenate([frames, frames[gaps + 1] - 1])
+    times = np.concatenate([seconds, before[gaps + 1]])
+    shown = np.concatenate([np.arange(len(frames)), gaps])
+    order = np.argsort(numbers, kind='stable')
+    times = times[order].astype(np.float32)
+    # Of frames at the same time the first is shown.
+    latest = np.maximum.accumulate(np.concatenate([[-1], times[:-1]]))
+    later = times > latest
+    return times[later], shown[order][later]
+
+
+def quaternions(rotations: np.ndarray) -> np.ndarray:
+    """(T, 3, 3) to (T, 4) x, y, z, w, each near the one before it."""
+    from scipy.spatial.transform import Rotation
+    values = Rotation.from_matrix(rotations).as_quat()
+    turns = (values[1:] * values[:-1]).sum(-1) < 0
+    values[1:][np.cumsum(turns) % 2 == 1] *= -1
+    return values
+
+
+def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """(V, 3) unit normals, as the format demands; any where there is none."""
+    # In mm: in metres the smallest faces are below the floor of the division.
+    normals = vertex_normals(torch.from_numpy(1e3 * vertices[None]).double(),
+                             torch.from_numpy(faces))[0].numpy()
+    normals[np.linalg.norm(normals, axis=1) < .5] = (0, 0, 1)
+    return normals
+
+
+def _mesh(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas) -> dict[str, Any]:
+    """The mesh with its targets; normals follow them to first order."""
+    source, faces, uv = split_at_seams(atlas)
+
+    def attribute(values: np.ndarray, bounds: bool = False) -> int:
+        return chunk.array(values[source].astype(np.float32), ARRAY_BUFFER,
+                           bounds)
+
+    normals = _normals(rig.vertices, atlas.faces)
+    attributes = dict(POSITION=attribute(rig.vertices, True),
+                      NORMAL=attribute(normals))
+    if uv is not None:
+        attributes['TEXCOORD_0'] = chunk.array(
+            uv.astype(np.float32), ARRAY_BUFFER)
+    for number, (joints, weights) in enumerate(
+            joint_influences(rig.skin_weights)):
+        attributes[f'JOINTS_{number}'] = chunk.array(
+            joints[source], ARRAY_BUFFER)
+        attributes[f'WEIGHTS_{number}'] = chunk.array(
+            weights[source], ARRAY_BUFFER)
+    targets = [dict(
+        POSITION=attribute(target, True),
+        NORMAL=attribute(
+            _normals(rig.vertices + target, atlas.faces) - normals))
+        for target in (*rig.expression, *rig.correctives)]
+    names = [f'expression_{i:03d}' for i in range(len(rig.expression))]
+    names += [f'corrective_{i:03d}' for i in range(len(rig.correctives))]
+    wide = np.uint16 if len(source) < 65535 else np.uint32
+    primitive = dict(attributes=attributes, material=0, indices=chunk.array(
+        faces.ravel().astype(wide), ELEMENT_ARRAY_BUFFER))
+    mesh = dict(name='head', primitives=[primitive])
+    if targets:
+        primitive['targets'] = targets
+        mesh.update(weights=[0.] * len(targets),
+                    extras=dict(targetNames=names))
+    return mesh
+
+
+def _material(chunk: BinaryChunk, atlas: Atlas) -> dict[str, Any]:
+    """Entries of the document for the material and its images."""
+    surface: dict[str, Any] = dict(metallicFactor=0., roughnessFactor=.7)
+    material: dict[str, Any] = dict(
+        name='skin', pbrMetallicRoughness=surface, doubleSided=True)
+    images = []
+    for name, pixels in (('texture', atlas.texture),
+                         ('normal_map', atlas.normal_map)):
+        if pixels is None:
+            continue
+        png = cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
+        images.append(dict(name=name, mimeType='image/png',
+                           bufferView=chunk.view(png)))
+        owner, key = ((surface, 'baseColorTexture') if name == 'texture'
+                      else (material, 'normalTexture'))
+        owner[key] = dict(index=len(images) - 1)
+    if atlas.texture is None:
+        surface['baseColorFactor'] = [.7, .7, .7, 1.]
+    found = dict(materials=[material])
+    if images:
+        found.update(
+            images=images, samplers=[dict(
+                magFilter=_LINEAR, minFilter=_MIPMAPS, wrapS=_CLAMP,
+                wrapT=_CLAMP)],
+            textures=[dict(source=i, sampler=0) for i in range(len(images))])
+    return found
+
+
+def _skeleton(chunk: BinaryChunk, rig: HeadRig
+              ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Nodes 1.. of the joints at rest, and the skin."""
+    nodes = []
+    for joint, parent in enumerate(rig.parents):
+        offset = rig.joints[joint] - (
+            rig.joints[parent] if parent >= 0 else 0)
+        node = dict(name=JOINTS[joint], translation=offset.tolist())
+        if children := [1 + i for i, above in enumerate(rig.parents)
+                        if above == joint]:
+            node['children'] = children
+        nodes.append(node)
+    bind = np.tile(np.eye(4, dtype=np.float32), (len(nodes), 1, 1))
+    bind[:, :3, 3] = -rig.joints
+    return nodes, dict(
+        name='head', joints=list(range(1, 1 + len(nodes))), skeleton=1,
+        inverseBindMatrices=chunk.array(bind))
+
+
+def _animation(chunk: BinaryChunk, rig: HeadRig, times: np.ndarray,
+               shown: np.ndarray) -> dict[str, Any]:
+    """Keyframes of joints and weights, linear between them."""
+    clock = chunk.array(times, bounds=True)
+    samplers, channels = [], []
+
+    def add(node: int, path: str, keys: np.ndarray) -> None:
+        channels.append(dict(sampler=len(samplers),
+                             target=dict(node=node, path=path)))
+        samplers.append(dict(
+            input=clock, interpolation='LINEAR',
+            output=chunk.array(keys.astype(np.float32))))
+
+    for joint in range(len(rig.joints)):
+        add(1 + joint, 'rotation',
+            quaternions(rig.rotations[shown, joint]))
+        add(1 + joint, 'translation', rig.translations[shown, joint])
+    if rig.target_weights.shape[1]:
+        add(0, 'weights', rig.target_weights[shown].ravel())
+    return dict(name='track', samplers=samplers, channels=channels)
+
+
+def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
+                 frames: np.ndarray, fps: float, seconds: np.ndarray,
+                 before: np.ndarray) -> dict[str, Any]:
+    """The glTF document of an animated head.
+
+    Args:
+        chunk: Takes the arrays and images.
+        rig: The head with its keyframes.
+        atlas: Faces, UV coordinates and images.
+        frames: (T,) indices of the frames of the keyframes, ascending.
+        fps: Frames per second, to be told.
+        seconds: (T,) times of these frames.
+        before: (T,) times of the frames before them.
+
+    Returns:
+        What :meth:`BinaryChunk.write` writes. Its ``asset.extras`` hold
+        ``fps``, ``first_frame``, ``last_frame``, ``frames`` (with a face),
+        ``correctives`` (how many targets) and ``corrective_error_m``.
+    """
+    joints, skin = _skeleton(chunk, rig)
+    head = dict(name='head', mesh=0, skin=0)
+    extras = dict(
+        fps=float(fps), first_frame=int(frames[0]),
+        last_frame=int(frames[-1]), frames=len(frames),
+        correctives=len(rig.correctives), corrective_error_m=rig.error)
+    return dict(
+        asset=dict(version='2.0', generator=f'mmtvface {__version__}',
+                   extras=extras),
+        scene=0, scenes=[dict(nodes=[0, 1])], nodes=[head, *joints],
+        meshes=[_mesh(chunk, rig, atlas)], skins=[skin],
+        animations=[_animation(chunk, rig, *key_times(
+            frames, seconds, before))],
+        **_material(chunk, atlas))

@@ -1,0 +1,128 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""The sound of one video put under the pictures of another."""
+
+import heapq
+import os
+from collections.abc import Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from mmengine.logging import print_log
+
+from mmtvface.utils.atomic import atomic_path
+
+from .video_packets import packets_of
+from .video_reader import av_module
+
+# What an .mp4 may hold and players play; anything else is encoded as AAC.
+_KEPT = {'aac', 'mp3', 'ac3', 'eac3', 'opus', 'alac'}
+
+
+def add_sound(video: str | os.PathLike, source: str | os.PathLike) -> bool:
+    """Give a video the sound of the one that it was made from.
+
+    Pictures are copied packet by packet, and so is the sound if an .mp4 may
+    hold it. Sound before the source's first picture and after the video's
+    last one is left out. A source whose sound is broken leaves the video as
+    it is, with a warning.
+
+    Args:
+        video: An .mp4 whose first picture is the source's first one and
+            whose rate is the source's; replaced.
+        source: Any video.
+
+    Returns:
+        Whether there is sound now.
+    """
+    av = av_module()
+    try:
+        with av.open(f'file:{source}', metadata_errors='replace') as sounding:
+            if not sounding.streams.audio:
+                return False
+            with atomic_path(video) as part:
+                _join(av, Path(video), sounding, part)
+    except (av.error.FFmpegError, ValueError) as error:
+        print_log(f'The sound of {source} is left out: {error}.',
+                  logger='current', level=30)
+        return False
+    return True
+
+
+def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
+    """Write pictures and sound, interleaved, to a new file."""
+    sound = sounding.streams.best('audio')
+    if sound is None or sound.codec_context is None:
+        raise ValueError('there is no decoder for it')
+    pictures = sounding.streams.best('video')
+    begin = 0.
+    if pictures is not None and pictures.start_time is not None:
+        begin = float(pictures.start_time * pictures.time_base)
+    with av.open(str(video)) as silent, av.open(
+            str(part), 'w', format='mp4') as out:
+        shown = silent.streams.video[0]
+        end = float((shown.start_time + shown.duration) * shown.time_base)
+        copied = out.add_stream_from_template(shown)
+        if sound.codec_context.name in _KEPT:
+            packets = _copied(sounding, sound, out, begin, end)
+        else:
+            packets = _encoded(av, sounding, sound, out, begin, end)
+        # In the order of time, or players would have to seek.
+        for _, packet in heapq.merge(
+                _pictures(silent, shown, copied), packets,
+                key=lambda entry: entry[0]):
+            out.mux(packet)
+
+
+def _pictures(silent: Any, shown: Any, copied: Any
+              ) -> Iterator[tuple[float, Any]]:
+    """Packets of the pictures and their times."""
+    for packet in silent.demux(shown):
+        if packet.dts is not None:
+            time = float(packet.dts * shown.time_base)
+            packet.stream = copied
+            yield time, packet
+
+
+def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
+            ) -> Iterator[tuple[float, Any]]:
+    """Packets of the sound as they are, from ``begin`` on."""
+    heard = out.add_stream_from_template(sound)
+    shift = round(begin / sound.time_base)
+
+    def packets() -> Iterator[tuple[float, Any]]:
+        for packet in packets_of(sounding, sound):
+            if packet.dts is None or packet.pts is None:
+                continue
+            time = float(packet.pts * sound.time_base) - begin
+            # One packet is not heard, but the next is decoded with it.
+            lead = float((packet.duration or 0) * sound.time_base)
+            if -1.5 * lead - 1e-6 <= time < end:
+                packet.pts -= shift
+                packet.dts -= shift
+                packet.stream = heard
+                yield time, packet
+    return packets()
+
+
+def _encoded(av: Any, sounding: Any, sound: Any, out: Any, begin: float,
+             end: float) -> Iterator[tuple[float, Any]]:
+    """Packets of the sound as AAC, from ``begin`` on."""
+    heard = out.add_stream('aac', rate=sound.rate)
+    resampler = av.AudioResampler('fltp', sound.layout, sound.rate)
+
+    def frames() -> Iterator[Any]:
+        for frame in chain.from_iterable(
+                packet.decode() for packet in packets_of(sounding, sound)):
+            if frame.time is None or not 0 <= frame.time - begin < end:
+                continue
+            frame.pts = round((frame.time - begin) / frame.time_base)
+            yield from resampler.resample(frame)
+        yield from resampler.resample(None)
+        yield None  # the encoder gives what it holds
+
+    def packets() -> Iterator[tuple[float, Any]]:
+        for frame in frames():
+            for packet in heard.encode(frame):
+                yield float(packet.pts * packet.time_base), packet
+    return packets()

@@ -1,0 +1,395 @@
+# Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
+"""From images and videos to animatable faces."""
+
+import contextlib
+import copy
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.config import Config
+
+from mmtvface.geometry.camera import ndc_to_pixel
+from mmtvface.geometry.crop import transform_points
+from mmtvface.heads.flame import FLAME
+from mmtvface.heads.head_topology import HeadTopology
+from mmtvface.models.reconstructors.code_stream import can_stream
+from mmtvface.renderers.mesh_renderer import MeshRenderer
+from mmtvface.tracking.detection import FramePlan, Progress, choose_detector
+from mmtvface.tracking.face_track import CropPlan, Face
+from mmtvface.tracking.frame_source import FrameSource, open_frames
+from mmtvface.tracking.landmark_detector import LandmarkDetector
+from mmtvface.tracking.shots import FACES, Segment
+from mmtvface.utils.checks import check_count
+from mmtvface.visualization.frame_painter import FramePainter
+
+from .finish import FinishSettings
+from .finish_pass import split_rows
+from .landmark_visibility import landmark_visibility
+from .lost_frames import LostFrames
+from .model_setup import (
+    build_model,
+    choose_device,
+    choose_model,
+    crop_settings,
+    load_config,
+)
+from .pipeline import FinishedSegment, Pipeline, RunSettings
+from .restoration import build_restorer, put_in_front
+from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
+from .resume_file import RunJournal
+from .shot_codes import SegmentCodes
+
+#: Steps of refinement unless they are chosen.
+DEFAULT_REFINE = 2
+
+_CHUNK = 32  # frames whose surfaces are in memory
+
+
+def _silent(step: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+class FaceReconstructor:
+    """Reconstruct the face in every frame of an input.
+
+    ::
+
+        reconstructor = FaceReconstructor()  # the model of the package
+        for result in reconstructor('film.mp4'):
+            if result.valid:
+                result.vertices, result.codes, result.landmarks2d, ...
+
+    The input is worked on in segments that end at cuts, by several threads
+    (:class:`~.pipeline.Pipeline`). Faces are found and linked to tracks; when
+    a segment is complete, its frames are decoded again, cropped, and go
+    through the model; then every track gets one identity, and is refined
+    and smoothed if that is wanted; surfaces are made of the codes while
+    results are taken, in order. Landmarks and codes are in files meanwhile:
+    memory does not grow with the length of a video, apart from some 100 bytes
+    per face and frame of the segments in work.
+
+    Attributes:
+        report: What refinement and smoothing changed in the last input,
+            filled after its last result; for ``metrics.json``.
+
+    Args:
+        config: Config file, or a config that is loaded already. Default:
+            the model that is part of the package.
+        checkpoint: Weights for it; read without running code from the file.
+            Given if and only if ``config`` is.
+        device: Default: 'cuda' if there is one, else 'cpu'.
+        clip_length: Frames per clip of the temporal model; default: as the
+            config says, see :func:`~.model_setup.crop_settings`. 1: each
+            frame by itself.
+        overlap: Frames that successive clips have in common, whose codes are
+            blended; or, of a model that goes through a track and remembers
+            what was before (:func:`can_stream`), those that it sees ahead.
+            Default: as the config says, else half of a clip, or 40 frames
+            per clip and 80 ahead.
+        crop_scale: Side of the crop relative to the landmark box; default:
+            as in the config.
+        crop_sigma: Smoothing of the crop over time, in frames.
+        batch_size: Clips that go through the model at once.
+        faces: 'main': one face per frame, which is followed as long as it is
+            in sight; of several, the most prominent. 'all': every face.
+        fill_gaps: Longest gap, in frames, in which a face that is not found
+            is looked for between where it was and where it is afterwards.
+            0: such frames have no result.
+        identity: 'track': one shape and albedo for all frames of a track,
+            the robust mean of the frames'. 'frame': as the model gives them.
+        refine: Gauss-Newton steps that bring codes into line with the
+            landmarks that placed the crops, see
+            :func:`~mmtvface.fitting.refine_track`; 0: none. Default:
+            2, but 0 with ``identity='frame'`` or a head that is no FLAME.
+            With them, albedo and light are brought into line with the
+            colours of the crops
+            (:class:`~mmtvface.fitting.FaceColors`), if the model has
+            an albedo model.
+        smooth: None, 'one-euro' or 'savgol': filter the movement, see
+            :func:`~mmtvface.reconstruction.smoothing.smooth_run`.
+        detector: Finds faces where no landmarks are given: an (H, W, 3)
+            uint8 RGB image in, (68, 2) pixel indices per face out, called by
+            another thread, one at a time. Or
+            'face-alignment', an optional package. Default: 'mediapipe',
+            started when it is first needed.
+        restore: Config and checkpoint of an mmagic video restorer for small
+            or bad pictures: every crop goes through it first, see
+            :mod:`mmtvface.reconstruction.restoration`.
+
+    Raises:
+        FileNotFoundError: If a config or checkpoint does not exist.
+        ImportError: If the package of the detector is not installed.
+        ValueError: If they do not fit together, or only one is given.
+    """
+
+    def __init__(self, config: str | os.PathLike | Config | None = None,
+                 checkpoint: str | os.PathLike | None = None,
+                 device: str | torch.device | None = None,
+                 clip_length: int | None = None,
+                 overlap: int | None = None,
+                 crop_scale: float | None = None, crop_sigma: float = 2.,
+                 batch_size: int = 1,
+                 faces: str = 'main', fill_gaps: int = 0,
+                 detector: LandmarkDetector | str | None = None,
+                 identity: str = 'track', refine: int | None = None,
+                 smooth: str | None = None,
+                 restore: Sequence[str | os.PathLike] | None = None) -> None:
+        # Wrong options are an error before a model is built.
+        finish = FinishSettings(identity, refine or 0, smooth)
+        if faces not in FACES:
+            raise ValueError(f'faces must be one of {FACES}, but it is '
+                             f"'{faces}'.")
+        check_count('fill_gaps', fill_gaps, 0)
+        check_count('batch_size', batch_size, 1)
+        config, checkpoint = choose_model(config, checkpoint)
+        self.config = load_config(config)
+        self.settings = crop_settings(self.config, clip_length,
+                                      scale=crop_scale, overlap=overlap)
+        self.device = choose_device(device)
+        self.model = build_model(self.config, checkpoint, self.device)
+        fits = isinstance(self.model.flame, FLAME)
+        if refine and not fits:
+            raise ValueError(
+                'refine needs a FLAME head, but the model has a '
+                f'{type(self.model.flame).__name__}.')
+        if refine is None and fits and identity == 'track':
+            finish = replace(finish, refine=DEFAULT_REFINE)
+        if restore is not None:
+            side = put_in_front(build_restorer(*restore), self.model,
+                                self.settings.image_size)
+            self.settings = replace(self.settings, image_size=side)
+        self.run = RunSettings(
+            CropPlan(self.settings.image_size, self.settings.scale,
+                     crop_sigma), faces, fill_gaps, *self.settings.windows(
+                         can_stream(self.model)), batch_size, finish)
+        self.detector = choose_detector(detector, self.device)
+        self.report: dict[str, Any] = {}
+
+    @property
+    def faces(self) -> np.ndarray:
+        """(F, 3) int64 triangles of the meshes."""
+        owner = getattr(self.model, 'renderer', None) or self.model.flame
+        return owner.faces.cpu().numpy().astype(np.int64)
+
+    def build_renderer(self) -> MeshRenderer:
+        """Renderer for overlays: the model's own, else one without atlas."""
+        renderer = getattr(self.model, 'renderer', None)
+        if renderer is not None:
+            return renderer
+        blank = np.zeros((256, 256))
+        topology = HeadTopology(
+            self.faces, np.zeros((1, 2)), np.zeros_like(self.faces), blank,
+            blank, blank)
+        return MeshRenderer(topology).to(self.device)
+
+    def build_painter(self, texture_size: int = 512) -> FramePainter:
+        """Painter of all pictures and textures that the model's parts allow.
+
+        Args:
+            texture_size: Side of the textures of meshes in texels.
+        """
+        detail = getattr(self.model, 'detail', None)
+        flame = self.model.flame
+        return FramePainter(
+            self.build_renderer(), getattr(self.model, 'texture', None),
+            getattr(detail, 'surface', None), texture_size,
+            flame if isinstance(flame, FLAME) else None)
+
+    def __call__(self, source: str | os.PathLike | np.ndarray
+                 | Sequence[np.ndarray] | FrameSource,
+                 independent: bool = False,
+                 progress: Progress | None = None,
+                 journal: str | os.PathLike | None = None
+                 ) -> Iterator[FrameResult]:
+        """Reconstruct an input.
+
+        Args:
+            source: Image, folder of images, clip folder (``jpg/``,
+                ``kpt/``), video, or uint8 RGB arrays; see
+                :func:`mmtvface.tracking.frame_source.open_frames`.
+            independent: The frames do not follow one another: each is
+                reconstructed by itself.
+            progress: Told the step, frames done and in all (0: unknown), by
+                several threads.
+            journal: Folder in which faces and codes are noted as they are
+                found. Called again with the same input and options, after
+                an interruption, the reconstruction goes on from there. Delete
+                it when the results are safe.
+
+        Yields:
+            One result per frame, in order; with ``faces='all'`` one per face,
+            those of a frame one after the other. ``valid`` is False where
+            there is no face or no image.
+
+        Raises:
+            FileNotFoundError: If the input does not exist.
+            ValueError: If it cannot be read at all, no frame has a face, or
+                there is a journal for frames that are no files.
+            ImportError: If faces must be found and mediapipe is missing.
+        """
+        frames = open_frames(source)
+        if independent:
+            frames = copy.copy(frames)
+            frames.consecutive = False
+        key = None if journal is None else self._journal_key(frames)
+        return self._run(frames, progress or _silent, journal, key)
+
+    def _journal_key(self, source: FrameSource) -> dict[str, Any]:
+        """What faces and codes depend on."""
+        state = source.fingerprint()
+        if state is None:
+            raise ValueError(f'A journal needs an input of files, not '
+                             f'{source.name}.')
+        weights = hashlib.sha256()
+        for name, value in sorted(self.model.state_dict().items()):
+            weights.update(name.encode())
+            weights.update(value.cpu().float().numpy().tobytes())
+        return dict(
+            input=state, consecutive=source.consecutive,
+            model=weights.hexdigest(), config=str(self.config.model),
+            settings=repr(replace(self.run, finish=None, batch_size=1)),
+            detector=_name_of(self.detector))
+
+    def _run(self, source: FrameSource, progress: Progress,
+             folder: str | os.PathLike | None,
+             key: dict[str, Any] | None) -> Iterator[FrameResult]:
+        self.report.clear()
+        with contextlib.ExitStack() as stack:
+            # A folder is made when the first result is wanted, not before.
+            if folder is None:
+                folder = stack.enter_context(
+                    tempfile.TemporaryDirectory(prefix='mmtvface-'))
+            journal = stack.enter_context(RunJournal(folder, key or {}))
+            pipeline = Pipeline(self.model, self.detector, self.run, journal,
+                                progress)
+            finished = stack.enter_context(contextlib.closing(
+                pipeline(source)))
+            lost = LostFrames(source.name)
+            # Nothing is said before the first face, as there may be none.
+            waiting: list[FinishedSegment] = []
+            for part in finished:
+                waiting.append(part)
+                if part.segment.tracks or lost.found:
+                    while waiting:
+                        yield from self._results(*waiting.pop(0), lost)
+            while waiting:
+                for _ in self._results(*waiting.pop(0), lost):
+                    pass
+            lost.report()
+            self.report.update(pipeline.figures.report())
+
+    def _results(self, segment: Segment, codes: SegmentCodes,
+                 lost: LostFrames) -> Iterator[FrameResult]:
+        """Results of the frames of a segment."""
+        with codes:
+            chunk: list[tuple[FramePlan, list[Face]]] = []
+            count = 0
+            for plan, faces in segment.frames():
+                chunk.append((plan, faces))
+                count += max(1, len(faces))
+                if count >= _CHUNK:
+                    yield from self._chunk_results(chunk, codes, lost)
+                    chunk, count = [], 0
+            yield from self._chunk_results(chunk, codes, lost)
+
+    def _chunk_results(self, chunk: list[tuple[FramePlan, list[Face]]],
+                       codes: SegmentCodes, lost: LostFrames
+                       ) -> Iterator[FrameResult]:
+        """Results of some frames, whose surfaces are made at once."""
+        rows = [codes.read(face.track, np.array([face.place]))
+                for _, faces in chunk for face in faces
+                if codes.has(face.track, face.place)]
+        arrays = self._surface(split_rows(
+            self.model.layout, np.concatenate(rows))) if rows else {}
+        position = 0
+        for plan, faces in chunk:
+            results = []
+            for face in faces:
+                if codes.has(face.track, face.place):
+                    results.append(self._frame_result(plan, face, arrays,
+                                                      position))
+                    position += 1
+            if not results:
+                results = [_without_face(plan, faces)]
+            lost.add(plan, results)
+            yield from results
+
+    @torch.inference_mode()
+    def _surface(self, codes: dict[str, torch.Tensor]) -> dict[str, Any]:
+        """What codes (n, ...) say, as arrays."""
+        there = {name: code.to(self.device) for name, code in codes.items()}
+        fields = self.model.surface(there)
+        visible = landmark_visibility(
+            self.model.flame, fields['vertices'], there['cam'],
+            there['pose'])
+        return {name: _numpy(value) for name, value in fields.items()} | dict(
+            codes={name: code.numpy() for name, code in codes.items()},
+            visible2d=visible[0].cpu().numpy(),
+            visible3d=visible[1].cpu().numpy())
+
+    def _frame_result(self, plan: FramePlan, face: Face,
+                      arrays: dict[str, Any], position: int) -> FrameResult:
+        size = self.settings.image_size
+        codes = {name: code[position].copy()
+                 for name, code in arrays['codes'].items()}
+        vertices = arrays['vertices'][position].copy()
+        found = [vertices, *codes.values()]
+        displacement = None
+        if 'displacement' in arrays:
+            displacement = arrays['displacement'][position, 0].copy()
+            found.append(displacement)
+        track_id = face.track.track_id
+        common = dict(
+            index=plan.index, frame_name=plan.name, frame_size=plan.size,
+            name=plan.name if self.run.faces == 'main' else
+            f'{plan.name}_track{track_id}', track_id=track_id, time=plan.time,
+            detection=face.landmarks, detection_source=face.origin)
+        if not all(np.isfinite(values).all() for values in found):
+            return FrameResult(
+                **common, status=FAILED,
+                problem='the model gave numbers that are not finite')
+        matrix = face.crop_matrix
+        back = np.linalg.inv(matrix)
+        zoom = np.sqrt(abs(np.linalg.det(back[:2, :2])))
+        landmarks3d = arrays['landmarks3d'][position].astype(np.float64)
+        landmarks3d[:, 2] *= size / 2 * zoom
+        landmarks3d[:, :2] = ndc_to_pixel(landmarks3d[:, :2], size)
+        landmarks2d = ndc_to_pixel(
+            arrays['landmarks2d'][position].astype(np.float64), size)
+        return FrameResult(
+            **common, problem=plan.problem, codes=codes, vertices=vertices,
+            camera=frame_camera(codes['cam'], matrix, size),
+            landmarks2d=transform_points(landmarks2d, back),
+            landmarks3d=transform_points(landmarks3d, back),
+            visible2d=arrays['visible2d'][position],
+            visible3d=arrays['visible3d'][position],
+            displacement=displacement, crop_matrix=matrix, crop_size=size)
+
+
+def _without_face(plan: FramePlan, faces: list[Face]) -> FrameResult:
+    """The result of a frame of which nothing is known."""
+    status, problem = NO_FACE, plan.problem
+    if plan.size is None:
+        status = UNREADABLE
+    elif faces:
+        status, problem = UNREADABLE, 'the image could not be read again'
+    elif not problem:
+        problem = ('another face is followed' if plan.faces
+                   else 'no face was found')
+    return FrameResult(index=plan.index, name=plan.name, status=status,
+                       problem=problem, frame_size=plan.size, time=plan.time)
+
+
+def _name_of(detector: object) -> str:
+    kind = detector if hasattr(detector, '__qualname__') else type(detector)
+    return f'{kind.__module__}.{kind.__qualname__}'
+
+
+def _numpy(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.float().cpu().numpy()
