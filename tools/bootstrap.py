@@ -278,7 +278,7 @@ def install(python: Interpreter, root: Path, lock: int) -> int:
         How many steps had to run.
 
     Raises:
-        SetupError: With the reason and its cure.
+        SetupError: With the reason and its remedy.
     """
     state = root / '.venv' / '.mmtvface'
     log, running = state / 'install.log', state / 'running'
@@ -349,7 +349,7 @@ def setup(root: Path = ROOT) -> int:
         How many steps had to run.
 
     Raises:
-        SetupError: With the reason and its cure.
+        SetupError: With the reason and its remedy.
     """
     name = hashlib.sha256(str(root).encode()).hexdigest()[:16]
     locks = mmcv_wheel.cache_root(dict(os.environ)) / 'locks'

@@ -142,7 +142,7 @@ def write(path: Path, text: str) -> None:
         part.write_text(text.rstrip('\n') + '\n', encoding='utf-8')
 
 
-def remarks(summaries: dict[str, Any]) -> list[str]:
+def warnings(summaries: dict[str, Any]) -> list[str]:
     """What could not be measured, with reasons, and what is doubtful."""
     lines = []
     for name, summary in summaries.items():
@@ -172,7 +172,7 @@ def main(arguments: list[str] | None = None) -> int:
     def work() -> int:
         summaries = evaluate(args)
         sys.stdout.write('\n'.join([
-            'Distances in mm.', table(summaries), *remarks(summaries),
+            'Distances in mm.', table(summaries), *warnings(summaries),
             f'Written to {args.out}.', '']))
         return int(any(not summary['images']
                        for summary in summaries.values()))

@@ -16,7 +16,7 @@ model = dict(losses=dict(
 train_dataloader = dict(
     batch_size=12,
     dataset=dict(clip_length=8, difficulty='mixed', vary_looks=0.7,
-                 reframe=True))
+                 crop_jitter=True))
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=50, by_epoch=False),

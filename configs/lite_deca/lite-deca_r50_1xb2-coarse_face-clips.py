@@ -1,7 +1,7 @@
 """The lite encoder at full size: DECA's ResNet-50 with a temporal adapter.
 
 It starts from a trained single-frame model, whose codes it gives at first.
-The identity is one for the clip; smooth movement is asked for, since there is
+The identity is one for the clip; smooth motion is asked for, since there is
 no true one to compare with.
 """
 _base_ = '../deca/deca_r50_1xb2-coarse_face-clips.py'

@@ -1,3 +1,3 @@
-"""Variant: a loss on the movement four times as strong."""
+"""Variant: a loss on the motion four times as strong."""
 _base_ = './lite-deca_r18w32_1xb4-1k_synthtv-64.py'
 model = dict(losses=dict(motion=dict(loss_weight=0.02)))

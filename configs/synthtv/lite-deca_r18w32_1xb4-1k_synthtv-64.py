@@ -1,7 +1,7 @@
 """The lite temporal encoder: an adapter on the trained single-frame encoder.
 
 It starts as the single-frame model; since it starts at zero, it takes larger
-steps than the rest. The loss on the movement compares the accelerations of
+steps than the rest. The loss on the motion compares the accelerations of
 the vertices with the true ones.
 """
 _base_ = './deca_r18w32-more_1xb4-1k_synthtv-64.py'

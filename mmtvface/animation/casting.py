@@ -148,8 +148,8 @@ def photo_painter(painter: FramePainter, result: FrameResult,
     if image is None:
         raise ValueError(f"texture='photo' needs an image of the person, but "
                          f'{name} has none that can be read.')
-    if not painter.has_atlas:
-        raise ValueError("texture='photo' needs an atlas: configure "
+    if not painter.has_uv_map:
+        raise ValueError("texture='photo' needs a UV map: configure "
                          "renderer=dict(type='MeshRenderer', ...).")
     frame = PaintedFrame(painter, result, image)
     texture = painter.bake_texture(frame.face, image)

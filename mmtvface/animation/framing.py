@@ -12,7 +12,7 @@ MARGIN = 1.1
 
 
 def extent_of(batches: Iterable[torch.Tensor]) -> torch.Tensor:
-    """Box around all points of a movement.
+    """Box around all points of a motion.
 
     Args:
         batches: (B, N, 3) metres each, taken one by one.

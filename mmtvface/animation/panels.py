@@ -66,7 +66,7 @@ class AnimatedFrame(PaintedFrame):
     @cached_property
     def texture(self) -> torch.Tensor | None:
         """(1, 3, S, S) of the meshes: that of the pictures, unlit."""
-        return self.face.albedo if self.painter.has_atlas else None
+        return self.face.albedo if self.painter.has_uv_map else None
 
     def panels(self, kinds: Sequence[str], background: int
                ) -> list[np.ndarray]:
@@ -171,16 +171,16 @@ def still_window(landmarks: np.ndarray, size: int,
     face = float(np.nanmedian(np.ptp(landmarks[..., :2], axis=1).max(1)))
     reach = float((high - low).max())
     side = max(_WINDOW * face, reach + .6 * face)
-    centre = (low + high) / 2
+    center = (low + high) / 2
     if frame_size is not None:
         limit = np.array(frame_size[::-1], np.float64)
         side = max(min(side, float(limit.min())), reach)
         free = np.maximum(limit - side, 0) / 2
         middle = (limit - 1) / 2
-        centre = np.clip(centre, middle - free, middle + free)
+        center = np.clip(center, middle - free, middle + free)
         # A face that is cut off by the frame is not centred on the frame.
-        centre = np.clip(centre, high - side / 2, low + side / 2)
-    return square_matrix(centre, side, size)
+        center = np.clip(center, high - side / 2, low + side / 2)
+    return square_matrix(center, side, size)
 
 
 def frame_panels(painter: FramePainter, result: FrameResult,

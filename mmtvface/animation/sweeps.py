@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Smooth movements that show a head: turns and expressions over time."""
+"""Smooth motions that show a head: turns and expressions over time."""
 
 import math
 from collections.abc import Sequence
@@ -151,7 +151,7 @@ def plan_moves(expressions: Sequence[str] | None, names: Sequence[str],
             moves.append(Move('jaw', jaw=jaw))
             continue
         label = f'expression {name}' if name.isdecimal() else name
-        # Named ones are movements of muscles, which have one direction.
+        # Named ones are motions of muscles, which have one direction.
         moves.append(Move(label, find_components(
             name, names, num_expression), both_ways=not names))
     return moves

@@ -182,7 +182,7 @@ def animate_teaser(reconstructor: FaceReconstructor, source: Any,
     cam = fit_camera(extent_of(
         head.vertices for head in cast.player.heads(play.codes)))
     play.codes['cam'][:] = cam.cpu().numpy()
-    sheet = _film(cast, play, out_dir, options, progress)
+    sheet = _video(cast, play, out_dir, options, progress)
     save_png(out_dir / 'teaser.png', sheet)
     metrics = dict(
         source=cast.track.name, frames=options.frames, fps=options.fps,
@@ -197,7 +197,7 @@ def animate_teaser(reconstructor: FaceReconstructor, source: Any,
         kind: str(out_dir / name) for kind, name in files.items()})
 
 
-def _film(cast: Cast, play: Screenplay, out_dir: Any, options: TeaserOptions,
+def _video(cast: Cast, play: Screenplay, out_dir: Any, options: TeaserOptions,
           progress: Progress) -> np.ndarray:
     """Write the video; return the contact sheet."""
     look = options.look

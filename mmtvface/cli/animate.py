@@ -175,7 +175,7 @@ def summary(made: dict, coarse: bool) -> str:
     if not made['detail'] and not coarse:
         lines.append('  without wrinkles: the model has no detail branch')
     if not made['textured']:
-        lines.append('  grey only: the model has no albedo model or atlas')
+        lines.append('  grey only: the model has no albedo model or UV map')
     lines += [f'  {kind + ":":<10} {path}'
               for kind, path in made['files'].items()]
     return '\n'.join(lines) + '\n'

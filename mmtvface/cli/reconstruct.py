@@ -3,9 +3,9 @@
 
 Examples::
 
-    mmtvface reconstruct film.mp4 --out work_dirs/film
-    mmtvface reconstruct CONFIG CHECKPOINT film.mp4
-    mmtvface reconstruct film.mp4 --restore RESTORER.py RESTORER.pth
+    mmtvface reconstruct video.mp4 --out work_dirs/video
+    mmtvface reconstruct CONFIG CHECKPOINT video.mp4
+    mmtvface reconstruct video.mp4 --restore RESTORER.py RESTORER.pth
 """
 
 import argparse
@@ -43,14 +43,14 @@ kinds of output (--save), in the output folder:
   video           overlay.mp4: the overlays of all frames; videos have the
                   times and the sound of the input
   detail_video    detail_overlay.mp4
-  side_video      side_by_side.mp4: input, landmarks, mesh, detail, normals
+  comparison_video  side_by_side.mp4: input, landmarks, mesh, detail, normals
 Pictures are <kind>/frame/<frame>.png at the size of the frame and
 <kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
 written. albedo and rendered need a model with an albedo model; dense and
 detail_* one with a detail branch; glb one with a FLAME head."""
 KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
          'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
-         'depth', 'grid', 'video', 'detail_video', 'side_video')
+         'depth', 'grid', 'video', 'detail_video', 'comparison_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 SMOOTHERS = ('one-euro', 'savgol')
 FACES = ('main', 'all')
@@ -102,7 +102,7 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         'one for all its frames, or as the model gives them '
                         '(default: %(default)s)')
     parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
-                        'movement; what it costs is in metrics.json')
+                        'motion; what it costs is in metrics.json')
     parser.add_argument('--resume', action='store_true',
                         help='go on where the same command was interrupted: '
                         'faces and codes are not found again')
@@ -181,9 +181,9 @@ def summary(saved: dict) -> str:
     if line := motion_line(saved['motion']):
         lines.append(f'  {line}')
     for step in ('refinement', 'smoothing'):
-        if figures := saved.get(step):
+        if statistics := saved.get(step):
             shown = ', '.join(f'{name} {value:.3g}'
-                              for name, value in figures.items())
+                              for name, value in statistics.items())
             lines.append(f'  {step}: {shown}')
     lines += [f'  {kind + ":":<15} {path}'
               for kind, path in saved['files'].items()]

@@ -19,11 +19,11 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def check_model(parser: argparse.ArgumentParser, args: argparse.Namespace,
-                cure: str) -> None:
+                remedy: str) -> None:
     """End with an error if there is a config without a checkpoint."""
     if args.config is not None and args.checkpoint is None:
         parser.error(f'there is a config ({args.config}) without a '
-                     f'checkpoint: {cure}')
+                     f'checkpoint: {remedy}')
 
 
 def add_reading(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,8 @@
 
 Examples::
 
-    mmtvface reconstruct film.mp4 --out work_dirs/film --save codes glb
-    mmtvface view work_dirs/film
+    mmtvface reconstruct video.mp4 --out work_dirs/video --save codes glb
+    mmtvface view work_dirs/video
 """
 
 import argparse

@@ -45,7 +45,7 @@ from .target_model import (
 )
 from .vggface2 import convert_vggface2
 
-DECA_CURE = (
+DECA_REMEDY = (
     'DECA gives deca_model.tar on its project page, '
     'https://github.com/yfeng95/DECA.')
 CONFIGS = {
@@ -88,10 +88,10 @@ class Conversion:
 
 
 def read_checkpoint(path: str | os.PathLike, what: str,
-                    cure: str = '') -> Any:
+                    remedy: str = '') -> Any:
     """Read a checkpoint without running code from it."""
     allow_safe_globals()
-    return load_torch(path, what, cure)
+    return load_torch(path, what, remedy)
 
 
 def read_config(path: str | os.PathLike) -> Config:
@@ -128,8 +128,8 @@ def convert_deca_file(path: str | os.PathLike,
         FileNotFoundError: If a file is missing.
         ValueError: If the file is no such checkpoint or does not fit.
     """
-    path = require_file(path, 'DECA checkpoint', DECA_CURE)
-    content = read_checkpoint(path, 'DECA checkpoint', DECA_CURE)
+    path = require_file(path, 'DECA checkpoint', DECA_REMEDY)
+    content = read_checkpoint(path, 'DECA checkpoint', DECA_REMEDY)
     facts = inspect_deca(content, path.name)
     register_all_modules()
     target = with_options(config(facts), options or {})

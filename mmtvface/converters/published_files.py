@@ -27,7 +27,7 @@ def flame_options(folder: str | os.PathLike,
     """Options that point a model at the published files of a folder.
 
     Masks and the fixed displacement are used where they are there. An albedo
-    model is needed, since the built-in one is painted in the atlas of the
+    model is needed, since the built-in one is painted in the UV map of the
     built-in head; the first of :data:`TEXTURES` that is there is taken.
 
     Args:

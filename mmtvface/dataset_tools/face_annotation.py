@@ -50,11 +50,11 @@ def choose_face(faces: list[np.ndarray], size: tuple[int, int]
     """
     if not faces:
         return None
-    centre = (np.array(size[::-1]) - 1) / 2
+    center = (np.array(size[::-1]) - 1) / 2
 
     def rank(points: np.ndarray) -> tuple[bool, float]:
         low, high = points.min(0), points.max(0)
-        return (bool(((low <= centre) & (centre <= high)).all()),
+        return (bool(((low <= center) & (center <= high)).all()),
                 float((high - low).mean()))
 
     return max(faces, key=rank)

@@ -53,8 +53,9 @@ class FaceParser:
     def __init__(self, weights: str | os.PathLike,
                  device: str | torch.device | None = None) -> None:
         bisenet = require('facexlib.parsing.bisenet', _PURPOSE, _INSTALL)
-        cure = f'Download it from {_WHERE}'
-        state = load_torch(weights, 'weights of BiSeNet (face parsing)', cure)
+        remedy = f'Download it from {_WHERE}'
+        state = load_torch(
+            weights, 'weights of BiSeNet (face parsing)', remedy)
         if device is None:
             device = 'cuda' if torch.cuda.is_available() else 'cpu'
         self._device = torch.device(device)
@@ -67,7 +68,7 @@ class FaceParser:
                 f'{os.fspath(weights)} holds no weights of facexlib\'s '
                 f'BiSeNet with {len(CLASSES)} classes: '
                 f'{" ".join(line.strip() for line in reason[:2])[:300]} '
-                f'{cure}') from error
+                f'{remedy}') from error
         self._network = network.eval().to(self._device)
         self._skin = [CLASSES.index(name) for name in SKIN]
 

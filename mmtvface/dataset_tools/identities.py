@@ -142,6 +142,6 @@ def read_identities(path: str | Path) -> dict[str, str]:
             raise ValueError('it is not an object of texts')
     except ValueError as error:
         raise ValueError(
-            f'{path} must be JSON such as {{"film-0a1b2c3d_t000": "Ann"}}, '
+            f'{path} must be JSON such as {{"video-0a1b2c3d_t000": "Ann"}}, '
             f'with clip or track names as keys ({error}).') from error
     return names

@@ -80,7 +80,7 @@ def report_text(made: ClipSet, journals: Sequence[Journal],
         share = used[journal.key] / max(journal.faces, 1)
         lines.append(f'  {journal.frames:8}{clips[journal.key]:7}'
                      f'{share:7.0%}  {journal.key}'
-                     f'{_remark(journal, clips[journal.key])}')
+                     f'{_warning(journal, clips[journal.key])}')
     lines += ['', 'kept: share of the faces found that are in clips']
     return '\n'.join(lines) + '\n'
 
@@ -99,7 +99,7 @@ def _troubles(journals: Sequence[Journal], skipped: Mapping[str, str],
     return ['', 'Look at these', *lines] if lines else []
 
 
-def _remark(journal: Journal, kept: int) -> str:
+def _warning(journal: Journal, kept: int) -> str:
     """Why a video has no clip."""
     if journal.problem:
         return ': see above'

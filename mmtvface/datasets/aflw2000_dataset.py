@@ -137,15 +137,15 @@ class AFLW2000Dataset(BaseDataset):
             items.append(dict(
                 img_path=str(image), landmarks=note.landmarks, yaw=yaw,
                 pitch=pitch, roll=roll))
-        remarks = list(self.skipped.values())
-        for remark in remarks[:20]:
-            logger.warning(f'Skipped: {remark}')
+        warnings = list(self.skipped.values())
+        for warning in warnings[:20]:
+            logger.warning(f'Skipped: {warning}')
         if not items:
             raise ValueError(
                 f'None of the {len(images)} images in {root} has an '
-                f'annotation that can be used. {remarks[0]}')
+                f'annotation that can be used. {warnings[0]}')
         logger.info(f'AFLW2000 in {root}: {len(items)} images, '
-                    f'{len(remarks)} skipped.')
+                    f'{len(warnings)} skipped.')
         return items
 
     def prepare_data(self, idx: int) -> dict:

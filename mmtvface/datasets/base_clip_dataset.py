@@ -119,12 +119,12 @@ class BaseClipDataset(BaseDataset):
         self.randomness.set_epoch(epoch)
 
     @abstractmethod
-    def load_clips(self, remarks: list[str]
+    def load_clips(self, warnings: list[str]
                    ) -> Iterator[tuple[dict, list[dict]]]:
         """List the clips, one by one, and their windows.
 
         Args:
-            remarks: Takes what the user should know.
+            warnings: Takes what the user should know.
 
         Yields:
             A clip, a dict of ``clip_id``, ``identity``, ``folder``,
@@ -142,7 +142,7 @@ class BaseClipDataset(BaseDataset):
         a very long clip needs not all of them.
         """
         logger = MMLogger.get_current_instance()
-        remarks: list[str] = []
+        warnings: list[str] = []
         windows: list[dict] = []
         numbers: dict[str, int] = {}
         people, places, total, masks = [], [], 0, False
@@ -150,7 +150,7 @@ class BaseClipDataset(BaseDataset):
         def records() -> Iterator[dict | list]:
             nonlocal total, masks
             count = 0
-            for clip, found in self.load_clips(remarks):
+            for clip, found in self.load_clips(warnings):
                 for window in found:
                     windows.append({**window, 'clip': len(people)})
                 people.append(numbers.setdefault(clip['identity'],
@@ -173,17 +173,17 @@ class BaseClipDataset(BaseDataset):
         # Without any mask the samples have none; with some, those that lack
         # one follow the policy, so that all samples have the same fields.
         self._use_masks = self.missing_mask != 'ignore' or masks
-        for remark in remarks[:20]:
-            logger.warning(remark)
-        if len(remarks) > 20:
-            logger.warning(f'... and {len(remarks) - 20} more remarks on '
+        for warning in warnings[:20]:
+            logger.warning(warning)
+        if len(warnings) > 20:
+            logger.warning(f'... and {len(warnings) - 20} more warnings on '
                            f"'{self.data_root}'.")
         if not windows:
             raise ValueError(
                 f"No window of {self.clip_length} usable frames in the "
                 f"{len(people)} clips ({total} frames) of "
                 f"'{self.data_root}'. " + self._no_landmarks()
-                + ' '.join(remarks[:3]))
+                + ' '.join(warnings[:3]))
         logger.info(f"'{self.data_root}': {len(people)} clips, {total} "
                     f'frames, {len(windows)} windows of {self.clip_length}.')
         return windows

@@ -11,7 +11,7 @@ A packed split is one file, ``train.lmdb``, with these entries:
                                ``masks``, lists of file names in order, ''
                                where a frame has none
 ``<clip id>/<file>``           a file as it was in the folder of the clip,
-                               for example ``film_0001/jpg/000001.jpg``
+                               for example ``video_0001/jpg/000001.jpg``
 =============================  ==========================================
 """
 
@@ -107,15 +107,15 @@ class LmdbStore:
 
     def _index(self) -> dict:
         lmdb = require('lmdb', f"Reading '{self.path}'", INSTALL)
-        cure = ('is not a file of packed clips; write it with: python '
+        remedy = ('is not a file of packed clips; write it with: python '
                 'tools/dataset_converters/pack_clips.py FOLDER')
         try:
             index = json.loads(self._get(INDEX_KEY) or b'{}')
         except (lmdb.Error, ValueError) as error:
-            raise ValueError(f"'{self.path}' {cure} ({error}).") from error
+            raise ValueError(f"'{self.path}' {remedy} ({error}).") from error
         found = index.get('format'), index.get('version')
         if found != (FORMAT, VERSION):
-            raise ValueError(f"'{self.path}' {cure} (expected format "
+            raise ValueError(f"'{self.path}' {remedy} (expected format "
                              f'{FORMAT}, version {VERSION}, found {found}).')
         return index
 

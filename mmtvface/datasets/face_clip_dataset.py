@@ -141,7 +141,7 @@ class FaceClipDataset(BaseClipDataset):
             clip_length=clip_length, test_mode=test_mode,
             data_prefix={**DIRS, **(data_prefix or {})}, **kwargs)
 
-    def load_clips(self, remarks: list[str]
+    def load_clips(self, warnings: list[str]
                    ) -> Iterator[tuple[dict, list[dict]]]:
         """List the clips and cut them into windows."""
         self.store, entries = find_clips(
@@ -149,21 +149,21 @@ class FaceClipDataset(BaseClipDataset):
             self.data_prefix['images'])
         for entry in entries:
             frames = self.store.frames(entry.folder, self.data_prefix)
-            remarks += frames.remarks
+            warnings += frames.warnings
             clip = dict(clip_id=entry.clip_id, identity=entry.identity,
                         folder=entry.folder, frames=frames)
             yield clip, self.cut(clip['clip_id'], clip['folder'], frames,
-                                 remarks)
+                                 warnings)
 
     def cut(self, name: str, folder: str, frames: ClipFrames,
-            remarks: list[str]) -> list[dict]:
+            warnings: list[str]) -> list[dict]:
         """Windows of one clip."""
         usable = self.usable_frames(folder, frames)
         if not usable:
-            remarks.append(f'{name}: no image in {folder}')
+            warnings.append(f'{name}: no image in {folder}')
         elif not all(usable):
             first = frames.images[usable.index(False)] or 'a listed one'
-            remarks.append(
+            warnings.append(
                 f'{name}: {usable.count(False)} of {len(usable)} '
                 f'frames lack a file and are skipped, first: {first}')
         windows = []
@@ -173,7 +173,7 @@ class FaceClipDataset(BaseClipDataset):
             found = make_windows(run, self.clip_length, stride,
                                  self.short_clips, self.dilation)
             if not found:
-                remarks.append(
+                warnings.append(
                     f'{name}: a run of {run[1] - run[0]} frames is '
                     f'shorter than {self.clip_length} and is skipped')
             elif self.stride == 'random':

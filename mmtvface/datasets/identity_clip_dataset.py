@@ -178,7 +178,7 @@ class IdentityClipDataset(BaseClipDataset):
                                           for image in names]))
         return rows
 
-    def load_clips(self, remarks: list[str]
+    def load_clips(self, warnings: list[str]
                    ) -> Iterator[tuple[dict, list[dict]]]:
         """List the people and their images."""
         root = self._check_root()
@@ -198,7 +198,7 @@ class IdentityClipDataset(BaseClipDataset):
                                        frames.masks)))
             unlike = usable.count(False)
             if unlike:
-                remarks.append(f'{person}: {unlike} of {len(usable)} images '
+                warnings.append(f'{person}: {unlike} of {len(usable)} images '
                                'lack a file and are skipped, first: '
                                f'{names[usable.index(False)]}')
             yield dict(

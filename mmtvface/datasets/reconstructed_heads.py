@@ -9,7 +9,7 @@ import torch
 
 from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.heads.flame import FLAME
-from mmtvface.io.arrays import CODES_CURE, read_code_arrays
+from mmtvface.io.arrays import CODES_REMEDY, read_code_arrays
 from mmtvface.utils.checks import check_shape
 
 _NEEDED = ('shape', 'exp', 'pose', 'camera', 'frame_size', 'frame_name',
@@ -46,7 +46,7 @@ class ReconstructedHeads:
         """
         arrays = read_code_arrays(path)
         if missing := [key for key in _NEEDED if key not in arrays]:
-            raise ValueError(f'{path} lacks {missing}. {CODES_CURE}')
+            raise ValueError(f'{path} lacks {missing}. {CODES_REMEDY}')
         valid = arrays['valid'].astype(bool)
         if not valid.any():
             raise ValueError(f'{path} has no frame with a face; give another '

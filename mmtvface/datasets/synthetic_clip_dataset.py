@@ -60,7 +60,7 @@ class SyntheticFaceClipDataset(BaseDataset):
     holds the gaze: it moves the eyes in the images, while ``gt_vertices``
     follow the codes.
 
-    The movements assume 25 frames per second. Per-frame randomness is
+    The motions assume 25 frames per second. Per-frame randomness is
     smooth, so that what a temporal model should learn can be learnt.
 
     Args:
@@ -311,7 +311,7 @@ class SyntheticFaceClipDataset(BaseDataset):
         behind = self._background(rng_scene, heads, codes, identity)
         images, skin = compose(picture, behind), picture.skin
         if rng_cover.random() < self.occluder_prob:
-            tone = 255 * scene.skin_colour(identity) * (
+            tone = 255 * scene.skin_color(identity) * (
                 rng_cover.uniform(.7, 1.1))
             thing = draw_occluder(rng_cover, self.image_size, tone)
             images, opacity = cover(images, thing, occluder_path(
@@ -343,7 +343,7 @@ class SyntheticFaceClipDataset(BaseDataset):
         if self.torso:
             lit = codes['light'][:, 0].mean(0).numpy() / np.sqrt(4 * np.pi)
             cloth = rng.uniform(10, 230) + rng.normal(0, 25, 3)
-            throat = 225 * self.scene.skin_colour(identity) * lit
+            throat = 225 * self.scene.skin_color(identity) * lit
             bg.draw_torso(
                 behind, self.scene.neck_pixels(heads, codes['cam']),
                 np.clip(cloth * lit, 0, 255), np.clip(throat, 0, 255),

@@ -142,7 +142,7 @@ class VoxCeleb2Dataset(FaceClipDataset):
                     return f" It is too low: use data_root='{where}'."
         return ''
 
-    def load_clips(self, remarks: list[str]
+    def load_clips(self, warnings: list[str]
                    ) -> Iterator[tuple[dict, list[dict]]]:
         """List the utterances and cut them into windows."""
         files = SideFiles(self.data_root, self.data_prefix)
@@ -154,4 +154,4 @@ class VoxCeleb2Dataset(FaceClipDataset):
                 prefix={kind: os.path.join(where, folder)
                         for kind, where in self.data_prefix.items()})
             yield clip, self.cut(folder, os.path.join(self.data_root, folder),
-                                 frames, remarks)
+                                 frames, warnings)

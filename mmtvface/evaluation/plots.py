@@ -14,7 +14,7 @@ from mmtvface.utils.deps import require
 from .charts import Chart
 
 # Of one lightness, told apart by the colour blind too (Okabe and Ito).
-_COLOURS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9',
+_COLORS = ('#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9',
             '#000000', '#8c6d31')
 
 
@@ -53,10 +53,10 @@ def save_chart(chart: Chart, path: str | os.PathLike) -> None:
 
 def _draw_lines(axes, chart: Chart) -> None:
     for index, (label, (x, y)) in enumerate(chart.lines.items()):
-        colour = _COLOURS[index % len(_COLOURS)]
-        style = '-' if index < len(_COLOURS) else '--'
+        color = _COLORS[index % len(_COLORS)]
+        style = '-' if index < len(_COLORS) else '--'
         marker = 'o' if len(x) <= 12 else None
-        axes.plot(x, y, style, color=colour, label=label, marker=marker,
+        axes.plot(x, y, style, color=color, label=label, marker=marker,
                   markersize=4, linewidth=1.6)
     values = np.concatenate([y for _, y in chart.lines.values()] or [[]])
     values = values[np.isfinite(values)]
@@ -75,7 +75,7 @@ def _draw_lines(axes, chart: Chart) -> None:
 def _draw_bars(axes, chart: Chart) -> None:
     heights = list(chart.bars.values())
     drawn = axes.bar(list(chart.bars), np.nan_to_num(heights), width=.6,
-                     color=_COLOURS[0])
+                     color=_COLORS[0])
     axes.bar_label(drawn, [f'{height:.3g}' if np.isfinite(height) else 'none'
                            for height in heights], fontsize=9, padding=2)
     axes.grid(axis='y', color='#dddddd', linewidth=.7)

@@ -14,7 +14,7 @@ from mmtvface.visualization.overlay import to_pixels
 
 from .head_rig import build_rig
 from .painted_frame import PaintedFrame
-from .rigged_mesh import Atlas, rig_document
+from .rigged_mesh import UVMap, rig_document
 from .tracks import TrackWriter
 
 #: A texture is made anew only for a clearly more frontal view: each takes as
@@ -54,7 +54,7 @@ class GlbWriter(TrackWriter):
 
     def look(self, frame: PaintedFrame) -> dict[str, Any]:
         """Take the images of the most frontal view so far."""
-        if not (frame.drawable and self._painter.has_atlas):
+        if not (frame.drawable and self._painter.has_uv_map):
             return {}
         track = frame.result.track_id
         angle = float(np.linalg.norm(frame.result.codes['pose'][:3]))
@@ -73,17 +73,17 @@ class GlbWriter(TrackWriter):
         self._views[track] = angle, row
         return {}
 
-    def _atlas(self, track: int) -> Atlas:
+    def _uv_map(self, track: int) -> UVMap:
         renderer = self._painter.renderer
         faces = renderer.faces.cpu().numpy()
-        if not self._painter.has_atlas:
-            return Atlas(faces)
+        if not self._painter.has_uv_map:
+            return UVMap(faces)
         images = {}
         if track in self._views:
             row = self._views[track][1]
             images = {name: pixels[0] for name, pixels in
                       self._images.gather(np.array([row])).items()}
-        return Atlas(faces, renderer.uv_coords.cpu().numpy(),
+        return UVMap(faces, renderer.uv_coords.cpu().numpy(),
                      renderer.uv_faces.cpu().numpy(), **images)
 
     def write(self, path: Path, track: int,
@@ -93,7 +93,7 @@ class GlbWriter(TrackWriter):
             name: arrays[name] for name in _MOVING if name in arrays})
         chunk = BinaryChunk()
         chunk.write(path, rig_document(
-            chunk, rig, self._atlas(track), arrays['frame_index'], self.fps,
+            chunk, rig, self._uv_map(track), arrays['frame_index'], self.fps,
             arrays['time'], arrays['time_before']))
 
     def finish(self) -> bool:

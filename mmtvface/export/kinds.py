@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from mmtvface.visualization.frame_painter import PICTURES, FramePainter
 
 KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
-         *PICTURES, 'grid', 'video', 'detail_video', 'side_video')
+         *PICTURES, 'grid', 'video', 'detail_video', 'comparison_video')
 DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
 
 #: Videos, and the pictures that they show.
 VIDEOS = {'video': 'overlay', 'detail_video': 'detail_overlay',
-          'side_video': 'overlay'}
+          'comparison_video': 'overlay'}
 
 
 def check_kinds(save: Sequence[str],

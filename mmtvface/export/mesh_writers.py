@@ -23,17 +23,17 @@ class CoarseMeshWriter(Writer):
         result, painter = frame.result, frame.painter
         if not result.valid:
             return
-        renderer, atlas = painter.renderer, {}
-        if painter.has_atlas:
+        renderer, uv_map = painter.renderer, {}
+        if painter.has_uv_map:
             texture = frame.texture
-            atlas = dict(
+            uv_map = dict(
                 uv_coords=renderer.uv_coords.cpu().numpy(),
                 uv_faces=renderer.uv_faces.cpu().numpy(),
                 texture=None if texture is None else to_pixels(texture[0]),
                 normals=painter.mesh_normals(frame.face),
                 normal_map=painter.normal_map(frame.face))
         write_obj(self.path / f'{result.name}.obj', result.vertices,
-                  renderer.faces.cpu().numpy(), **atlas)
+                  renderer.faces.cpu().numpy(), **uv_map)
 
 
 class DenseMeshWriter(Writer):

@@ -87,8 +87,8 @@ class PaintedFrame:
 
     @cached_property
     def texture(self) -> torch.Tensor | None:
-        """(1, 3, T, T); None without an atlas or an image."""
-        if not (self.drawable and self.painter.has_atlas):
+        """(1, 3, T, T); None without a UV map or an image."""
+        if not (self.drawable and self.painter.has_uv_map):
             return None
         return self.painter.bake_texture(self.face, self.image)
 

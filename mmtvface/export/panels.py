@@ -52,7 +52,7 @@ def panels(frame: PaintedFrame, side: int, kinds: Sequence[str]
                          *(drawn[kind] for kind in kinds))]
 
 
-class SideVideoWriter(OverlayVideoWriter):
+class ComparisonVideoWriter(OverlayVideoWriter):
     """``side_by_side.mp4``: input, landmarks, mesh, mesh with detail, normals.
 
     Of several faces the nearest is shown. A frame without a face is shown

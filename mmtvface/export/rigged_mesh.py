@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A rig with its atlas as a glTF document."""
+"""A rig with its UV map as a glTF document."""
 
 from typing import Any, NamedTuple
 
@@ -19,7 +19,7 @@ _TINY_WEIGHT = 1e-4
 _CLAMP, _LINEAR, _MIPMAPS = 33071, 9729, 9987
 
 
-class Atlas(NamedTuple):
+class UVMap(NamedTuple):
     """Faces, UV coordinates and images of a mesh.
 
     Attributes:
@@ -37,7 +37,7 @@ class Atlas(NamedTuple):
     normal_map: np.ndarray | None = None
 
 
-def split_at_seams(atlas: Atlas) -> tuple[np.ndarray, np.ndarray,
+def split_at_seams(uv_map: UVMap) -> tuple[np.ndarray, np.ndarray,
                                           np.ndarray | None]:
     """Vertices of a mesh that has one index per corner.
 
@@ -45,13 +45,13 @@ def split_at_seams(atlas: Atlas) -> tuple[np.ndarray, np.ndarray,
         (N,) which vertex of the head each is, (F, 3) faces, and (N, 2) UV
         coordinates, v *downwards* as in glTF, or None.
     """
-    if atlas.uv_coords is None:
-        return np.arange(atlas.faces.max() + 1), atlas.faces, None
-    count = len(atlas.uv_coords)
+    if uv_map.uv_coords is None:
+        return np.arange(uv_map.faces.max() + 1), uv_map.faces, None
+    count = len(uv_map.uv_coords)
     pairs, index = np.unique(
-        (atlas.faces * count + atlas.uv_faces).ravel(), return_inverse=True)
+        (uv_map.faces * count + uv_map.uv_faces).ravel(), return_inverse=True)
     source, uv = np.divmod(pairs, count)
-    flipped = atlas.uv_coords[uv] * [1, -1] + [0, 1]
+    flipped = uv_map.uv_coords[uv] * [1, -1] + [0, 1]
     return source, index.reshape(-1, 3), flipped
 
 
@@ -87,7 +87,7 @@ def key_times(frames: np.ndarray, seconds: np.ndarray, before: np.ndarray
     """Keyframes of a track; over gaps the last pose is held.
 
     Without a key at the end of a gap, programs would blend slowly from the
-    pose before it to that after it: a movement that nobody has seen.
+    pose before it to that after it: a motion that nobody has seen.
 
     Args:
         frames: (T,) indices of the frames that have a result, ascending.
@@ -128,15 +128,15 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals
 
 
-def _mesh(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas) -> dict[str, Any]:
+def _mesh(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap) -> dict[str, Any]:
     """The mesh with its targets; normals follow them to first order."""
-    source, faces, uv = split_at_seams(atlas)
+    source, faces, uv = split_at_seams(uv_map)
 
     def attribute(values: np.ndarray, bounds: bool = False) -> int:
         return chunk.array(values[source].astype(np.float32), ARRAY_BUFFER,
                            bounds)
 
-    normals = _normals(rig.vertices, atlas.faces)
+    normals = _normals(rig.vertices, uv_map.faces)
     attributes = dict(POSITION=attribute(rig.vertices, True),
                       NORMAL=attribute(normals))
     if uv is not None:
@@ -151,7 +151,7 @@ def _mesh(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas) -> dict[str, Any]:
     targets = [dict(
         POSITION=attribute(target, True),
         NORMAL=attribute(
-            _normals(rig.vertices + target, atlas.faces) - normals))
+            _normals(rig.vertices + target, uv_map.faces) - normals))
         for target in (*rig.expression, *rig.correctives)]
     names = [f'expression_{i:03d}' for i in range(len(rig.expression))]
     names += [f'corrective_{i:03d}' for i in range(len(rig.correctives))]
@@ -166,14 +166,14 @@ def _mesh(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas) -> dict[str, Any]:
     return mesh
 
 
-def _material(chunk: BinaryChunk, atlas: Atlas) -> dict[str, Any]:
+def _material(chunk: BinaryChunk, uv_map: UVMap) -> dict[str, Any]:
     """Entries of the document for the material and its images."""
     surface: dict[str, Any] = dict(metallicFactor=0., roughnessFactor=.7)
     material: dict[str, Any] = dict(
         name='skin', pbrMetallicRoughness=surface, doubleSided=True)
     images = []
-    for name, pixels in (('texture', atlas.texture),
-                         ('normal_map', atlas.normal_map)):
+    for name, pixels in (('texture', uv_map.texture),
+                         ('normal_map', uv_map.normal_map)):
         if pixels is None:
             continue
         png = cv2.imencode('.png', pixels[..., ::-1])[1].tobytes()
@@ -182,7 +182,7 @@ def _material(chunk: BinaryChunk, atlas: Atlas) -> dict[str, Any]:
         owner, key = ((surface, 'baseColorTexture') if name == 'texture'
                       else (material, 'normalTexture'))
         owner[key] = dict(index=len(images) - 1)
-    if atlas.texture is None:
+    if uv_map.texture is None:
         surface['baseColorFactor'] = [.7, .7, .7, 1.]
     found = dict(materials=[material])
     if images:
@@ -235,7 +235,7 @@ def _animation(chunk: BinaryChunk, rig: HeadRig, times: np.ndarray,
     return dict(name='track', samplers=samplers, channels=channels)
 
 
-def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
+def rig_document(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap,
                  frames: np.ndarray, fps: float, seconds: np.ndarray,
                  before: np.ndarray) -> dict[str, Any]:
     """The glTF document of an animated head.
@@ -243,7 +243,7 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
     Args:
         chunk: Takes the arrays and images.
         rig: The head with its keyframes.
-        atlas: Faces, UV coordinates and images.
+        uv_map: Faces, UV coordinates and images.
         frames: (T,) indices of the frames of the keyframes, ascending.
         fps: Frames per second, to be told.
         seconds: (T,) times of these frames.
@@ -264,7 +264,7 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, atlas: Atlas,
         asset=dict(version='2.0', generator=f'mmtvface {__version__}',
                    extras=extras),
         scene=0, scenes=[dict(nodes=[0, 1])], nodes=[head, *joints],
-        meshes=[_mesh(chunk, rig, atlas)], skins=[skin],
+        meshes=[_mesh(chunk, rig, uv_map)], skins=[skin],
         animations=[_animation(chunk, rig, *key_times(
             frames, seconds, before))],
-        **_material(chunk, atlas))
+        **_material(chunk, uv_map))

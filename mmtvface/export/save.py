@@ -24,7 +24,7 @@ from .grid_writer import GridWriter
 from .kinds import DEFAULT_KINDS, VIDEOS, check_kinds
 from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
 from .painted_frame import PaintedFrame
-from .panels import SideVideoWriter
+from .panels import ComparisonVideoWriter
 from .picture_writers import OverlayVideoWriter, PictureWriter
 from .writer import METRICS, FrameWriter, Writer
 
@@ -41,7 +41,7 @@ def save_results(results: Iterable[FrameResult],
                  save: Sequence[str] = DEFAULT_KINDS,
                  max_grid_rows: int = 8,
                  notes: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Write meshes, codes, pictures and figures of a reconstruction.
+    """Write meshes, codes, pictures and statistics of a reconstruction.
 
     Results are taken one by one, so that a generator may be given: meshes
     are on disk as soon as they are known. The frames are decoded once more
@@ -58,7 +58,7 @@ def save_results(results: Iterable[FrameResult],
 
     Files, by the names in ``save``:
 
-    * 'obj': ``meshes/<name>.obj``, metres, with the renderer's atlas, a
+    * 'obj': ``meshes/<name>.obj``, metres, with the renderer's UV map, a
       ``.mtl``, a texture (:class:`TextureBaker`) and, with a detail branch,
       a tangent-space normal map;
     * 'dense': ``dense/<name>.ply`` and ``.obj``, the detailed surface with
@@ -81,7 +81,8 @@ def save_results(results: Iterable[FrameResult],
     * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
       the heads over all frames at their own size; videos have the times and
       the sound of the source;
-    * 'side_video': ``side_by_side.mp4``, see :class:`SideVideoWriter`;
+    * 'comparison_video': ``side_by_side.mp4``, see
+      :class:`ComparisonVideoWriter`;
     * always: ``metrics.json``, see
       :class:`~mmtvface.reconstruction.summary.Summary`, with
       ``source``, the input's full path.
@@ -140,14 +141,14 @@ def save_results(results: Iterable[FrameResult],
                 _write([PaintedFrame(
                     painter, result, shown and shown.image, pictures,
                     shown and shown.time) for result in group], writers)
-        figures = summary.metrics()
+        statistics = summary.metrics()
     files = {}
     for writer in writers:
         # One that fails to finish does not take the others along.
         with _caught(stopped):
             if writer.finish():
                 files[writer.kind] = str(writer.path)
-    metrics = dict(source=_full_name(source)) | figures | dict(notes or {})
+    metrics = dict(source=_full_name(source)) | statistics | dict(notes or {})
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
     with atomic_path(out_dir / METRICS) as path:
@@ -184,7 +185,8 @@ def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
     writers += [PictureWriter(out_dir, kind) for kind in PICTURES
                 if kind in save]
     for kind in VIDEOS:
-        make = SideVideoWriter if kind == 'side_video' else OverlayVideoWriter
+        make = (ComparisonVideoWriter if kind == 'comparison_video'
+                else OverlayVideoWriter)
         if kind in save:
             writers.append(make(out_dir, kind, fps, lambda: source.sound))
     if 'grid' in save:
@@ -194,7 +196,7 @@ def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
 
 def _needs_images(save: Sequence[str], painter: FramePainter) -> bool:
     """Whether the frames must be decoded again."""
-    blind = _BLIND if painter.has_atlas else _BLIND | {'obj', 'glb'}
+    blind = _BLIND if painter.has_uv_map else _BLIND | {'obj', 'glb'}
     return bool(set(save) - blind)
 
 

@@ -82,7 +82,7 @@ class FaceColors:
     Args:
         flame: Head model on the CPU.
         texture: Albedo model on the CPU.
-        renderer: With the atlas of both, on the CPU.
+        renderer: With the UV map of both, on the CPU.
         settings: Default: :class:`AppearanceSettings`.
     """
 
@@ -91,7 +91,7 @@ class FaceColors:
                  settings: AppearanceSettings | None = None) -> None:
         self.settings = settings or AppearanceSettings()
         self._flame, self._faces = flame, renderer.faces
-        # A vertex at a seam of the atlas has several places; any will do.
+        # A vertex at a seam of the UV map has several places; any will do.
         uv = renderer.uv_coords.new_zeros(len(flame.v_template.view(3, -1).T),
                                           2)
         uv[renderer.faces.flatten()] = renderer.uv_coords[

@@ -162,7 +162,7 @@ class _Problem:
         self.sigma = (self.shared.diag() + self.own).sqrt()
 
     def blocks(self, correction: torch.Tensor, first: int = 0,
-               go_on: Callable[[], None] = lambda: None
+               check_cancelled: Callable[[], None] = lambda: None
                ) -> tuple[torch.Tensor, torch.Tensor]:
         """Hessian (T, d, d) and gradient (T, d) of the landmarks' part.
 
@@ -174,7 +174,7 @@ class _Problem:
             self.state.dtype)
         parts = []
         for start in range(0, len(moved), _CHUNK):
-            go_on()
+            check_cancelled()
             parts.append(self._chunk(
                 moved[start:start + _CHUNK],
                 slice(start, start + _CHUNK), first))
@@ -351,13 +351,13 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
                   points: torch.Tensor, fps: float,
                   settings: RefineSettings,
                   numbers: torch.Tensor | None = None,
-                  go_on: Callable[[], None] = lambda: None
+                  check_cancelled: Callable[[], None] = lambda: None
                   ) -> dict[str, torch.Tensor]:
     """Pose, camera and expression of a face, corrected by its landmarks.
 
     Where too little is known (no landmarks, a camera that shows nothing), the
     codes stay as they are. See :func:`refine_track` for the arguments;
-    ``go_on`` is called now and then, what it raises ends the work.
+    ``check_cancelled`` is called now and then, what it raises ends the work.
     """
     if numbers is None:
         numbers = torch.arange(len(points))
@@ -372,7 +372,7 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     diagonal, beside = markov_prior(numbers, settings.times(head), fps)
     correction = torch.zeros(state.shape, dtype=torch.float64)
     for _ in range(settings.steps):
-        hessian, force = problem.blocks(correction, shapes, go_on)
+        hessian, force = problem.blocks(correction, shapes, check_cancelled)
         values = correction[:, shapes:]
         force = force + diagonal * values
         force[1:] += beside * values[:-1]

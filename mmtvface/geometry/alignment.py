@@ -83,12 +83,12 @@ def procrustes(source: Array,
     weights = (weights / weights.sum(-1, keepdim=True)).to(source)[..., None]
     source_mean = (weights * source).sum(-2, keepdim=True)
     target_mean = (weights * target).sum(-2, keepdim=True)
-    source_centred = source - source_mean
-    target_centred = target - target_mean
-    covariance = (weights * target_centred).mT @ source_centred
+    source_centerd = source - source_mean
+    target_centerd = target - target_mean
+    covariance = (weights * target_centerd).mT @ source_centerd
     rotation, stretch = _polar(covariance)
     if with_scale:
-        variance = (weights * source_centred.square()).sum((-2, -1))
+        variance = (weights * source_centerd.square()).sum((-2, -1))
         scale = stretch.sum(-1) / variance
     else:
         scale = torch.ones_like(stretch[..., 0])

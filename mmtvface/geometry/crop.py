@@ -4,7 +4,7 @@
 All coordinates are pixel indices (the centre of the first pixel is 0, see
 :mod:`mmtvface.geometry.camera`). A crop maps a square of the original image
 exactly onto the crop from edge to edge: index ``x`` goes to
-``k * (x - centre) + (out_size - 1) / 2`` with ``k = out_size / side``.
+``k * (x - center) + (out_size - 1) / 2`` with ``k = out_size / side``.
 DECA (Feng et al., SIGGRAPH 2021) maps the square's corners to 0 and
 ``out_size - 1`` instead, which mixes edges with pixel centres.
 """
@@ -75,17 +75,17 @@ def box_to_square(box: Sequence[float], scale: float = 1.,
         raise ValueError(
             'A crop needs a box (left, top, right, bottom) of positive size '
             f'and a positive scale, but got {tuple(box)} and scale {scale}.')
-    centre = ((left + right) / 2 + shift[0] * mean_side,
+    center = ((left + right) / 2 + shift[0] * mean_side,
               (top + bottom) / 2 + shift[1] * mean_side)
-    return centre, side
+    return center, side
 
 
-def square_matrix(centre: Sequence[float], side: float,
+def square_matrix(center: Sequence[float], side: float,
                   out_size: int) -> np.ndarray:
     """Matrix that maps a square of the image onto the whole crop.
 
     Args:
-        centre: x, y, pixel indices of the original image.
+        center: x, y, pixel indices of the original image.
         side: Pixels of the original image.
         out_size: Width and height of the crop in pixels.
 
@@ -94,8 +94,8 @@ def square_matrix(centre: Sequence[float], side: float,
     """
     factor = out_size / side
     middle = (out_size - 1) / 2
-    return np.array([[factor, 0., middle - factor * centre[0]],
-                     [0., factor, middle - factor * centre[1]],
+    return np.array([[factor, 0., middle - factor * center[0]],
+                     [0., factor, middle - factor * center[1]],
                      [0., 0., 1.]])
 
 
@@ -112,8 +112,8 @@ def crop_matrix(box: Sequence[float], out_size: int, scale: float = 1.,
     Returns:
         (3, 3) float64, original pixel indices -> crop pixel indices.
     """
-    centre, side = box_to_square(box, scale, shift)
-    return square_matrix(centre, side, out_size)
+    center, side = box_to_square(box, scale, shift)
+    return square_matrix(center, side, out_size)
 
 
 def track_squares(boxes: np.ndarray, scale: float | np.ndarray = 1.,
@@ -143,25 +143,25 @@ def track_squares(boxes: np.ndarray, scale: float | np.ndarray = 1.,
         ValueError: If the mode is unknown or a box is empty.
     """
     boxes = np.asarray(boxes, np.float64)
-    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    centers = (boxes[:, :2] + boxes[:, 2:]) / 2
     extents = boxes[:, 2:] - boxes[:, :2]
     means = extents.mean(1)
     if not (means > 0).all():
         raise ValueError(f'All boxes must have a positive size: {boxes}.')
     if mode == 'smooth':
-        smooth = steady(np.column_stack([centres, means]), sigma)
-        centres, means = smooth[:, :2], smooth[:, 2]
+        smooth = steady(np.column_stack([centers, means]), sigma)
+        centers, means = smooth[:, :2], smooth[:, 2]
     elif mode == 'clip':
-        middle = (centres.min(0) + centres.max(0)) / 2
-        reach = (np.abs(centres - middle) + extents / 2).max()
+        middle = (centers.min(0) + centers.max(0)) / 2
+        reach = (np.abs(centers - middle) + extents / 2).max()
         side = max(float(np.median(means)), 2 * float(reach) / 1.2)
-        centres, means = np.tile(middle, (len(boxes), 1)), np.full(
+        centers, means = np.tile(middle, (len(boxes), 1)), np.full(
             len(boxes), side)
     elif mode != 'frame':
         raise ValueError("mode must be 'frame', 'smooth' or 'clip', but it "
                          f"is '{mode}'.")
-    centres = centres + np.asarray(shift) * means[:, None]
-    return centres, means * scale
+    centers = centers + np.asarray(shift) * means[:, None]
+    return centers, means * scale
 
 
 def transform_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@
 Every texel is a vertex; two triangles fill the square between four of them:
 
     A--B      (A, C, B) and (B, C, D), counter-clockwise where rows run
-    | /|      downwards, so that normals point out of a surface whose atlas
+    | /|      downwards, so that normals point out of a surface whose UV map
     C--D      shows it from outside.
 """
 

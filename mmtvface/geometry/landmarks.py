@@ -25,7 +25,7 @@ LIPS = OUTER_LIPS + INNER_LIPS
 #: Everything but the contour: the landmarks fixed on the surface.
 STATIC = tuple(range(17, 68))
 
-#: (upper, lower) points of the lids, two pairs for each eye.
+#: (upper, lower) points of the eyelids, two pairs for each eye.
 EYELID_PAIRS = ((37, 41), (38, 40), (43, 47), (44, 46))
 #: (upper, lower) points of the inner lips.
 LIP_PAIRS = ((61, 67), (62, 66), (63, 65))

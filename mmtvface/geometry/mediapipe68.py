@@ -76,19 +76,19 @@ TABLE: tuple[tuple[str, tuple[int, ...]], ...] = (
     ('nose base, middle', (2, )),  # 33
     ('left nostril, inner', (326, )),  # 34
     ('left nostril, outer', (305, 327)),  # 35
-    # 36-47 eyes, clockwise from image left: the edges of the lids.
+    # 36-47 eyes, clockwise from image left: the edges of the eyelids.
     ('right eye, outer corner', (33, )),  # 36
-    ('right upper lid, outer', (160, )),  # 37
-    ('right upper lid, inner', (158, )),  # 38
+    ('right upper eyelid, outer', (160, )),  # 37
+    ('right upper eyelid, inner', (158, )),  # 38
     ('right eye, inner corner', (133, )),  # 39
-    ('right lower lid, inner', (153, )),  # 40
-    ('right lower lid, outer', (144, )),  # 41
+    ('right lower eyelid, inner', (153, )),  # 40
+    ('right lower eyelid, outer', (144, )),  # 41
     ('left eye, inner corner', (362, )),  # 42
-    ('left upper lid, inner', (385, )),  # 43
-    ('left upper lid, outer', (387, )),  # 44
+    ('left upper eyelid, inner', (385, )),  # 43
+    ('left upper eyelid, outer', (387, )),  # 44
     ('left eye, outer corner', (263, )),  # 45
-    ('left lower lid, outer', (373, )),  # 46
-    ('left lower lid, inner', (380, )),  # 47
+    ('left lower eyelid, outer', (373, )),  # 46
+    ('left lower eyelid, inner', (380, )),  # 47
     # 48-59 outer lips, clockwise from image left: where red meets skin.
     ('mouth, right corner', (61, )),  # 48
     ('upper lip, right', (39, 40)),  # 49

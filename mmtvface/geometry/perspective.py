@@ -54,7 +54,7 @@ def scaled_orthographic(camera: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return scale, np.stack([x, y, np.cross(x, y)], 1)
 
 
-def _centred(camera: np.ndarray,
+def _centerd(camera: np.ndarray,
              frame_size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Middle of the frame (2,), and the origins' places from it (T, 2)."""
     height, width = frame_size
@@ -89,7 +89,7 @@ def required_focal(camera: np.ndarray, points: np.ndarray,
     """
     scale, rotation = scaled_orthographic(camera)
     check_shape('points', points, (len(camera), 'N', 3))
-    _, shift = _centred(camera, frame_size)
+    _, shift = _centerd(camera, frame_size)
     seen = points.astype(np.float64) @ rotation.swapaxes(1, 2)
     depth = (seen[..., 2].min(1) + seen[..., 2].max(1)) / 2
     behind = seen[..., 2] - depth[:, None]
@@ -117,7 +117,7 @@ def equivalent_perspective(camera: np.ndarray, focal: float,
         ValueError: If the cameras are not weak perspective.
     """
     scale, rotation = scaled_orthographic(camera)
-    middle, shift = _centred(camera, frame_size)
+    middle, shift = _centerd(camera, frame_size)
     intrinsics = np.array([[focal, 0, middle[0]], [0, focal, middle[1]],
                            [0, 0, 1.]])
     place = np.column_stack([shift / scale[:, None], focal / scale - depth])

@@ -20,7 +20,7 @@ from .flame_io import (
     load_head_model,
 )
 from .landmark_embedding import (
-    EMBEDDING_CURE,
+    EMBEDDING_REMEDY,
     LandmarkEmbedding,
     contour_index,
     interpolate_landmarks,
@@ -95,7 +95,7 @@ class FLAME(nn.Module):
             if os.fspath(model_path) != PROCEDURAL:
                 raise ValueError(
                     f"model_path='{model_path}' needs a "
-                    f'landmark_embedding_path. {EMBEDDING_CURE}')
+                    f'landmark_embedding_path. {EMBEDDING_REMEDY}')
             landmark_embedding_path = PROCEDURAL
         self._set_buffers(
             load_head_model(model_path),
@@ -218,7 +218,7 @@ class FLAME(nn.Module):
         return self.directions[:used], CORRECTIVE_JOINTS[:1]
 
     def neutral(self, shape: torch.Tensor) -> torch.Tensor:
-        """Heads at rest: without expression, in the zero pose.
+        """Neutral heads: without expression, in the zero pose.
 
         Equal to :meth:`forward` with zeros, for the price of one matrix
         product: in the zero pose skinning and pose correctives do nothing.

@@ -12,7 +12,7 @@ from mmtvface.utils.checks import check_shape
 from mmtvface.utils.safe_pickle import load_npz, load_pickle
 
 PROCEDURAL = 'procedural'
-FLAME_CURE = (
+FLAME_REMEDY = (
     'Download FLAME (2019, 2020 or 2023) after registration at '
     'https://flame.is.tue.mpg.de, unpack it and give the path of its '
     "generic_model.pkl; model_path='procedural' selects the built-in head, "
@@ -133,13 +133,13 @@ def load_head_model(path: str | os.PathLike) -> HeadModelData:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a head model; the message names the
-            file, the entry and the cure.
+            file, the entry and the remedy.
     """
     if os.fspath(path) == PROCEDURAL:
         from .providers.procedural import procedural_head
         return procedural_head().model
     load = load_npz if Path(path).suffix == '.npz' else load_pickle
-    arrays = load(path, 'FLAME model', FLAME_CURE)
+    arrays = load(path, 'FLAME model', FLAME_REMEDY)
     try:
         if not isinstance(arrays, dict):
             raise ValueError('the file must hold a dict of arrays, but it '
@@ -147,7 +147,7 @@ def load_head_model(path: str | os.PathLike) -> HeadModelData:
         return _from_arrays(arrays)
     except ValueError as error:
         raise ValueError(
-            f'{path} is not a FLAME model: {error} {FLAME_CURE}') from error
+            f'{path} is not a FLAME model: {error} {FLAME_REMEDY}') from error
 
 
 def save_head_model(path: str | os.PathLike, model: HeadModelData) -> None:

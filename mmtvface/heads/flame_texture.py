@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Linear albedo models in the atlas of the head."""
+"""Linear albedo models in the UV map of the head."""
 
 import os
 import zipfile
@@ -20,12 +20,12 @@ from .flame_io import PROCEDURAL
 from .lbs import blend
 
 FILE_SIZE = 512
-TEXTURE_CURE = (
+TEXTURE_REMEDY = (
     'FLAME_texture.npz is at https://flame.is.tue.mpg.de (after '
     'registration); FLAME_albedo_from_BFM.npz is made from the Basel Face '
     'Model by https://github.com/TimoBolkart/BFM_to_FLAME; '
     "path='procedural' selects the built-in albedo, which needs no download.")
-PICTURE_CURE = ('mean_texture.jpg is in the data folder of the DECA release '
+PICTURE_REMEDY = ('mean_texture.jpg is in the data folder of the DECA release '
                 '(https://github.com/yfeng95/DECA).')
 PICTURES = ('.jpg', '.jpeg', '.png')
 _ROWS_AT_ONCE = 1 << 15
@@ -117,7 +117,7 @@ def _read_rows(archive: zipfile.ZipFile, key: str, rows: np.ndarray,
 
 def _read_albedo(path: str | os.PathLike, num_components: int,
                  size: int) -> AlbedoData:
-    path = require_file(path, 'Albedo model', TEXTURE_CURE)
+    path = require_file(path, 'Albedo model', TEXTURE_REMEDY)
     texels = nearest_texels(size)
     picked, inverse = np.unique(texels, return_inverse=True)
     rows = (picked[:, None] * 3 + np.arange(3)).ravel()
@@ -141,7 +141,7 @@ def _read_albedo(path: str | os.PathLike, num_components: int,
     except (ValueError, OSError, EOFError, KeyError,
             zipfile.BadZipFile) as error:
         raise ValueError(f'{path} cannot be read as an albedo model: '
-                         f'{error}. {TEXTURE_CURE}') from error
+                         f'{error}. {TEXTURE_REMEDY}') from error
     basis = basis.reshape(-1, 3, num_components)[inverse.ravel()]
     # The files hold BGR.
     return AlbedoData(mean.reshape(-1, 3)[texels, ::-1] / scale,
@@ -149,14 +149,14 @@ def _read_albedo(path: str | os.PathLike, num_components: int,
 
 
 def _read_picture(path: str | os.PathLike, size: int) -> AlbedoData:
-    """A square picture of the atlas, RGB, row 0 at the top (v = 1)."""
-    path = require_file(path, 'Picture of the albedo', PICTURE_CURE)
+    """A square picture of the UV map, RGB, row 0 at the top (v = 1)."""
+    path = require_file(path, 'Picture of the albedo', PICTURE_REMEDY)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None or image.shape[0] != image.shape[1]:
         found = 'no picture' if image is None else (
             f'{image.shape[1]} x {image.shape[0]} pixels')
-        raise ValueError(f'{path} must be a square picture of the atlas, but '
-                         f'it is {found}. {PICTURE_CURE}')
+        raise ValueError(f'{path} must be a square picture of the UV map, but '
+                         f'it is {found}. {PICTURE_REMEDY}')
     texels = nearest_texels(size, len(image))
     mean = image[..., ::-1].reshape(-1, 3)[texels].astype(np.float32) / 255
     return AlbedoData(mean, np.zeros((size * size, 3, 0), np.float32))

@@ -50,7 +50,7 @@ def save_head_files(folder: str | os.PathLike,
         folder: Made if it does not exist; existing files are replaced.
         model: The head.
         landmarks: Its landmarks.
-        topology: Its atlas and maps.
+        topology: Its UV map and maps.
         albedo: (512, 512, 3) mean and (512, 512, 3, K) basis, RGB, 0..1.
 
     Returns:

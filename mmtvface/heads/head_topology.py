@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Texture atlas of a head mesh: UV coordinates and masks in UV space."""
+"""UV map of a head mesh: UV coordinates and masks in UV space."""
 
 import os
 from dataclasses import dataclass, replace
@@ -15,7 +15,7 @@ from mmtvface.utils.safe_pickle import load_npy
 from .flame_io import PROCEDURAL
 
 MAP_SIZE = 256
-TOPOLOGY_CURE = (
+TOPOLOGY_REMEDY = (
     'Take it from the data folder of the DECA release '
     "(https://github.com/yfeng95/DECA); template_path='procedural' selects "
     'the built-in head, which needs no files.')
@@ -25,7 +25,7 @@ TOPOLOGY_CURE = (
 class HeadTopology:
     """Connectivity, UV layout and UV-space maps of a head mesh.
 
-    Maps have row 0 at the top of the atlas (v = 1).
+    Maps have row 0 at the top of the UV map (v = 1).
 
     Attributes:
         faces: (F, 3) int64, vertex indices.
@@ -66,11 +66,11 @@ class HeadTopology:
 
 def _read_mask(path: str | os.PathLike, what: str) -> np.ndarray:
     """First channel of an image file as (256, 256) in [0, 1]."""
-    path = require_file(path, what, TOPOLOGY_CURE)
+    path = require_file(path, what, TOPOLOGY_REMEDY)
     image = cv2.imread(str(path), cv2.IMREAD_COLOR)
     if image is None:
         raise ValueError(f'{path} cannot be read as an image. '
-                         f'{TOPOLOGY_CURE}')
+                         f'{TOPOLOGY_REMEDY}')
     mask = image[..., 2] / 255.  # OpenCV's last channel is the file's first
     if mask.shape != (MAP_SIZE, MAP_SIZE):
         mask = cv2.resize(mask, (MAP_SIZE, MAP_SIZE),
@@ -84,11 +84,11 @@ def load_head_topology(
         uv_face_eye_mask_path: str | os.PathLike | None = None,
         fixed_displacement_path: str | os.PathLike | None = None
 ) -> HeadTopology:
-    """Read the texture atlas of a head model.
+    """Read the UV map of a head model.
 
     Args:
         template_path: ``head_template.obj`` with UV coordinates, or
-            ``'procedural'`` for the built-in head's atlas, masks and
+            ``'procedural'`` for the built-in head's UV map, masks and
             displacement.
         uv_face_mask_path: Image whose first channel is the skin mask; other
             sizes are resampled to 256. Without it, the built-in one or 1
@@ -107,11 +107,11 @@ def load_head_topology(
         from .providers.procedural import procedural_head
         topology = procedural_head().topology
     else:
-        path = require_file(template_path, 'Head template', TOPOLOGY_CURE)
+        path = require_file(template_path, 'Head template', TOPOLOGY_REMEDY)
         mesh = read_obj(path)
         if mesh.uv_faces is None:
             raise ValueError(f'{path} has no UV coordinates on its faces. '
-                             f'{TOPOLOGY_CURE}')
+                             f'{TOPOLOGY_REMEDY}')
         topology = HeadTopology(mesh.faces, mesh.uv_coords, mesh.uv_faces,
                                 np.ones(size), np.ones(size), np.zeros(size))
     maps = {}
@@ -122,7 +122,7 @@ def load_head_topology(
                                               'UV face and eye mask')
     if fixed_displacement_path is not None:
         displacement = load_npy(fixed_displacement_path,
-                                'fixed displacement map', TOPOLOGY_CURE)
+                                'fixed displacement map', TOPOLOGY_REMEDY)
         check_shape(f'The displacement in {fixed_displacement_path}',
                     displacement, size)
         maps['fixed_displacement'] = displacement.astype(np.float64)

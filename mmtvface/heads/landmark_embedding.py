@@ -17,7 +17,7 @@ from .flame_io import PROCEDURAL
 
 MAX_YAW = 39
 NUM_STATIC = 51
-EMBEDDING_CURE = (
+EMBEDDING_REMEDY = (
     'Take landmark_embedding.npy from the data folder of the DECA release '
     '(https://github.com/yfeng95/DECA); for the built-in head leave the '
     "path out or write 'procedural'.")
@@ -163,13 +163,13 @@ def load_landmark_embedding(path: str | os.PathLike) -> LandmarkEmbedding:
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a landmark embedding; the message
-            names the file, the entry and the cure.
+            names the file, the entry and the remedy.
     """
     if os.fspath(path) == PROCEDURAL:
         from .providers.procedural import procedural_head
         return procedural_head().landmarks
     load = load_npz if Path(path).suffix == '.npz' else load_npy
-    arrays = load(path, 'FLAME landmark embedding', EMBEDDING_CURE)
+    arrays = load(path, 'FLAME landmark embedding', EMBEDDING_REMEDY)
     names = [field.name for field in fields(LandmarkEmbedding)]
     try:
         if not isinstance(arrays, dict):
@@ -185,4 +185,4 @@ def load_landmark_embedding(path: str | os.PathLike) -> LandmarkEmbedding:
             for name in names})
     except (TypeError, ValueError) as error:
         raise ValueError(f'{path} is not a FLAME landmark embedding: {error} '
-                         f'{EMBEDDING_CURE}') from error
+                         f'{EMBEDDING_REMEDY}') from error

@@ -8,7 +8,7 @@ import numpy as np
 
 from mmtvface.utils.assets import require_file
 
-CODES_CURE = 'Write them by mmtvface reconstruct INPUT --save codes.'
+CODES_REMEDY = 'Write them by mmtvface reconstruct INPUT --save codes.'
 
 
 def read_code_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
@@ -18,7 +18,7 @@ def read_code_arrays(path: str | os.PathLike) -> dict[str, np.ndarray]:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no archive of plain arrays.
     """
-    path = require_file(path, 'Codes', CODES_CURE)
+    path = require_file(path, 'Codes', CODES_REMEDY)
     try:
         with np.load(path, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}

@@ -31,13 +31,13 @@ class ClipFrames:
             does not exist. It still takes its place in the order.
         landmarks: File names, '' where missing.
         masks: File names, '' where missing.
-        remarks: Things about the folder that the user should know.
+        warnings: Things about the folder that the user should know.
     """
 
     images: list[str]
     landmarks: list[str]
     masks: list[str]
-    remarks: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def natural_key(name: str) -> list[tuple[int, int | str]]:
@@ -94,7 +94,7 @@ def list_frames(clip: Path, image_dir: str = 'jpg',
     """
     images = [name for name in _names(clip / image_dir)
               if name.lower().endswith(IMAGE_SUFFIXES)]
-    remarks = []
+    warnings = []
     order_file = clip / 'serial.npy'
     if order_file.is_file():
         try:
@@ -106,11 +106,11 @@ def list_frames(clip: Path, image_dir: str = 'jpg',
             lost = [name for name, image in zip(order, found, strict=True)
                     if not image]
             if lost:
-                remarks.append(f'{len(lost)} frames of {order_file} are not '
+                warnings.append(f'{len(lost)} frames of {order_file} are not '
                                f'in {clip / image_dir}, e.g. {lost[0]}')
             images = found
         except ValueError as error:
-            remarks.append(f'{error} The sorted names are used.')
+            warnings.append(f'{error} The sorted names are used.')
     landmark_names = set(_names(clip / landmark_dir))
     mask_names = set(_names(clip / mask_dir))
 
@@ -122,7 +122,7 @@ def list_frames(clip: Path, image_dir: str = 'jpg',
     return ClipFrames(
         images,
         [pick(name, LANDMARK_ENDINGS, landmark_names) for name in images],
-        [pick(name, MASK_ENDINGS, mask_names) for name in images], remarks)
+        [pick(name, MASK_ENDINGS, mask_names) for name in images], warnings)
 
 
 def find_runs(usable: list[bool]) -> list[tuple[int, int]]:

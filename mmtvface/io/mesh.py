@@ -3,7 +3,7 @@
 
 OBJ is read and written here and not by a library: a head keeps its vertex
 order, and UV coordinates have an indexing of their own (``f v/vt``). Mesh
-libraries, trimesh included, split the vertices along the seams of the atlas,
+libraries, trimesh included, split the vertices along the seams of the UV map,
 after which neither landmark embeddings nor other frames of the same head fit,
 and none writes a material with a normal map. Every other format goes through
 trimesh.

@@ -15,7 +15,7 @@ from mmtvface.heads import FLAME, FLAMETexture
 from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.tracking.face_track import FaceTrack
 
-from .finish import Codes, Figures
+from .finish import Codes, Statistics
 from .finish_pass import join_rows, split_rows
 from .model_setup import on_cpu
 from .shot_codes import SegmentCodes
@@ -36,14 +36,14 @@ class AppearancePass:
 
     Args:
         model: With colours, see :func:`has_colors`.
-        figures: Told what it changed.
-        go_on: Called now and then; what it raises ends the work.
+        statistics: Told what it changed.
+        check_cancelled: Called now and then; what it raises ends the work.
     """
 
-    def __init__(self, model: TemporalDECA, figures: Figures,
-                 go_on: Callable[[], None] = lambda: None) -> None:
-        self._go_on = go_on
-        self._layout, self._figures = model.layout, figures
+    def __init__(self, model: TemporalDECA, statistics: Statistics,
+                 check_cancelled: Callable[[], None] = lambda: None) -> None:
+        self._check_cancelled = check_cancelled
+        self._layout, self._statistics = model.layout, statistics
         self._colors = FaceColors(
             on_cpu(model.flame), on_cpu(model.texture),
             on_cpu(model.renderer))
@@ -64,10 +64,10 @@ class AppearancePass:
         tex = colors.fit(seen, before, codes['light'])
 
         def relight(part: np.ndarray, inner: slice) -> np.ndarray:
-            self._go_on()
+            self._check_cancelled()
             codes, seen = self._look(track, store, part)
             light = colors.relight(seen, tex, codes['light'])
-            self._figures.add_colors(
+            self._statistics.add_colors(
                 colors.error(seen, before, codes['light'])[inner],
                 colors.error(seen, tex, light)[inner])
             return self._rows(codes, tex, light)

@@ -42,7 +42,7 @@ class WindowBlender:
         """Take the codes of a clip.
 
         Args:
-            frames: t indices of its frames, growing.
+            frames: t indices of its frames, increasing.
             rows: (t, C) float32.
             until: Index of the first frame of the clip that comes next; what
                 lies before it is finished.

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Codes of all frames of a film, outside of the memory."""
+"""Codes of all frames of a video, outside of the memory."""
 
 import tempfile
 from types import TracebackType
@@ -10,7 +10,7 @@ import numpy as np
 class CodeStore:
     """Rows of float32 in a file without a name, which ends with the store.
 
-    Two hours of film are 300 MB of codes.
+    Two hours of video are 300 MB of codes.
 
     Args:
         width: Numbers in a row.

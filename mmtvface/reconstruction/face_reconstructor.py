@@ -61,7 +61,7 @@ class FaceReconstructor:
     ::
 
         reconstructor = FaceReconstructor()  # the model of the package
-        for result in reconstructor('film.mp4'):
+        for result in reconstructor('video.mp4'):
             if result.valid:
                 result.vertices, result.codes, result.landmarks2d, ...
 
@@ -111,7 +111,7 @@ class FaceReconstructor:
             colours of the crops
             (:class:`~mmtvface.fitting.FaceColors`), if the model has
             an albedo model.
-        smooth: None, 'one-euro' or 'savgol': filter the movement, see
+        smooth: None, 'one-euro' or 'savgol': filter the motion, see
             :func:`~mmtvface.reconstruction.smoothing.smooth_run`.
         detector: Finds faces where no landmarks are given: an (H, W, 3)
             uint8 RGB image in, (68, 2) pixel indices per face out, called by
@@ -282,7 +282,7 @@ class FaceReconstructor:
                 for _ in self._results(*waiting.pop(0), lost):
                     pass
             lost.report()
-            self.report.update(pipeline.figures.report())
+            self.report.update(pipeline.statistics.report())
 
     def _results(self, segment: Segment, codes: SegmentCodes,
                  lost: LostFrames) -> Iterator[FrameResult]:

@@ -76,7 +76,7 @@ def one_identity(codes: Codes) -> Codes:
             if name in IDENTITY and code.shape[1]}
 
 
-class Figures:
+class Statistics:
     """What finishing changed, over all tracks."""
 
     def __init__(self) -> None:
@@ -131,9 +131,9 @@ def _sums(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
 @torch.no_grad()
 def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
                numbers: torch.Tensor, fps: float, settings: FinishSettings,
-               figures: Figures, counted: slice = slice(None),
+               statistics: Statistics, counted: slice = slice(None),
                refine: RefineSettings | None = None,
-               go_on: Callable[[], None] = lambda: None) -> Codes:
+               check_cancelled: Callable[[], None] = lambda: None) -> Codes:
     """Refinement and smoothing of frames of a track.
 
     Args:
@@ -143,33 +143,33 @@ def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
             crop.
         points: (T, 68, 2) landmarks of the frames, NDC of that crop, NaN
             where they are not known.
-        numbers: (T,) growing, of the frames.
+        numbers: (T,) increasing, of the frames.
         fps: Frames per second.
         settings: What to do.
-        figures: Told what it changed.
-        counted: Frames that count in the figures; the others are
+        statistics: Told what it changed.
+        counted: Frames that count in the statistics; the others are
             neighbours, which are finished elsewhere.
         refine: What is believed of the track; default: what these frames
             show.
-        go_on: Called now and then; what it raises ends the work.
+        check_cancelled: Called now and then; what it raises ends the work.
     """
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
         refine = refine or RefineSettings(steps=settings.refine).believing(
             points, numbers)
         codes = refine_motion(flame, codes, points, fps, refine, numbers,
-                              go_on)
-        figures.add_errors(
+                              check_cancelled)
+        statistics.add_errors(
             before[counted],
             _landmark_errors(flame, codes, points)[counted])
     if settings.smooth:
-        codes = _smooth(flame, codes, numbers, fps, settings.smooth, figures,
-                        counted)
+        codes = _smooth(flame, codes, numbers, fps, settings.smooth,
+                        statistics, counted)
     return codes
 
 
 def _smooth(flame: nn.Module, codes: Codes, numbers: torch.Tensor,
-            fps: float, method: str, figures: Figures,
+            fps: float, method: str, statistics: Statistics,
             counted: slice) -> Codes:
     gaps = torch.nonzero(numbers.diff() > 1)[:, 0] + 1
     inside = torch.zeros(len(numbers), dtype=torch.bool)
@@ -180,7 +180,7 @@ def _smooth(flame: nn.Module, codes: Codes, numbers: torch.Tensor,
         before = dict(zip(codes, run, strict=True))
         smooth.append(smooth_run(before, method, fps))
         if inner.any():
-            figures.add_motion(_placed(flame, before)[inner],
+            statistics.add_motion(_placed(flame, before)[inner],
                                _placed(flame, smooth[-1])[inner])
     return {name: torch.cat([run[name] for run in smooth])
             for name in codes}

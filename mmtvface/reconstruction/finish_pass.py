@@ -14,7 +14,7 @@ from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.tracking.face_track import FaceTrack
 
-from .finish import Codes, Figures, FinishSettings, finish_run, one_identity
+from .finish import Codes, FinishSettings, Statistics, finish_run, one_identity
 from .model_setup import on_cpu
 from .shot_codes import SegmentCodes
 
@@ -54,17 +54,17 @@ class TrackFinisher:
         image_size: Side of its crops in pixels.
         fps: Frames per second.
         settings: What to do.
-        figures: Told what it changed.
-        go_on: Called now and then; what it raises ends the work.
+        statistics: Told what it changed.
+        check_cancelled: Called now and then; what it raises ends the work.
     """
 
     def __init__(self, model: TemporalDECA, image_size: int, fps: float,
-                 settings: FinishSettings, figures: Figures,
-                 go_on: Callable[[], None] = lambda: None) -> None:
-        self._go_on = go_on
+                 settings: FinishSettings, statistics: Statistics,
+                 check_cancelled: Callable[[], None] = lambda: None) -> None:
+        self._check_cancelled = check_cancelled
         self._flame: nn.Module = on_cpu(model.flame)
         self._layout, self._size = model.layout, image_size
-        self._fps, self._settings, self._figures = fps, settings, figures
+        self._fps, self._settings, self._statistics = fps, settings, statistics
 
     def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
         """Finish a track.
@@ -82,12 +82,13 @@ class TrackFinisher:
         identity = self._identity(track, store, sound, still, refine)
 
         def finish(places: np.ndarray, inner: slice) -> np.ndarray:
-            self._go_on()
+            self._check_cancelled()
             codes, points = self._read(track, store, places, still, identity)
             codes = finish_run(
                 self._flame, codes, points,
                 torch.from_numpy(track.frames[places]), self._fps,
-                self._settings, self._figures, inner, refine, self._go_on)
+                self._settings, self._statistics, inner, refine,
+                self._check_cancelled)
             codes['cam'] = move_camera(
                 codes['cam'], still, _crops(track, places), self._size)
             return join_rows(self._layout, codes)

@@ -20,7 +20,7 @@ from mmtvface.utils.threads import prefetch
 
 from .appearance_pass import AppearancePass, has_colors
 from .encoder_pass import EncoderPass
-from .finish import Figures, FinishSettings
+from .finish import FinishSettings, Statistics
 from .finish_pass import TrackFinisher
 from .resume_file import RunJournal
 from .shot_codes import SegmentCodes
@@ -89,20 +89,20 @@ class Pipeline:
                  progress: Progress) -> None:
         self._model, self._detector = model, detector
         self._settings, self._journal = settings, journal
-        self._told = progress
+        self._report_progress = progress
         self._stop = threading.Event()
-        self.figures = Figures()
+        self.statistics = Statistics()
         # Refinement looks at the crops once more.
         self._looks = bool(settings.finish.refine) and has_colors(model)
 
-    def _go_on(self) -> None:
+    def _check_cancelled(self) -> None:
         """All steps come by here often, so that they can be stopped."""
         if self._stop.is_set():
             raise _Stopped
 
     def _progress(self, step: str, done: int, total: int) -> None:
-        self._go_on()
-        self._told(step, done, total)
+        self._check_cancelled()
+        self._report_progress(step, done, total)
 
     def __call__(self, source: FrameSource) -> Iterator[FinishedSegment]:
         """Finished segments in order."""
@@ -122,15 +122,17 @@ class Pipeline:
         encode = EncoderPass(self._model, settings.crop.size,
                              settings.batch_size, *windows)
         finish = TrackFinisher(self._model, settings.crop.size, source.fps,
-                               settings.finish, self.figures, self._go_on)
+                               settings.finish, self.statistics,
+                               self._check_cancelled)
         color = AppearancePass(
-            self._model, self.figures, self._go_on) if self._looks else None
+            self._model, self.statistics,
+            self._check_cancelled) if self._looks else None
         with contextlib.ExitStack() as stack:
             segments = stack.enter_context(contextlib.closing(
                 prefetch(self._segments(source), _SEGMENTS_AHEAD)))
             frames = stack.enter_context(contextlib.closing(
                 prefetch(iter(source), _FRAMES_AHEAD)))
-            again = _Again(frames, self._go_on)
+            again = _Again(frames, self._check_cancelled)
             # First of all, when this fails, the others are told to end.
             stack.push(self._stop_after)
             for segment in segments:
@@ -159,7 +161,7 @@ class Pipeline:
 
         def shown() -> Iterator[tuple[Frame | None, list[Face]]]:
             for plan, faces in segment.frames():
-                self._go_on()
+                self._check_cancelled()
                 for face in faces:
                     codes.write_points(face)
                 frame = again.at(plan) if faces else None
@@ -184,7 +186,7 @@ class Pipeline:
         by_id = {track.track_id: track for track in segment.tracks}
         first = dict.fromkeys(by_id, 0)
         for records in self._journal.codes.known(segment.stop):
-            self._go_on()
+            self._check_cancelled()
             for number, (frame, track_id, row) in enumerate(records):
                 track = by_id.get(int(track_id))
                 place = -1 if track is None else int(
@@ -202,14 +204,14 @@ class _Again:
     """Frames that are read a second time, in order."""
 
     def __init__(self, frames: Iterator[Frame],
-                 go_on: Callable[[], None]) -> None:
-        self._frames, self._go_on = frames, go_on
+                 check_cancelled: Callable[[], None]) -> None:
+        self._frames, self._check_cancelled = frames, check_cancelled
         self._next: Frame | None = None
 
     def at(self, plan: FramePlan) -> Frame | None:
         """A frame; None if it cannot be read any more."""
         while self._next is None or self._next.index < plan.index:
-            self._go_on()
+            self._check_cancelled()
             self._next = next(self._frames, None)
             if self._next is None:
                 return None

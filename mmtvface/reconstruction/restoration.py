@@ -23,7 +23,7 @@ SMALLEST = 64
 """Side of the crops in pixels that the flow networks of mmagic ask for."""
 MULTIPLE = 4
 """What networks of other kinds want the side to be divisible by."""
-_CURE = ('Give the config of a video restorer of mmagic, such as '
+_REMEDY = ('Give the config of a video restorer of mmagic, such as '
          'mmagic::basicvsr_pp/basicvsr-pp_c64n7_8xb1-600k_reds4.py.')
 
 
@@ -51,11 +51,11 @@ def build_restorer(config: str | os.PathLike,
         settings = get_config(name)
     else:
         settings = Config.fromfile(
-            require_file(config, 'Config of the restorer', _CURE))
+            require_file(config, 'Config of the restorer', _REMEDY))
     model = settings.get('model', {})
     if 'generator' not in model:
         raise ValueError(f'{name} is no config of a restorer: it has no '
-                         f'model.generator. {_CURE}')
+                         f'model.generator. {_REMEDY}')
     scaling = model.get('data_preprocessor', dict(mean=0, std=255))
     # those that mmagic's preprocessor has by itself
     mean, std = (scaling.get(key, 127.5) for key in ('mean', 'std'))
@@ -63,7 +63,7 @@ def build_restorer(config: str | os.PathLike,
         raise ValueError(
             f'{name}: the restorer must see RGB in [0, 1] (mean 0, std 255), '
             f'but its data_preprocessor has mean {mean} and std {std}. '
-            f'{_CURE}')
+            f'{_REMEDY}')
     part = dict(model.generator)
     if '.' not in part['type']:
         part['type'] = f'mmagic.{part["type"]}'
@@ -90,11 +90,11 @@ def enlargement(restorer: nn.Module) -> float:
     except (RuntimeError, AssertionError) as error:
         raise ValueError(
             f'{type(restorer).__name__} cannot restore clips (n, t, 3, h, '
-            f'w): {error}. {_CURE}') from error
+            f'w): {error}. {_REMEDY}') from error
     if len(shape) != 5 or shape[:3] != clip.shape[:3]:
         raise ValueError(
             f'{type(restorer).__name__} makes {tuple(shape)} of a clip '
-            f'{tuple(clip.shape)}, but every frame is needed. {_CURE}')
+            f'{tuple(clip.shape)}, but every frame is needed. {_REMEDY}')
     return shape[-1] / SMALLEST
 
 

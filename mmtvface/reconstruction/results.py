@@ -43,7 +43,7 @@ class FrameResult:
             :func:`~.landmark_visibility.landmark_visibility`.
         visible3d: (68,) bool, the same of ``landmarks3d``.
         displacement: (S, S) float32 metres along the normal, the detail of
-            the surface in the atlas; None without a detail branch.
+            the surface in the UV map; None without a detail branch.
         crop_matrix: (3, 3) float64, frame pixels -> crop pixels.
         crop_size: Side of the crop in pixels.
         detection: (68, 2) float64 pixels, the landmarks that placed the

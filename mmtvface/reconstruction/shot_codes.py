@@ -132,7 +132,7 @@ class SegmentCodes:
 
         Args:
             track: The track.
-            places: (n,) of the frames, growing.
+            places: (n,) of the frames, increasing.
             block: Frames that are changed at once ...
             margin: ... with so many neighbours on both sides.
             change: Told the places of a block and its neighbours, whose

@@ -65,7 +65,7 @@ def smooth_codes(codes: Codes, settings: SmoothSettings,
 
 def smooth_run(codes: Codes, method: str, fps: float
                ) -> dict[str, torch.Tensor]:
-    """Codes of successive frames, the noise of their movement filtered off.
+    """Codes of successive frames, the noise of their motion filtered off.
 
     Args:
         codes: Name -> (t, ...); those of the person stay as they are.

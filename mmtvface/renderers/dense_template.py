@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A dense mesh of a head, one vertex per texel, from its atlas alone."""
+"""A dense mesh of a head, one vertex per texel, from its UV map alone."""
 
 from typing import NamedTuple
 
@@ -12,14 +12,14 @@ from mmtvface.geometry.grid_mesh import grid_faces
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.utils.checks import check_shape
 
-from .atlas_outline import (
+from .detail_surface import DetailSurface
+from .uv_mapper import UVMapper
+from .uv_outline import (
     Outline,
     cut_triangles,
     find_outline,
     nearest_on_outline,
 )
-from .detail_surface import DetailSurface
-from .uv_mapper import UVMapper
 
 _THIN = 1e-3  # texels^2 of doubled area; a whole triangle has 1
 
@@ -40,13 +40,13 @@ class DenseMesh(NamedTuple):
 
 def dense_faces(covered: np.ndarray, beside: np.ndarray,
                 places: np.ndarray, outline: Outline) -> np.ndarray:
-    """Triangles between the texels of an atlas.
+    """Triangles between the texels of a UV map.
 
     Args:
         covered: (S, S) bool, texels of the charts.
         beside: (S, S) bool, texels that were put on the outline.
         places: (S, S, 2) where all of them lie, see
-            :mod:`mmtvface.renderers.atlas_outline`.
+            :mod:`mmtvface.renderers.uv_outline`.
         outline: Of the atlas.
 
     Returns:
@@ -86,7 +86,7 @@ class _Samples(NamedTuple):
     weights: np.ndarray
 
 
-def sample_atlas(mapper: UVMapper, outline: Outline) -> _Samples:
+def sample_uv_map(mapper: UVMapper, outline: Outline) -> _Samples:
     """Covered texels, and beside them texels that are moved to the border.
 
     Charts end between the centres of texels. Each texel around a chart is
@@ -121,7 +121,7 @@ class DenseTemplate:
     """Turns heads with displacement maps into dense meshes.
 
     DECA (Feng et al., SIGGRAPH 2021) exports such meshes through a file
-    that belongs to FLAME's atlas. Here everything follows from the atlas of
+    that belongs to FLAME's atlas. Here everything follows from the UV map of
     the head: every covered texel is a vertex, and a fringe of vertices
     closes the half texel to the borders of the charts.
 
@@ -147,7 +147,7 @@ class DenseTemplate:
         outline = find_outline(
             surface.mapper.faces.cpu().numpy(), uv_coords.cpu().numpy(),
             uv_faces.cpu().numpy(), size)
-        samples = sample_atlas(surface.mapper, outline)
+        samples = sample_uv_map(surface.mapper, outline)
         flat = dense_faces(samples.covered, samples.beside, samples.places,
                            outline)
         self.texels, index = np.unique(flat, return_inverse=True)

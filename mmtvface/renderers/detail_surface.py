@@ -19,7 +19,7 @@ from .uv_mapper import UVMapper
 
 
 class SurfaceMaps(NamedTuple):
-    """The coarse surface in the atlas; zero outside of the charts.
+    """The coarse surface in the UV map; zero outside of the charts.
 
     Attributes:
         positions: (B, 3, S, S) metres, model space.

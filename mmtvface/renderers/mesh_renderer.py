@@ -43,7 +43,7 @@ class RenderOutput(NamedTuple):
     Attributes:
         image: (B, 3, H, W) RGB, albedo * shading over the background.
         alpha: (B, 1, H, W) 1 where a face covers the pixel centre, else 0.
-        face_mask: (B, 1, H, W) the face-and-eyes mask of the atlas, 0..1;
+        face_mask: (B, 1, H, W) the face-and-eyes mask of the UV map, 0..1;
             a weight, without gradient.
         albedo: (B, 3, H, W) RGB.
         shading: (B, 3, H, W) RGB.
@@ -77,9 +77,9 @@ def picture_layers(out: RenderOutput) -> torch.Tensor:
     """
     inside = (out.alpha > 0) & (out.normals[:, 2:] < INNER_FACING)
     dark = constant(MOUTH, out.image)[:, None, None]
-    colour = torch.where(inside, dark * out.alpha,
+    color = torch.where(inside, dark * out.alpha,
                          out.image.clamp(0, 1) * out.alpha)
-    return torch.cat([colour, out.alpha, out.face_mask * ~inside], 1)
+    return torch.cat([color, out.alpha, out.face_mask * ~inside], 1)
 
 
 def resolve_topology(
@@ -159,7 +159,7 @@ class MeshRenderer(nn.Module):
     It renders in float32 (or float64) also under autocast.
 
     Args:
-        topology: Faces and atlas; a topology, ``'procedural'``, a template
+        topology: Faces and UV map; a topology, ``'procedural'``, a template
             path, or a dict of arguments of ``load_head_topology``.
         image_size: Default size of images, pixels; one side or (H, W).
         uv_size: Side of the UV maps that the face mask is stored in.

@@ -42,7 +42,7 @@ class UVTexture(NamedTuple):
 class UVMapper(nn.Module):
     """Turns values of vertices or images into UV maps.
 
-    The atlas is rasterized once, at construction: each texel keeps the
+    The UV map is rasterized once, at construction: each texel keeps the
     three vertices around it and their weights, and every later call only
     gathers. Rows run from v = 1 down; the centre of the texel (r, c) is
     u = (c + 0.5) / S, v = 1 - (r + 0.5) / S.
@@ -111,7 +111,7 @@ class UVMapper(nn.Module):
         # The batch inside of the vertices: each gather moves long rows.
         table = attributes.transpose(0, 1).reshape(count, batch * channels)
         if table.device.type == 'cpu':
-            # One pass over the atlas: each texel is the weighted sum of its
+            # One pass over the UV map: each texel is the weighted sum of its
             # bag of vertices, empty outside of the charts.
             flat = F.embedding_bag(
                 self.texel_vertices.flatten(), table, self.texel_ends,

@@ -52,7 +52,7 @@ class LinkedTrack:
         shot: Of all its frames.
         box: The last one.
         weight: Sum of :func:`prominence`.
-        times: Frames in which it is seen, growing.
+        times: Frames in which it is seen, increasing.
         faces: Number of the face in each of them.
     """
 
@@ -89,7 +89,7 @@ class FaceLinker:
         self._max_gap, self._min_iou = max_gap, min_iou
         self._count = 0
         self._tracks: list[LinkedTrack] = []
-        # A film has thousands of tracks, of which a few may still go on.
+        # A video has thousands of tracks, of which a few may still go on.
         self._recent: list[LinkedTrack] = []
 
     def update(self, time: int, boxes: Sequence[Box],
@@ -211,5 +211,5 @@ def steady_crop_matrices(landmarks: np.ndarray, out_size: int, scale: float,
     """
     boxes = np.array([landmark_box(face) for face in landmarks])
     squares = track_squares(boxes, scale, mode='smooth', sigma=sigma)
-    return np.stack([square_matrix(centre, side, out_size)
-                     for centre, side in zip(*squares, strict=True)])
+    return np.stack([square_matrix(center, side, out_size)
+                     for center, side in zip(*squares, strict=True)])

@@ -31,7 +31,7 @@ class FaceTrack:
 
     Args:
         track_id: Of the track among those that are reconstructed.
-        frames: T indices, growing.
+        frames: T indices, increasing.
         boxes: (T, 4) of the landmarks.
         frame_size: Height and width of the frames.
         crop: How the face is cut out.

@@ -330,8 +330,8 @@ def _open_clip(folder: Path) -> FrameSource | None:
     kept = [i for i, name in enumerate(listing.images) if name]
     if not kept:
         return None
-    for remark in listing.remarks:
-        print_log(remark, logger='current', level=30)
+    for warning in listing.warnings:
+        print_log(warning, logger='current', level=30)
     images = [folder / 'jpg' / listing.images[i] for i in kept]
     points = [folder / 'kpt' / listing.landmarks[i]
               if listing.landmarks[i] else None for i in kept]

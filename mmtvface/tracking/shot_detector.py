@@ -35,7 +35,7 @@ class ShotDetector:
 
     Args:
         threshold: Mean difference in 8-bit units, > 0. PySceneDetect's
-            default, 27, suits films; people who move in front of a still
+            default, 27, suits videos; people who move in front of a still
             camera stay far below it.
         ratio: See above, > 1; infinity leaves the threshold alone.
         width: Frames are shrunk to at most this width before; > 0.

@@ -2,7 +2,7 @@
 """A source in pieces between cuts, each with the tracks of its faces.
 
 No track crosses a cut. So everything about a track is known when its piece
-ends, and a long film is reconstructed piece by piece while later ones are
+ends, and a long video is reconstructed piece by piece while later ones are
 still searched for faces.
 """
 

@@ -36,20 +36,20 @@ def cache_dir() -> Path:
     return Path(base) / 'mmtvface'
 
 
-def require_file(path: str | os.PathLike, what: str, cure: str) -> Path:
+def require_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
     """Return the path of an existing file or say what is missing.
 
     Args:
         path: The file that must exist.
         what: What the file is, for the message.
-        cure: How the user gets it.
+        remedy: How the user gets it.
 
     Raises:
         FileNotFoundError: If there is no such file.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'{what} not found: {path}. {cure}')
+        raise FileNotFoundError(f'{what} not found: {path}. {remedy}')
     return path
 
 

@@ -52,13 +52,13 @@ def packaged_model(folder: str | os.PathLike = WEIGHTS_DIR,
     """
     folder = Path(folder)
 
-    def cure(path: Path) -> str:
+    def remedy(path: Path) -> str:
         return (f'Get it back by "git checkout -- {path}", or install '
                 'mmtvface again.')
 
     config, checkpoint, metafile = (
         require_file(folder / f'{name}{suffix}', 'Packaged model',
-                     cure(folder / f'{name}{suffix}'))
+                     remedy(folder / f'{name}{suffix}'))
         for suffix in ('.py', '.pth', '.json'))
     try:
         info = json.loads(metafile.read_text(encoding='utf-8'))
@@ -66,11 +66,11 @@ def packaged_model(folder: str | os.PathLike = WEIGHTS_DIR,
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
             f'{metafile} is damaged: it must be JSON with the entry sha256 '
-            f'({error!r}). {cure(metafile)}') from error
+            f'({error!r}). {remedy(metafile)}') from error
     found = sha256_of(checkpoint)
     if found != expected:
         raise ValueError(
             f'{checkpoint} is damaged: its SHA-256 is {found[:12]}..., but '
             f'{metafile.name} says {str(expected)[:12]}... '
-            f'{cure(checkpoint)}')
+            f'{remedy(checkpoint)}')
     return PackagedModel(config, checkpoint, info)

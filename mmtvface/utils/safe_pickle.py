@@ -177,24 +177,24 @@ def _describe_damage(path: Path) -> str | None:
     return None
 
 
-def _load(path: str | os.PathLike, what: str, cure: str,
+def _load(path: str | os.PathLike, what: str, remedy: str,
           read: Callable[[IO[bytes]], Any]) -> Any:
-    path = require_file(path, what, cure)
+    path = require_file(path, what, remedy)
     damage = _describe_damage(path)
     if damage:
-        raise ValueError(f'{path} is not a {what}: {damage}. {cure}')
+        raise ValueError(f'{path} is not a {what}: {damage}. {remedy}')
     try:
         with open(path, 'rb') as file:
             return _plain(read(file))
     except UnsafePickleError as error:
         raise UnsafePickleError(
             f'{path} was refused: {error}. Only arrays are read from a '
-            f'{what}. {cure}') from None
+            f'{what}. {remedy}') from None
     # Damaged bytes are a damaged program: it may raise anything.
     except Exception as error:
         raise ValueError(
             f'{path} cannot be read as a {what}: {error or repr(error)}. It '
-            f'is probably truncated or damaged. {cure}') from error
+            f'is probably truncated or damaged. {remedy}') from error
 
 
 def _read_pickle(file: IO[bytes]) -> Any:
@@ -213,13 +213,13 @@ def _read_npy(file: IO[bytes]) -> Any:
 
 
 def load_pickle(path: str | os.PathLike, what: str = 'pickle of arrays',
-                cure: str = '') -> Any:
+                remedy: str = '') -> Any:
     """Read a pickle of arrays, of Python 2 or 3, without running code.
 
     Args:
         path: The file.
         what: What it should be, for messages, such as 'FLAME model'.
-        cure: A sentence that says how to get a good file, for messages.
+        remedy: A sentence that says how to get a good file, for messages.
 
     Returns:
         The pickled object (mostly a dict) with plain NumPy arrays in place
@@ -231,17 +231,17 @@ def load_pickle(path: str | os.PathLike, what: str = 'pickle of arrays',
             need; the message names it and the file.
         ValueError: If the file is empty, truncated, damaged or a web page.
     """
-    return _load(path, what, cure, _read_pickle)
+    return _load(path, what, remedy, _read_pickle)
 
 
 def load_npy(path: str | os.PathLike, what: str = 'NumPy file',
-             cure: str = '') -> Any:
+             remedy: str = '') -> Any:
     """Read a ``.npy`` file, of pickled objects too, without running code.
 
     Args:
         path: The file.
         what: As in :func:`load_pickle`.
-        cure: As in :func:`load_pickle`.
+        remedy: As in :func:`load_pickle`.
 
     Returns:
         The array; in the case of a single pickled object, the object.
@@ -251,30 +251,30 @@ def load_npy(path: str | os.PathLike, what: str = 'NumPy file',
         UnsafePickleError: As in :func:`load_pickle`.
         ValueError: As in :func:`load_pickle`.
     """
-    array = _load(path, what, cure, _read_npy)
+    array = _load(path, what, remedy, _read_npy)
     if array.dtype == object and array.ndim == 0:
         return array.item()
     return array
 
 
 def load_npz(path: str | os.PathLike, what: str = 'NumPy archive',
-             cure: str = '') -> dict[str, np.ndarray]:
+             remedy: str = '') -> dict[str, np.ndarray]:
     """Read all arrays of a ``.npz`` archive; pickled entries are refused.
 
     Args:
         path: The file.
         what: As in :func:`load_pickle`.
-        cure: As in :func:`load_pickle`.
+        remedy: As in :func:`load_pickle`.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If it is no archive or holds pickled objects.
     """
-    path = require_file(path, what, cure)
+    path = require_file(path, what, remedy)
     try:
         with np.load(path, allow_pickle=False) as archive:
             return dict(archive)
     # A damaged archive raises errors of zipfile, zlib and NumPy.
     except Exception as error:
         raise ValueError(f'{path} cannot be read as a {what}: {error}. '
-                         f'{cure}') from error
+                         f'{remedy}') from error

@@ -23,14 +23,14 @@ _TRUST = (
 
 
 def load_torch(path: str | os.PathLike, what: str = 'checkpoint',
-               cure: str = '') -> Any:
+               remedy: str = '') -> Any:
     """Read tensors and plain containers, old and new file format alike.
 
     Args:
         path: A file of ``torch.save``; its suffix does not matter
             (published ones are called ``.tar`` without being archives).
         what: What it should be, for messages.
-        cure: A sentence that says how to get a good file, for messages.
+        remedy: A sentence that says how to get a good file, for messages.
 
     Returns:
         The saved object with all tensors on the CPU.
@@ -41,13 +41,13 @@ def load_torch(path: str | os.PathLike, what: str = 'checkpoint',
             the message says what.
         ValueError: If it is empty, damaged or a web page.
     """
-    path = require_file(path, what, cure)
+    path = require_file(path, what, remedy)
     with open(path, 'rb') as file:
         head = file.read(512).lstrip()
     if head[:1] == b'<' and b'\x00' not in head:
         raise ValueError(
             f'{path} is not a {what}: it is a web page (a download that asks '
-            f'for a login or a confirmation saves that page). {cure}')
+            f'for a login or a confirmation saves that page). {remedy}')
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
@@ -55,22 +55,22 @@ def load_torch(path: str | os.PathLike, what: str = 'checkpoint',
             raise UnsafePickleError(
                 f"{path} was refused: it asks for '{named[1]}', which is no "
                 f'part of tensors and could run any code. {_TRUST} '
-                f'{cure}') from None
+                f'{remedy}') from None
         reason = _REASON.search(str(error))
-        raise _damaged(path, what, cure,
+        raise _damaged(path, what, remedy,
                        reason[1] if reason else 'it is no file of torch.save'
                        ) from error
     # Damaged bytes are a damaged program: they may raise anything.
     except Exception as error:
         lines = str(error).strip().splitlines() or [repr(error)]
-        raise _damaged(path, what, cure, lines[0]) from error
+        raise _damaged(path, what, remedy, lines[0]) from error
 
 
-def _damaged(path: os.PathLike, what: str, cure: str,
+def _damaged(path: os.PathLike, what: str, remedy: str,
              reason: str) -> ValueError:
     return ValueError(
         f'{path} cannot be read as a {what}: {reason.rstrip(".")}. It is '
-        f'probably truncated, damaged or another kind of file. {cure}')
+        f'probably truncated, damaged or another kind of file. {remedy}')
 
 
 def flatten_tensors(content: Any) -> dict[str, torch.Tensor]:

@@ -12,7 +12,7 @@ import numpy as np
 from mmtvface.animation.tracks import CodeTrack, read_codes
 from mmtvface.export.writer import METRICS
 
-_CURE = ('Make it by mmtvface reconstruct INPUT --out {folder} --save codes '
+_REMEDY = ('Make it by mmtvface reconstruct INPUT --out {folder} --save codes '
          'glb.')
 
 
@@ -38,28 +38,28 @@ def read_result(folder: str | os.PathLike) -> ResultFolder:
         ValueError: If a file is not what it should be.
     """
     folder = Path(folder).expanduser()
-    cure = _CURE.format(folder=folder)
+    remedy = _REMEDY.format(folder=folder)
     if not folder.is_dir():
         raise FileNotFoundError(f'Result not found: {folder} is no folder. '
-                                + cure)
+                                + remedy)
     if not (folder / 'codes.npz').is_file():
-        raise FileNotFoundError(f'{folder} has no codes.npz. {cure}')
+        raise FileNotFoundError(f'{folder} has no codes.npz. {remedy}')
     codes = read_codes(folder / 'codes.npz', track='all')
     heads = {int(track): folder / 'glb' / f'track{track}.glb'
              for track in np.unique(codes.track_id[codes.valid])}
     for path in heads.values():
-        _check_head(path, cure)
+        _check_head(path, remedy)
     return ResultFolder(folder, codes, heads)
 
 
-def _check_head(path: Path, cure: str) -> None:
+def _check_head(path: Path, remedy: str) -> None:
     """Check that a file is a whole binary glTF 2.0."""
     if not path.is_file():
-        raise FileNotFoundError(f'{path} is missing. {cure}')
+        raise FileNotFoundError(f'{path} is missing. {remedy}')
     with path.open('rb') as file:
         header = file.read(12)
     if header != struct.pack('<4s2I', b'glTF', 2, path.stat().st_size):
-        raise ValueError(f'{path} is no complete binary glTF file. {cure}')
+        raise ValueError(f'{path} is no complete binary glTF file. {remedy}')
 
 
 def source_of(folder: Path) -> Path:

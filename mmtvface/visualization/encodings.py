@@ -47,7 +47,7 @@ def view_depth(image: np.ndarray) -> np.ndarray:
 
     Returns:
         (H, W, 3) uint8, black where there is no surface. The range is that
-        of this image: for figures use the 16-bit one.
+        of this image: for statistics use the 16-bit one.
     """
     seen = image > 0
     if not seen.any():

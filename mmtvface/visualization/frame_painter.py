@@ -35,7 +35,7 @@ PICTURES = ('overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
 _ALBEDO = "an albedo model (texture=dict(type='FLAMETexture', ...))"
 _DETAIL = "a detail branch (detail=dict(type='DetailBranch', ...))"
 _HEAD = "a FLAME head (flame=dict(type='FLAME', ...))"
-_ATLAS = "an atlas (renderer=dict(type='MeshRenderer', ...))"
+_UV_MAP = "a UV map (renderer=dict(type='MeshRenderer', ...))"
 
 
 class FramePainter:
@@ -60,9 +60,9 @@ class FramePainter:
                  texture_size: int = 512,
                  flame: FLAME | None = None) -> None:
         self.renderer, self.flame = renderer, flame
-        self.has_atlas = len(renderer.uv_coords) > 1
-        self.texture = texture if self.has_atlas else None
-        self.surface = surface if self.has_atlas else None
+        self.has_uv_map = len(renderer.uv_coords) > 1
+        self.texture = texture if self.has_uv_map else None
+        self.surface = surface if self.has_uv_map else None
         self.texture_size = texture_size
 
     def missing_part(self, kind: str) -> str:
@@ -74,9 +74,9 @@ class FramePainter:
         if kind == 'glb' and self.flame is None:
             return _HEAD
         if kind in ('albedo', 'rendered') and self.texture is None:
-            return _ALBEDO if self.has_atlas else _ATLAS
+            return _ALBEDO if self.has_uv_map else _UV_MAP
         if kind in ('detail_overlay', 'dense') and self.surface is None:
-            return _DETAIL if self.has_atlas else _ATLAS
+            return _DETAIL if self.has_uv_map else _UV_MAP
         return ''
 
     def pose(self, vertices: np.ndarray, vertices_image: np.ndarray,

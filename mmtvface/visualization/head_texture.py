@@ -12,7 +12,6 @@ from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.renderers.mesh_renderer import GREY, MeshRenderer
 from mmtvface.renderers.uv_mapper import UVMapper
 
-from .atlas_seams import SeamCloser
 from .overlay import pixels_to_ndc3d, to_batch, visible_window
 from .texture_fill import (
     apply_gain,
@@ -21,13 +20,14 @@ from .texture_fill import (
     nearest_covered,
     soften,
 )
+from .uv_seams import SeamCloser
 
 _DIM = .05  # light that is left to albedo whose shading is wrong
 _STEEP = (.25, .65)  # cosines to the view between which the image fades in
 
 
 def renderer_topology(renderer: MeshRenderer) -> HeadTopology:
-    """The atlas of a renderer, with its face mask and no displacement."""
+    """The UV map of a renderer, with its face mask and no displacement."""
     mask = F.interpolate(renderer.uv_face_eye_mask, size=(256, 256),
                          mode='bilinear', antialias=True)
     mask = mask[0, 0].double().cpu().numpy()
@@ -55,13 +55,13 @@ class TextureBaker:
     to be shown unlit. What the light model misses is corrected by a colour
     gain that is smooth over the mesh (:mod:`.texture_fill`), and the two
     parts fade into one another over two rings of triangles and with the slope
-    of the surface; steps of the albedo at the seams of the atlas are closed
-    (:mod:`.atlas_seams`). Hence there is no step, neither at the border of
+    of the surface; steps of the albedo at the seams of the UV map are closed
+    (:mod:`.uv_seams`). Hence there is no step, neither at the border of
     what is seen nor at seams. Seen from the frame's camera the face
     keeps its pixels.
 
     Args:
-        renderer: With an atlas.
+        renderer: With a UV map.
         size: Side T of the textures in texels.
     """
 

@@ -43,7 +43,7 @@ class TangentFrame(NamedTuple):
 
 
 def uv_areas(uv: torch.Tensor) -> torch.Tensor:
-    """Doubled areas in the atlas, negative where it is mirrored.
+    """Doubled areas in the UV map, negative where it is mirrored.
 
     Args:
         uv: (F, 3, 2).
@@ -116,7 +116,7 @@ class NormalMapper:
         self.padding = torch.from_numpy(nearest_covered(
             texels.covered[0].cpu().numpy())).to(faces.device)
         # Corners share a tangent where they share vertex, place in the
-        # atlas and orientation.
+        # UV map and orientation.
         mirrored = (uv_areas(self.corner_uv) < 0)[:, None].expand_as(faces)
         key = torch.stack([faces, uv_faces, mirrored.long()], -1)
         unique, index = torch.unique(

@@ -1,9 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Filling what an image does not show, without a visible step.
 
-Weights and colour gains live on the vertices of the head, not in the atlas:
+Weights and colour gains live on the vertices of the head, not in the UV map:
 on the mesh the charts are one surface, so that what is smooth there has no
-step at the seams of the atlas either.
+step at the seams of the UV map either.
 """
 
 from typing import TypeVar

@@ -127,7 +127,7 @@ def truncate(path: Path, target: Path, share: float = 0.5) -> Path:
 
 
 def set_rotation(path: Path, degrees: int) -> None:
-    """Make players turn an MP4 file, as telephones mark upright films.
+    """Make players turn an MP4 file, as telephones mark upright videos.
 
     Writes the display matrix of the first track into its header.
 

@@ -14,11 +14,11 @@ NOW_PLACES = np.array([[-45., 2, -6], [-18, 0, 0], [18, 0, 0], [45, 2, -6],
                        [0, -46, 25], [-25, -68, 10], [25, -68, 10]])
 
 
-def face_points(centre: Sequence[float], size: float) -> np.ndarray:
+def face_points(center: Sequence[float], size: float) -> np.ndarray:
     """68 landmarks on two rings.
 
     Args:
-        centre: x, y.
+        center: x, y.
         size: Width and height of their box.
 
     Returns:
@@ -27,7 +27,7 @@ def face_points(centre: Sequence[float], size: float) -> np.ndarray:
     angle = np.arange(68) * (np.pi / 32)
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
     ring[64:] *= .5
-    return np.asarray(centre) + size / 2 * ring
+    return np.asarray(center) + size / 2 * ring
 
 
 def write_image(path: Path, shape: tuple[int, int], seed: int = 0) -> None:

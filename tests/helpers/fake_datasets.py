@@ -11,12 +11,12 @@ import numpy as np
 SIZE = (90, 120)
 
 
-def face_points(centre: Sequence[float] = (60., 45.), radius: float = 20.
+def face_points(center: Sequence[float] = (60., 45.), radius: float = 20.
                 ) -> np.ndarray:
     """68 points with a face's layout, good enough for boxes and hulls.
 
     Args:
-        centre: x, y of the middle in pixels.
+        center: x, y of the middle in pixels.
         radius: Half the width in pixels.
 
     Returns:
@@ -27,13 +27,13 @@ def face_points(centre: Sequence[float] = (60., 45.), radius: float = 20.
     brows = np.stack([np.linspace(-.8, .8, 10), np.full(10, -.3)], 1)
     inner = np.random.default_rng(0).uniform(-.25, .5, (41, 2))
     points = np.concatenate([jaw, brows, inner])
-    return (points * radius + centre).astype(np.float32)
+    return (points * radius + center).astype(np.float32)
 
 
 def write_face(image: Path, landmarks: Path | None = None,
                mask: Path | None = None, value: int = 100,
                size: tuple[int, int] = SIZE,
-               centre: Sequence[float] = (60., 45.)) -> None:
+               center: Sequence[float] = (60., 45.)) -> None:
     """Write one frame: a plain grey image, landmarks and a box as mask.
 
     Args:
@@ -42,13 +42,13 @@ def write_face(image: Path, landmarks: Path | None = None,
         mask: ``.png`` (0/255) or ``.npy`` (0/1) file.
         value: Grey level.
         size: Height and width.
-        centre: x, y of the face.
+        center: x, y of the face.
     """
     for path in (image, landmarks, mask):
         if path is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(image), np.full((*size, 3), value, np.uint8))
-    points = face_points(centre)
+    points = face_points(center)
     if landmarks is not None:
         np.save(landmarks, points)
     if mask is not None:
@@ -82,7 +82,7 @@ def write_clip(folder: Path, num_frames: int, masks: bool = True,
         write_face(folder / f'jpg/{name}.jpg',
                    folder / f'kpt/{name}_kpt2d.npy',
                    folder / f'seg/masks/{name}.png' if masks else None,
-                   5 * index, centre=(50. + index, 45.))
+                   5 * index, center=(50. + index, 45.))
     np.save(folder / 'serial.npy', np.array(
         [f'{index:06d}.jpg' for index in range(start, start + num_frames)]))
     (folder / 'meta.json').write_text(json.dumps({'fps': 25.}))
@@ -107,7 +107,7 @@ def write_clip_set(root: Path, clips: dict[str, list[tuple[str, str, int]]]
             write_clip(root / split / name, frames)
             entries.append(dict(
                 id=name, split=split, path=f'{split}/{name}',
-                identity=identity, video='film.mp4', track=0,
+                identity=identity, video='video.mp4', track=0,
                 num_frames=frames, fps=25., first_frame=0, quality={}))
     (root / 'manifest.json').write_text(json.dumps(dict(
         format='mmtvface-clips', version=1, settings={}, clips=entries,

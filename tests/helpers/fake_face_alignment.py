@@ -91,6 +91,6 @@ def install(monkeypatch) -> list[tuple[str, str, str]]:  # noqa: ANN001
 
 def _nearest(faces: Sequence[np.ndarray], box: np.ndarray) -> np.ndarray:
     """The face nearest to a box, or the middle of the box itself."""
-    centre = (box[:2] + box[2:4]) / 2
-    return min(faces, key=lambda face: np.linalg.norm(face.mean(0) - centre),
-               default=np.tile(centre, (68, 1)))
+    center = (box[:2] + box[2:4]) / 2
+    return min(faces, key=lambda face: np.linalg.norm(face.mean(0) - center),
+               default=np.tile(center, (68, 1)))

@@ -70,9 +70,9 @@ def turned_heads(batch: int, small: bool = False
             torch.as_tensor(topology.faces).long())
 
 
-def head_film(first: float, last: float, count: int, seed: int = 0,
+def head_video(first: float, last: float, count: int, seed: int = 0,
               size: int = 240) -> list[np.ndarray]:
-    """A film of the built-in head, which turns and moves and never rests.
+    """A video of the built-in head, which turns and moves and never rests.
 
     Args:
         first: Angle of the first of six looks in radians.

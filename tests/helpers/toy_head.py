@@ -37,7 +37,7 @@ def _grid_faces(rings: int, columns: int, wrap: bool) -> np.ndarray:
 def toy_head(seed: int = 0, rings: int = 6, sectors: int = 10) -> ToyHead:
     """Make an open sphere of 10 cm with random blend shapes.
 
-    Its front (+z) lies in the middle of the atlas and its seam at the back;
+    Its front (+z) lies in the middle of the UV map and its seam at the back;
     faces are counter-clockwise seen from outside.
 
     Args:

@@ -16,7 +16,7 @@ from mmtvface.heads.providers.procedural import (
     FULL_ACTIVATION,
     procedural_head,
 )
-from mmtvface.heads.providers.procedural.anatomy import EYE_CENTRE
+from mmtvface.heads.providers.procedural.anatomy import EYE_CENTER
 
 #: Where the fake's origin lies in the built-in head, and mm per unit.
 ORIGIN, UNIT = np.array([0., -30., -60.]), 10.
@@ -108,13 +108,13 @@ def _quads(corners: np.ndarray) -> list[list[tuple[int, int]]]:
     return polygons
 
 
-def _box(centre: tuple[float, float, float], size: tuple[float, float, float],
+def _box(center: tuple[float, float, float], size: tuple[float, float, float],
          corner: tuple[float, float]) -> tuple[np.ndarray, np.ndarray, list]:
     """A closed box of two pentagons and five quads, with its own UV."""
     outline = np.array([(-1, -1), (1, -1), (1, 1), (0, 1.3), (-1, 1)]) / 2
     vertices = np.concatenate([
         np.insert(outline, 2, z, axis=1) for z in (.5, -.5)])
-    vertices = np.array(centre) + vertices * size
+    vertices = np.array(center) + vertices * size
     coords = np.concatenate([
         np.array(corner) + .1 + .06 * outline,
         np.array(corner) + .25 + .06 * outline])
@@ -217,25 +217,25 @@ def _shapes(vertices: np.ndarray, origin: np.ndarray, jaw: np.ndarray,
 
 def _add_eyes(shapes: dict[str, np.ndarray], vertices: np.ndarray,
               ranges: dict) -> None:
-    """Gaze of each eye, with lids that follow, and a widening iris."""
+    """Gaze of each eye, with eyelids that follow, and a widening iris."""
     ball = np.zeros(len(vertices), dtype=bool)
     ball[slice(*ranges['eyeballs'])] = True
     for side, sign in (('L', 1), ('R', -1)):
         members = ball & (sign * vertices[:, 0] > 0)
-        centre = EYE_CENTRE * [sign, 1, 1]
-        arm = vertices[members] - centre
-        lid = np.exp(-np.sum(
-            ((vertices - centre - [0, 9, 8]) / 6)**2, axis=1)) * ~ball
+        center = EYE_CENTER * [sign, 1, 1]
+        arm = vertices[members] - center
+        eyelid = np.exp(-np.sum(
+            ((vertices - center - [0, 9, 8]) / 6)**2, axis=1)) * ~ball
         for name, axis in (('Up', (-1, 0, 0)), ('Down', (1, 0, 0)),
                            ('In', (0, -sign, 0)), ('Out', (0, sign, 0))):
             offsets = np.zeros_like(vertices)
             turn = Rotation.from_rotvec(GAZE_ANGLE * np.array(axis))
             offsets[members] = turn.apply(arm) - arm
-            offsets[:, 1] -= 4 * axis[0] * lid
+            offsets[:, 1] -= 4 * axis[0] * eyelid
             shapes[f'eyeLook{name}_{side}'] = offsets
         offsets = np.zeros_like(vertices)
-        near = members & (vertices[:, 2] > centre[2] + 10)
-        offsets[near, :2] = .1 * (vertices[near, :2] - centre[:2])
+        near = members & (vertices[:, 2] > center[2] + 10)
+        offsets[near, :2] = .1 * (vertices[near, :2] - center[:2])
         shapes[f'PupilDilate_{side}'] = offsets
 
 

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Small meshes with atlases, whose renderings are easy to reason about."""
+"""Small meshes with UV maps, whose renderings are easy to reason about."""
 
 import numpy as np
 
@@ -22,9 +22,9 @@ def toy_ellipsoid(
     segments: int = 24,
     radii: tuple[float, float, float] = (0.08, 0.11, 0.1)
 ) -> tuple[np.ndarray, HeadTopology]:
-    """A closed ellipsoid with a seam in its atlas, like a head's.
+    """A closed ellipsoid with a seam in its UV map, like a head's.
 
-    The front (+z) lies in the middle of the atlas, the seam is at the back.
+    The front (+z) lies in the middle of the UV map, the seam is at the back.
 
     Args:
         rings: Rows of vertices from the top to the bottom.

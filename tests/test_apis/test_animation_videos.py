@@ -257,13 +257,13 @@ def test_models_with_fewer_parts(tmp_path, clips):
         frame = next(read_video(made['files']['video']))
         assert frame.shape == (SIZE, panels * SIZE, 3)
         with pytest.raises(ValueError, match="save 'dense'.* detail branch"
-                           if parts else "save 'dense'.* atlas"):
+                           if parts else "save 'dense'.* UV map"):
             animate_transfer(model, *clips, folder / 'out',
                              TransferOptions(look(), save=('dense', )))
         made = animate_teaser(model, clips[0], folder / 'out',
                               TeaserOptions(look(), frames=2))
         assert len(list(read_video(made['files']['video']))) == 2
-    with pytest.raises(ValueError, match='needs an atlas'):
+    with pytest.raises(ValueError, match='needs a UV map'):
         animate_teaser(FaceReconstructor(
             *write_toy_model(tmp_path / 'bare', ()), 'cpu'), clips[0],
             tmp_path / 'out', TeaserOptions(look(texture='photo')))

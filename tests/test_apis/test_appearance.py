@@ -24,7 +24,7 @@ def parts():
 
 
 @pytest.fixture(scope='module')
-def film(parts):
+def video(parts):
     """Codes of a head that turns, and its pictures."""
     flame, texture, renderer = parts
     generator = torch.Generator().manual_seed(0)
@@ -56,8 +56,8 @@ def solve(colors, seen, tex, light):
     return found, lit
 
 
-def test_truth_is_found(parts, film):
-    codes, images, _ = film
+def test_truth_is_found(parts, video):
+    codes, images, _ = video
     colors = FaceColors(*parts)
     seen = colors.look(codes, images)
     assert .3 < seen.visible.float().mean() < .95
@@ -77,8 +77,8 @@ def test_truth_is_found(parts, film):
         .6 * (old - true)[seen.visible].abs().mean())
 
 
-def test_what_covers_the_face_is_left_out(parts, film):
-    codes, images, _ = film
+def test_what_covers_the_face_is_left_out(parts, video):
+    codes, images, _ = video
     colors = FaceColors(*parts)
     clean = colors.look(codes, images)
     covered = images.clone()
@@ -94,8 +94,8 @@ def test_what_covers_the_face_is_left_out(parts, film):
     assert colors.error(clean, tex, light).max() < .03
 
 
-def test_without_colours_the_codes_stay(parts, film):
-    codes, images, _ = film
+def test_without_colors_the_codes_stay(parts, video):
+    codes, images, _ = video
     colors = FaceColors(*parts)
     hidden = {**codes, 'cam': torch.tensor([8., 3., 0]).repeat(FRAMES, 1)}
     seen = colors.look(hidden, images)
@@ -106,9 +106,9 @@ def test_without_colours_the_codes_stay(parts, film):
     assert colors.error(seen, found, lit).isnan().all()
 
 
-def test_light_does_not_flicker(parts, film):
+def test_light_does_not_flicker(parts, video):
     """Thirty frames under one light, with noise of their own."""
-    codes, images, _ = film
+    codes, images, _ = video
     colors = FaceColors(*parts)
     some = torch.arange(30) % 2 + 1
     still = {name: code[some] for name, code in codes.items()}
@@ -120,15 +120,15 @@ def test_light_does_not_flicker(parts, film):
     each = colors.solve_light(seen, tex, light, light)
     assert calm.diff(2, dim=0).abs().mean() < (
         .1 * each.diff(2, dim=0).abs().mean())
-    # The regressed light's own movement stays.
+    # The regressed light's own motion stays.
     moving = light.clone()
     moving[:, 0] += .2 * torch.linspace(0, 3, 30).sin()[:, None]
     assert (colors.relight(seen, tex, moving) - moving).diff(
         dim=0).abs().max() < .05
 
 
-def test_what_is_outside_of_the_frame_is_not_seen(parts, film):
-    codes, images, _ = film
+def test_what_is_outside_of_the_frame_is_not_seen(parts, video):
+    codes, images, _ = video
     colors = FaceColors(*parts)
     cut = images.clone()
     cut[:, :, 36:] = 0
@@ -145,8 +145,8 @@ def test_what_is_outside_of_the_frame_is_not_seen(parts, film):
     assert colors.error(whole, found, lit).max() > .04
 
 
-def test_a_wild_frame_spoils_itself_only(parts, film):
-    codes, images, _ = film
+def test_a_wild_frame_spoils_itself_only(parts, video):
+    codes, images, _ = video
     colors = FaceColors(*parts)
     for name, value in (('light', 1e20), ('light', 1e3), ('cam', 1e38)):
         wild = {key: code.clone() for key, code in codes.items()}
@@ -162,11 +162,11 @@ def test_a_wild_frame_spoils_itself_only(parts, film):
                 assert light.isfinite().all()
 
 
-def test_a_film_by_the_packaged_model(film):
+def test_a_video_by_the_packaged_model(video):
     """Colours come nearer to the picture's, and geometry is as without."""
-    _, images, landmarks = film
+    _, images, landmarks = video
 
-    class Film(FrameSource):
+    class Video(FrameSource):
         name = 'a head that turns'
 
         def __len__(self):
@@ -179,17 +179,17 @@ def test_a_film_by_the_packaged_model(film):
                     landmarks[index])
 
     reconstructor = FaceReconstructor(device='cpu', refine=1)
-    found = list(reconstructor(Film()))
+    found = list(reconstructor(Video()))
     report = reconstructor.report['refinement']
     # Of a light that changes faster than it is followed
     assert report['color_error_after'] < .7 * report['color_error_before']
     assert report['landmark_nme_after'] < report['landmark_nme_before']
     tex = np.stack([result.codes['tex'] for result in found])
     assert (tex == tex[0]).all()
-    plain = list(FaceReconstructor(device='cpu', refine=0)(Film()))
+    plain = list(FaceReconstructor(device='cpu', refine=0)(Video()))
     assert np.abs(tex[0] - plain[0].codes['tex']).max() > .01
     reconstructor.model.texture = None
-    blind = list(reconstructor(Film()))
+    blind = list(reconstructor(Video()))
     assert 'color_error_after' not in reconstructor.report['refinement']
     for one, other in zip(found, blind, strict=True):
         np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-6)

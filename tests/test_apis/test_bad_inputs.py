@@ -16,7 +16,7 @@ ROUNDS = 200
 
 
 def image_bytes(rng):
-    """A picture, a film or noise as the bytes of a file."""
+    """A picture, a video or noise as the bytes of a file."""
     kind = rng.integers(4)
     if kind == 0:
         return rng.bytes(int(rng.integers(0, 300))), '.png'
@@ -52,20 +52,20 @@ def landmark_file(rng, path):
 
 
 @pytest.fixture(scope='module')
-def films(tmp_path_factory):
-    """Films of six frames and of one, as the bytes of files."""
-    path = tmp_path_factory.mktemp('film') / 'a.mp4'
+def videos(tmp_path_factory):
+    """Videos of six frames and of one, as the bytes of files."""
+    path = tmp_path_factory.mktemp('video') / 'a.mp4'
     return [write_video(path, [picture(x=30 + i) for i in range(count)]
                         ).read_bytes() for count in (6, 1)]
 
 
-def make_input(rng, folder, films):
+def make_input(rng, folder, videos):
     """A file or folder that may be broken in any way."""
     folder.mkdir()
     kind = rng.integers(3)
     if kind == 0:
         path = folder / ['a.mp4', 'a.mkv', 'a', 'a.txt'][int(rng.integers(4))]
-        path.write_bytes(damaged(rng, films[int(rng.integers(2))]))
+        path.write_bytes(damaged(rng, videos[int(rng.integers(2))]))
         return path
     clip = kind == 1
     pictures = folder / 'jpg' if clip else folder
@@ -78,7 +78,7 @@ def make_input(rng, folder, films):
             landmark_file(rng, folder / 'kpt' / f'{index}_kpt2d.npy')
     if rng.random() < .3:
         (folder / 'notes.txt').write_bytes(rng.bytes(20))
-        (folder / 'film.mp4').write_bytes(damaged(rng, films[0]))
+        (folder / 'video.mp4').write_bytes(damaged(rng, videos[0]))
         (folder / '.hidden.png').write_bytes(b'')
         (folder / 'folder.png').mkdir()
     if clip and rng.random() < .3:
@@ -86,7 +86,7 @@ def make_input(rng, folder, films):
     return folder
 
 
-def test_any_input_ends_well(model_files, tmp_path, films):
+def test_any_input_ends_well(model_files, tmp_path, videos):
     rng = np.random.default_rng(0)
     reconstructor = FaceReconstructor(
         *model_files, device='cpu', detector=find_bright_boxes)
@@ -98,7 +98,7 @@ def test_any_input_ends_well(model_files, tmp_path, films):
             if path.is_file()}
     outcomes = dict(fine=0, skipped=0, refused=0)
     for number in range(ROUNDS):
-        source = make_input(rng, tmp_path / str(number), films)
+        source = make_input(rng, tmp_path / str(number), videos)
         try:
             results = list(reconstructor(source))
         except CLEAR as error:

@@ -148,7 +148,7 @@ def test_axes_by_hand():
 
 
 def test_sliders_must_be_widened(folder, played):
-    """If this fails, Blender is mended and the README's remark can go."""
+    """If this fails, Blender is mended and the README's warning can go."""
     cut = play_in_blender(folder / 'glb' / 'track0.glb', FPS, FRAMES, folder,
                           widen=False)
     distance = np.linalg.norm(cut.corners - played.corners[:5], axis=-1)

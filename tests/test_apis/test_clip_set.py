@@ -311,7 +311,7 @@ def test_a_damaged_clip_is_explained_and_made_anew(tmp_path, damage,
         assemble(tmp_path)
     work = tmp_path / '.work/c-00000001'
     assert f'work folder {work} and run again' in str(caught.value)
-    # The cure: the folder is deleted, and the video processed again.
+    # The remedy: the folder is deleted, and the video processed again.
     shutil.rmtree(work)
     add_videos(tmp_path, 'c')
     assert assemble(tmp_path).manifest == made.manifest
@@ -363,13 +363,13 @@ def test_report(tmp_path):
     faceless.commit()
     made = assemble(tmp_path)
     text = report_text(made, read_journals(tmp_path / '.work'),
-                       {'/films/empty.mp4': 'the file is empty'},
+                       {'/videos/empty.mp4': 'the file is empty'},
                        {'late': 'the worker process was killed'})
     assert '8 clips with 48 frames kept' in text
     assert '  bad: no <video> & no header\n' in text
     assert '        50      0     0%  sea: no face\n' in text
     assert '       200      2     7%  a-00000001\n' in text  # 12 of 180
-    assert '/films/empty.mp4: skipped, the file is empty' in text
+    assert '/videos/empty.mp4: skipped, the file is empty' in text
     assert 'late: failed, will be tried again: the worker' in text
     files = write_report(made, text)
     assert [path.name for path in files] == [

@@ -95,7 +95,7 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
     assert not [p for p in out.rglob('*') if 'part' in p.name]
 
 
-def test_one_image_and_a_renderer_without_atlas(reconstructor, tmp_path):
+def test_one_image_and_a_renderer_without_uv_map(reconstructor, tmp_path):
     reconstructor.model.renderer = None
     image = picture()
     saved = save_results(reconstructor(image), image, tmp_path,

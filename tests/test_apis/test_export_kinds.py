@@ -16,7 +16,7 @@ from scipy.io import loadmat
 
 from mmtvface.export import DEFAULT_KINDS, KINDS, check_kinds
 from mmtvface.export.painted_frame import PaintedFrame, pose_result
-from mmtvface.export.panels import SideVideoWriter
+from mmtvface.export.panels import ComparisonVideoWriter
 from mmtvface.export.save import save_results
 from mmtvface.geometry.crop import warp
 from mmtvface.io.mesh import read_mesh, read_obj
@@ -247,7 +247,7 @@ def test_what_the_model_lacks_is_said_before_any_work(
     assert not out.exists()
 
 
-def test_a_model_without_an_atlas(model_files):
+def test_a_model_without_an_uv_map(model_files):
     reconstructor = FaceReconstructor(*model_files, device='cpu')
     reconstructor.model.renderer = None
     painter = reconstructor.build_painter()
@@ -284,7 +284,7 @@ def test_one_failing_video_does_not_spoil_the_other(results, frames, painter,
     assert metrics['stopped'] == 'OSError: the disk is full'
 
 
-def test_side_by_side_video(out, frames, results, painter, tmp_path):
+def test_side_by_comparison_video(out, frames, results, painter, tmp_path):
     """Five pictures in a row; a frame without a face stands alone."""
     shown = list(read_video(out / 'side_by_side.mp4'))
     assert len(shown) == len(frames)
@@ -296,6 +296,7 @@ def test_side_by_side_video(out, frames, results, painter, tmp_path):
         assert rest[128, -128].max() > 80
     lost = PaintedFrame(painter, replace(results[0], status='no_face'),
                         frames[0])
-    alone = SideVideoWriter(tmp_path, 'side_video', 25.).picture([lost])
+    alone = ComparisonVideoWriter(
+        tmp_path, 'comparison_video', 25.).picture([lost])
     assert alone.shape == (256, 5 * 256, 3)
     assert alone[:, :256].any() and not alone[:, 256:].any()

@@ -55,7 +55,7 @@ def test_grey_alpha_and_16_bit_files(tmp_path, content):
     np.testing.assert_array_equal(frame.image, image())
 
 
-def test_colours_are_rgb(tmp_path):
+def test_colors_are_rgb(tmp_path):
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 2] = 255  # BGR
     cv2.imwrite(str(tmp_path / 'a.png'), red)
@@ -118,7 +118,7 @@ def test_video(tmp_path):
     assert source.fps == pytest.approx(10)
     assert [f.name for f in source] == ['000000', '000001']
     # The content counts where the suffix says nothing.
-    renamed = path.rename(tmp_path / 'film.data')
+    renamed = path.rename(tmp_path / 'video.data')
     assert len(list(open_frames(renamed))) == 2
 
 

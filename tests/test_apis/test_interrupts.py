@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_film import DrawnFilm
+from drawn_video import DrawnVideo
 from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
@@ -22,14 +22,14 @@ import sys
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_film import DrawnFilm, rooms, with_face
+from drawn_video import DrawnFilm, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
 # A suite in the background ignores the signal, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 shown = rooms(60)
-film = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
+video = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
 
 def told(results):
     for number, result in enumerate(results):
@@ -41,7 +41,7 @@ def work():
     folder = Path(sys.argv[1])
     reconstructor = FaceReconstructor(
         *write_model(folder), 'cpu', detector=find_bright_boxes)
-    save_results(told(reconstructor(film)), film, folder,
+    save_results(told(reconstructor(video)), video, folder,
                  reconstructor.build_painter(32), ['codes', 'video'])
 
 sys.exit(run_command(work))
@@ -88,7 +88,7 @@ def test_nobody_waits_for_a_segment_that_is_not_wanted(model_files):
             time.sleep(.02)
         return frame
 
-    results = reconstructor(DrawnFilm(1000, draw))
+    results = reconstructor(DrawnVideo(1000, draw))
     next(results)
     begin = time.monotonic()
     results.close()
@@ -101,7 +101,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
 
     reconstructor = FaceReconstructor(*model_files, device='cpu',
                                       detector=find_bright_boxes)
-    film = DrawnFilm(30, moving, files=True)
+    video = DrawnVideo(30, moving, files=True)
 
     def stop(step, done, total):
         seen.append((step, done))
@@ -109,7 +109,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(film, progress=stop, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=stop, journal=tmp_path / 'j'))
     assert ('Looking for faces', 30) in seen
     seen.clear()
 
@@ -119,7 +119,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(film, progress=early, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=early, journal=tmp_path / 'j'))
     assert seen == [('Looking for faces', i) for i in (1, 2, 3)]
 
 
@@ -131,7 +131,7 @@ def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     def run(**options):
         reconstructor = FaceReconstructor(
             *model_files, device='cpu', detector=find_bright_boxes, **options)
-        list(reconstructor(DrawnFilm(3, moving, files=True),
+        list(reconstructor(DrawnVideo(3, moving, files=True),
                            journal=tmp_path / 'j'))
 
     run()

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The memory of a process does not grow with the length of a film."""
+"""The memory of a process does not grow with the length of a video."""
 
 import os
 import subprocess
@@ -15,7 +15,7 @@ import resource, sys, torch
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_film import DrawnFilm
+from drawn_video import DrawnFilm
 from helpers.toy_pictures import find_bright_boxes, picture
 
 def draw(index):
@@ -29,15 +29,15 @@ reconstructor = FaceReconstructor(
     *write_model(folder), 'cpu', faces='all', detector=find_bright_boxes,
     smooth='savgol', batch_size=4)
 painter = reconstructor.build_painter(32)
-film = DrawnFilm(int(length), draw)
-saved = save_results(reconstructor(film), film, folder, painter,
+video = DrawnFilm(int(length), draw)
+saved = save_results(reconstructor(video), video, folder, painter,
                      ['codes', 'video'])
 assert saved['faces_reconstructed'] == 2 * int(length), saved
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 '''
 
 
-def test_peak_of_a_long_film(tmp_path):
+def test_peak_of_a_long_video(tmp_path):
     peaks = []
     for length in (300, 3000):
         done = subprocess.run(

@@ -187,7 +187,7 @@ def test_trimesh_reads_the_mesh(out, head):
     np.testing.assert_allclose(  # trimesh turns v upwards again
         mesh.visual.uv[corners],
         topology.uv_coords[topology.uv_faces.ravel()], atol=1e-6)
-    # Normals look out of the sphere, and are one where the atlas is cut.
+    # Normals look out of the sphere, and are one where the UV map is cut.
     assert ((mesh.vertex_normals * mesh.vertices).sum(1) > 0).all()
     assert len(mesh.vertices) == len(topology.uv_coords) > len(
         head.model.v_template)

@@ -12,7 +12,7 @@ from mmtvface.tracking.frame_source import Frame, FrameSource
 LENGTH, SIZE, STEP = 240, 112, 40
 
 
-class Film(FrameSource):
+class Video(FrameSource):
     """A talking head with its landmarks."""
 
     name = 'a talking head'
@@ -35,10 +35,10 @@ class Film(FrameSource):
                         self.landmarks[index])
 
 
-def reconstruct(film, **options):
+def reconstruct(video, **options):
     """(T, V, 3) in mm, at their place before the camera, and the codes."""
     results = list(FaceReconstructor(device='cpu', identity='frame',
-                                     **options)(film))
+                                     **options)(video))
     assert {result.track_id for result in results} == {0}
     heads = [1e3 * (r.vertices + [*r.codes['cam'][1:], 0.]) for r in results]
     return np.stack(heads), {
@@ -47,18 +47,18 @@ def reconstruct(film, **options):
 
 
 @pytest.fixture(scope='module')
-def film():
-    return Film()
+def video():
+    return Video()
 
 
-def test_no_seam_is_seen(film):
-    whole, codes = reconstruct(film, clip_length=LENGTH)
-    clips, parts = reconstruct(film)
+def test_no_seam_is_seen(video):
+    whole, codes = reconstruct(video, clip_length=LENGTH)
+    clips, parts = reconstruct(video)
     error = np.linalg.norm(clips - whole, axis=2).mean(1)[10:-10]
     assert error.mean() < .2 and error.max() < .6
     assert error.mean() > 1e-3  # they are not one and the same run
     # Where a clip ends and the next begins it is as calm as in one pass. All
-    # that is left when the film ends belongs to one clip.
+    # that is left when the video ends belongs to one clip.
     seams = np.array([at + near for at in range(STEP, LENGTH - 80, STEP)
                       for near in (-2, -1)])
     for one, other in ((whole, clips), *(
@@ -69,9 +69,9 @@ def test_no_seam_is_seen(film):
         assert motion.mean() < 1.02 * calm.mean()
 
 
-def test_clips_without_memory_differ_more(film):
+def test_clips_without_memory_differ_more(video):
     """So that the test above means something."""
-    whole, _ = reconstruct(film, clip_length=LENGTH)
-    blind, _ = reconstruct(film, clip_length=20, overlap=0)
+    whole, _ = reconstruct(video, clip_length=LENGTH)
+    blind, _ = reconstruct(video, clip_length=20, overlap=0)
     error = np.linalg.norm(blind - whole, axis=2).mean(1)
     assert error.mean() > .3

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Outputs of frames that have several faces, and of films of any length."""
+"""Outputs of frames that have several faces, and of videos of any length."""
 
 import json
 import tracemalloc
@@ -20,7 +20,7 @@ from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.reconstruction.summary import Summary
 
 KINDS = ('obj', 'codes', 'landmarks', 'flame_npz', 'overlay', 'grid',
-         'video', 'side_video')
+         'video', 'comparison_video')
 SIZE = (120, 240)
 #: Left column and side of each face in the frames 0, 1, 2 and 4.
 PLACES = {0: (20, 30), 1: (140, 44)}
@@ -119,7 +119,7 @@ def test_files_of_results_and_of_tracks(saved):
                                        .04 * np.square(index))
 
 
-def test_figures_count_frames_and_faces(saved):
+def test_statistics_count_frames_and_faces(saved):
     metrics = json.loads((saved / 'metrics.json').read_text())
     assert (metrics['frames'], metrics['frames_reconstructed'],
             metrics['faces_reconstructed']) == (5, 4, 7)
@@ -252,13 +252,13 @@ def test_memory_does_not_grow_with_the_results(tmp_path):
         tracemalloc.stop()
     with Summary(tmp_path) as summary:
         assert kept_in_memory(summary.add, 1000) < 400
-        figures = summary.metrics()
-    assert figures['num_tracks'] == 20
+        statistics = summary.metrics()
+    assert statistics['num_tracks'] == 20
     for track in (0, 19):
         shapes = np.stack([r.codes['shape'] for part in (2, 1000)
                            for r in synthetic(part) if r.track_id == track])
         mean = shapes.mean(0, dtype=np.float64)
-        assert figures['shape_spread'][str(track)] == pytest.approx(
+        assert statistics['shape_spread'][str(track)] == pytest.approx(
             np.linalg.norm(shapes - mean, axis=1).max()
             / np.linalg.norm(mean))
     with np.load(tmp_path / 'codes.npz') as file:

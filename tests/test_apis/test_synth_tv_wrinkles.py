@@ -10,7 +10,7 @@ from mmtvface.structures import FaceClipSample
 
 
 class Clips:
-    """Two clips of the head at rest with a bump of another height each."""
+    """Two clips of the neutral head with a bump of another height each."""
 
     def __init__(self, size=32):
         flame = FLAME('procedural', None, 2, 2)

@@ -19,8 +19,8 @@ from mmtvface.reconstruction.blending import WindowBlender
 from mmtvface.reconstruction.code_log import CodeLog
 from mmtvface.reconstruction.code_store import CodeStore
 from mmtvface.reconstruction.finish import (
-    Figures,
     FinishSettings,
+    Statistics,
     finish_run,
     one_identity,
 )
@@ -132,11 +132,11 @@ def test_smoothing_of_runs():
     time = torch.arange(9.)[:, None]
     smooth = dict(codes, pose=.01 * (time - 4)**2 * torch.ones(6))
     done = finish_run(ToyFlame(), smooth, points, NUMBERS, 25.,
-                      FinishSettings(smooth='savgol'), Figures())
+                      FinishSettings(smooth='savgol'), Statistics())
     assert done['pose'] == pytest.approx(smooth['pose'], abs=1e-5)
     two = {name: code[:2] for name, code in codes.items()}
     done = finish_run(ToyFlame(), two, points[:2], NUMBERS[:2], 25.,
-                      FinishSettings(smooth='savgol'), Figures())
+                      FinishSettings(smooth='savgol'), Statistics())
     assert torch.equal(done['pose'], two['pose'])
 
 
@@ -148,15 +148,15 @@ def test_filters_do_not_cross_gaps():
     codes = dict(shape=torch.zeros(9, 4), tex=torch.zeros(9, 3),
                  exp=torch.zeros(9, 3), pose=pose,
                  cam=torch.tensor([8., 0., 0.]).repeat(9, 1))
-    settings, figures = FinishSettings(smooth='savgol'), Figures()
+    settings, statistics = FinishSettings(smooth='savgol'), Statistics()
     done = finish_run(ToyFlame(), codes, torch.zeros(9, 68, 2), numbers,
-                      25., settings, figures)
+                      25., settings, statistics)
     assert done['pose'] == pytest.approx(pose, abs=1e-4)
-    report = figures.report()['smoothing']
+    report = statistics.report()['smoothing']
     assert report['jitter_after_mm'] == pytest.approx(
         report['jitter_before_mm'], rel=1e-2)
     across = finish_run(ToyFlame(), codes, torch.zeros(9, 68, 2), NUMBERS,
-                        25., settings, Figures())
+                        25., settings, Statistics())
     assert (across['pose'] - pose).abs().max() > .05
 
 
@@ -190,14 +190,14 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
 
     def finish(block):
         monkeypatch.setattr(finish_pass, '_BLOCK', block)
-        figures = Figures()
+        statistics = Statistics()
         with SegmentCodes(segment) as codes:
             for _, (face, ) in segment.frames():
                 codes.write_points(face)
             codes.write(track, np.arange(count), rows)
             TrackFinisher(Model(flame, layout), size, 25., settings,
-                          figures)(track, codes)
-            return codes.read(track, np.arange(count)), figures.report()
+                          statistics)(track, codes)
+            return codes.read(track, np.arange(count)), statistics.report()
 
     whole, report = finish(1000)
     blocks, parts = finish(100)

@@ -83,9 +83,9 @@ def test_warping_the_next_picture_gives_the_first():
     turn = torch.tensor([[angle.cos(), 0, -angle.sin()], [0, 1, 0],
                          [angle.sin(), 0, angle.cos()]])
     frames = torch.stack([bump, bump @ turn + torch.tensor([.02, .06, 0])])
-    colours = torch.stack([torch.sin(5 * x), torch.cos(4 * y)], -1).view(-1, 2)
+    colors = torch.stack([torch.sin(5 * x), torch.cos(4 * y)], -1).view(-1, 2)
     rasterizer = build_rasterizer()
-    images = interpolate(rasterizer(frames, faces, (48, 48)), faces, colours)
+    images = interpolate(rasterizer(frames, faces, (48, 48)), faces, colors)
     out = true_flow(frames, faces, rasterizer, (48, 48))
 
     pixels = torch.stack(torch.meshgrid(

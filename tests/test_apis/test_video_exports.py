@@ -12,14 +12,14 @@ from mmtvface.tracking.frame_source import open_frames
 
 av = pytest.importorskip('av')
 
-from helpers.sounding_film import (  # noqa: E402
+from helpers.sounding_video import (  # noqa: E402
     RATE,
     heard_in,
     pitch,
-    write_film,
+    write_sounding,
 )
 
-KINDS = ('video', 'side_video')
+KINDS = ('video', 'comparison_video')
 FILES = ('overlay.mp4', 'side_by_side.mp4')
 
 
@@ -38,7 +38,7 @@ def save(reconstructor, source, out):
 
 
 def test_rate_and_sound_are_those_of_the_source(reconstructor, tmp_path):
-    path = write_film(tmp_path / 'a.mp4', [picture(x=30 + i)
+    path = write_sounding(tmp_path / 'a.mp4', [picture(x=30 + i)
                                            for i in range(25)],
                       sound_seconds=1.)
     save(reconstructor, path, tmp_path / 'out')
@@ -60,9 +60,9 @@ def test_rate_and_sound_are_those_of_the_source(reconstructor, tmp_path):
             samples, heard_in(path)[0][:len(samples)])
 
 
-def test_uneven_films_stay_in_step(reconstructor, tmp_path):
+def test_uneven_videos_stay_in_step(reconstructor, tmp_path):
     times = [*range(0, 400, 40), *range(400, 1000, 120)]
-    path = write_film(tmp_path / 'a.mkv', [
+    path = write_sounding(tmp_path / 'a.mkv', [
         picture(x=30 + i) for i in range(len(times))], sound_seconds=1.,
         times=times)
     save(reconstructor, path, tmp_path / 'out')
@@ -74,7 +74,8 @@ def test_uneven_films_stay_in_step(reconstructor, tmp_path):
 
 
 def test_another_rate_is_even_and_silent(reconstructor, tmp_path):
-    path = write_film(tmp_path / 'a.mp4', [picture()] * 4, sound_seconds=.2)
+    path = write_sounding(
+        tmp_path / 'a.mp4', [picture()] * 4, sound_seconds=.2)
     source = open_frames(path)
     source.fps = 10.
     save(reconstructor, source, tmp_path / 'out')

@@ -172,8 +172,8 @@ def test_what_is_missing_is_named(copy, name, message):
 
 def test_files_that_are_damaged(copy, clip, tmp_path):
     metrics = copy / 'metrics.json'
-    metrics.write_text('{"source": "/gone/film.mp4"}')
-    with pytest.raises(FileNotFoundError, match='/gone/film.mp4. Give it'):
+    metrics.write_text('{"source": "/gone/video.mp4"}')
+    with pytest.raises(FileNotFoundError, match='/gone/video.mp4. Give it'):
         write_view(copy)
     for text in ('{', '[]', '{}'):
         metrics.write_text(text)
@@ -239,7 +239,7 @@ def test_the_page_in_a_browser(page, result, tmp_path):
             (width - 160 * zoom) / 2 + 43 * zoom, abs=2)
         assert np.ptp(rows) == pytest.approx(39 * zoom, abs=4)
 
-        # Clicks on film strip and curves, keys, the scrubber.
+        # Clicks on video strip and curves, keys, the scrubber.
         browser.drag('#strip', (2.5 / NUM_FRAMES, .5))
         at_frame(browser, 2)
         assert browser.box('#strip .cursor')[0] + 1 == pytest.approx(
@@ -261,7 +261,7 @@ def test_the_page_in_a_browser(page, result, tmp_path):
 
         # What the head wears.
         looks = [head_pixels(browser)[0]]
-        for name in ('texture', 'detail', 'wireframe'):
+        for name in ('texture', 'detail', 'wicrop_jitter'):
             browser.drag(f'#{name}', (.5, .5))
             looks.append(head_pixels(browser)[0])
             assert np.abs(looks[-1] - looks[-2]).max() > 8, name

@@ -9,7 +9,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from drawn_film import DrawnFilm, rooms, with_face
+from drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.io.video_writer import write_video
@@ -139,21 +139,21 @@ def test_smoothing_is_reported(model_files, smooth):
         assert abs(report['lag_frames']) < .3
 
 
-def test_memory_of_a_long_film(model_files, monkeypatch):
+def test_memory_of_a_long_video(model_files, monkeypatch):
     """Nothing of a frame stays but its place in a track."""
     monkeypatch.setattr(finish_pass, '_BLOCK', 50)
     monkeypatch.setattr(finish_pass, '_MARGIN', 10)
     monkeypatch.setattr(finish_pass, '_MOST_FRAMES', 50)
     reconstructor = build(model_files, batch_size=8)
 
-    def film(length):
-        return DrawnFilm(length, lambda index: picture(x=40 + index % 7))
+    def video(length):
+        return DrawnVideo(length, lambda index: picture(x=40 + index % 7))
 
-    list(reconstructor(film(20)))
+    list(reconstructor(video(20)))
 
     def peak(length):
         tracemalloc.start()
-        count = sum(result.valid for result in reconstructor(film(length)))
+        count = sum(result.valid for result in reconstructor(video(length)))
         assert count == length
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -228,7 +228,7 @@ def test_steps_work_at_the_same_time(model_files):
         seen.append(index)
         return with_face(shown[index // 60])
 
-    results = build(model_files)(DrawnFilm(1200, draw))
+    results = build(model_files)(DrawnVideo(1200, draw))
     first = next(results)
     assert first.valid and 60 <= max(seen) < 600
     results.close()
@@ -252,7 +252,7 @@ def test_errors_of_other_threads_are_raised(model_files):
         thread for thread in threading.enumerate() if 'work' in thread.name]
 
 
-def test_films_of_turned_telephones_and_4k(model_files, tmp_path):
+def test_videos_of_turned_telephones_and_4k(model_files, tmp_path):
     bad_videos = pytest.importorskip('helpers.bad_videos')
     frames = [picture(x=40 + 2 * i) for i in range(4)]
     path = bad_videos.encode_video(tmp_path / 'a.mp4', frames, 'libx264',

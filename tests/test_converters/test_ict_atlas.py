@@ -2,8 +2,8 @@
 import numpy as np
 import pytest
 
-from mmtvface.converters.ict_facekit.atlas import pack_atlas
-from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
+from mmtvface.converters.ict_facekit.uv_map import pack_uv_map
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_uv_map
 
 
 def square(low, high):
@@ -30,39 +30,39 @@ def charts(**squares):
 
 def check(coords, faces, parts):
     """Everything lies in the square, nothing overlaps, shapes are kept."""
-    atlas, sheets = pack_atlas(coords, faces, parts)
-    assert atlas.coords.min() >= 0 and atlas.coords.max() <= 1
-    assert rasterize_atlas(atlas, 200).count.max() <= 2  # shared edges
-    a, b, c = (atlas.coords[atlas.faces[:, i]] for i in range(3))
+    uv_map, sheets = pack_uv_map(coords, faces, parts)
+    assert uv_map.coords.min() >= 0 and uv_map.coords.max() <= 1
+    assert rasterize_uv_map(uv_map, 200).count.max() <= 2  # shared edges
+    a, b, c = (uv_map.coords[uv_map.faces[:, i]] for i in range(3))
     u, v = b - a, c - a
     area = (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
-    covered = np.mean(rasterize_atlas(atlas, 200).face >= 0)
+    covered = np.mean(rasterize_uv_map(uv_map, 200).face >= 0)
     assert area.sum() == pytest.approx(covered, rel=.05)
     for sheet in sheets:
         for name in sheet.parts:
             for row in np.flatnonzero(parts[name]):
                 moved = coords[faces[row]] * sheet.scale + sheet.offset
-                if np.allclose(moved, atlas.coords[atlas.faces[row]],
+                if np.allclose(moved, uv_map.coords[uv_map.faces[row]],
                                atol=1e-9):
                     parts[name] = parts[name] & (np.arange(len(faces)) != row)
     # every triangle is where one of the sheets says
     assert not any(rows.any() for rows in parts.values())
-    return atlas, sheets
+    return uv_map, sheets
 
 
 def test_one_tile_is_kept():
     coords, faces, parts = charts(
         face=[square((.1, .1), (.6, .9))], head=[square((.7, .1), (.9, .4))])
-    atlas, sheets = check(coords, faces, parts)
+    uv_map, sheets = check(coords, faces, parts)
     assert len(sheets) == 1 and sheets[0].parts == ('face', 'head')
-    np.testing.assert_array_equal(atlas.coords[atlas.faces], coords[faces])
+    np.testing.assert_array_equal(uv_map.coords[uv_map.faces], coords[faces])
 
 
 def test_a_tile_elsewhere_is_shifted():
     coords, faces, parts = charts(face=[square((3.1, 1.1), (3.6, 1.9))])
-    atlas, sheets = check(coords, faces, parts)
+    uv_map, sheets = check(coords, faces, parts)
     assert sheets[0].scale == (1, 1) and sheets[0].offset == (-3, -1)
-    np.testing.assert_allclose(atlas.coords.min(0), [.1, .1])
+    np.testing.assert_allclose(uv_map.coords.min(0), [.1, .1])
 
 
 def test_tiles_get_cells_and_the_face_the_largest():
@@ -71,7 +71,7 @@ def test_tiles_get_cells_and_the_face_the_largest():
         face=[square((.1, .1), (.6, .9))],
         eye=[square((2.4, .4), (2.6, .6))])
     parts = {name: parts[name] for name in ('face', 'head', 'eye')}
-    atlas, sheets = check(coords, faces, parts)
+    uv_map, sheets = check(coords, faces, parts)
     assert [sheet.parts[0] for sheet in sheets] == ['face', 'head', 'eye']
     assert sheets[0].scale == (.75, .75) and sheets[0].offset == (0, .25)
     # small charts are enlarged to their cell
@@ -97,7 +97,7 @@ def test_many_sheets_get_smaller_cells():
 
 def test_a_chart_over_the_border_of_its_tile_is_fitted():
     coords, faces, parts = charts(face=[square((-.4, .2), (1.6, .9))])
-    atlas, sheets = check(coords, faces, parts)
+    uv_map, sheets = check(coords, faces, parts)
     assert sheets[0].scale[0] == pytest.approx(.94 / 2)
 
 

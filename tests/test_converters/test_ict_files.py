@@ -94,7 +94,7 @@ def test_visibility_of_landmarks(folder):
     assert not fixed[1, 26] and fixed[1, [17, 36]].all()
 
 
-def test_atlas_and_masks(head, folder):
+def test_uv_map_and_masks(head, folder):
     topology = load_head_topology(**topology_paths(folder))
     uv = head.topology.uv_coords
     np.testing.assert_allclose(topology.uv_coords, uv, atol=1e-7)
@@ -130,7 +130,7 @@ def test_atlas_and_masks(head, folder):
 def test_albedo_is_brought_over(head):
     size = 128
     albedo = converting.transfer_albedo(
-        head.mesh, converting.UVAtlas(head.topology.uv_coords,
+        head.mesh, converting.UVLayout(head.topology.uv_coords,
                                       head.topology.uv_faces), head.eyes,
         size)
     assert albedo.mean.shape == (size, size, 3)
@@ -138,24 +138,24 @@ def test_albedo_is_brought_over(head):
     assert albedo.basis.shape[3] >= 50
     assert 0 <= albedo.mean.min() and albedo.mean.max() <= 1
 
-    def colour(vertex):
+    def color(vertex):
         rows, corners = np.nonzero(head.mesh.faces == vertex)
         u, v = head.topology.uv_coords[
             head.topology.uv_faces[rows[0], corners[0]]]
         return albedo.mean[int((1 - v) * size), int(u * size)]
 
     marks = head.mesh.landmarks
-    forehead = colour(np.argmin(np.linalg.norm(
+    forehead = color(np.argmin(np.linalg.norm(
         1000 * head.model.v_template - [0, 50, 9], axis=1)))
-    brow = colour(marks[24])
-    lip = np.mean([colour(marks[i]) for i in (50, 52, 66)], axis=0)
+    brow = color(marks[24])
+    lip = np.mean([color(marks[i]) for i in (50, 52, 66)], axis=0)
     assert brow.sum() < .75 * forehead.sum()
     assert lip[0] / lip[1] > 1.1 * forehead[0] / forehead[1]
     ball = np.flatnonzero(head.mesh.parts['left_eye'])
     pupil = ball[np.argmax(head.model.v_template[ball, 2])]
-    assert colour(pupil).sum() < .3
+    assert color(pupil).sum() < .3
     tooth = np.flatnonzero(head.mesh.parts['teeth'])[0]
-    np.testing.assert_allclose(colour(tooth), (.82, .79, .72), atol=1e-6)
+    np.testing.assert_allclose(color(tooth), (.82, .79, .72), atol=1e-6)
     with pytest.raises(ValueError, match="texture must be one of.*'photo'"):
         ict.head_albedo(head, 'photo')
 

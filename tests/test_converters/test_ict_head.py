@@ -178,19 +178,19 @@ def test_correctives_of_the_jaw_do_not_mix(head, flame):
     assert not head.model.posedirs[..., 18:].any()
 
 
-def test_eyes_turn_about_their_centres(head, flame):
+def test_eyes_turn_about_their_centers(head, flame):
     joints = 1000 * head.model.joints
     np.testing.assert_allclose(
         joints[3:] + 10 * head.mesh.origin + ORIGIN,
-        [anatomy.EYE_CENTRE, anatomy.EYE_CENTRE * [-1, 1, 1]], atol=.01)
+        [anatomy.EYE_CENTER, anatomy.EYE_CENTER * [-1, 1, 1]], atol=.01)
     turned = pose_head(flame, head, eyes=[.2, .3, 0, 0, -.4, 0])
     rest = head.model.v_template
     for eye, joint in (('left_eye', 3), ('right_eye', 4)):
         ball = head.mesh.parts[eye]
-        centre = head.model.joints[joint]
+        center = head.model.joints[joint]
         np.testing.assert_allclose(
-            np.linalg.norm(turned[ball] - centre, axis=1),
-            np.linalg.norm(rest[ball] - centre, axis=1), atol=1e-9)
+            np.linalg.norm(turned[ball] - center, axis=1),
+            np.linalg.norm(rest[ball] - center, axis=1), atol=1e-9)
         assert np.linalg.norm(turned[ball] - rest[ball],
                               axis=1).max() > .003
     other = ~(head.mesh.parts['left_eye'] | head.mesh.parts['right_eye'])
@@ -199,7 +199,7 @@ def test_eyes_turn_about_their_centres(head, flame):
 
 @pytest.mark.parametrize('name, eye', [('eyeLookUp_L', 'left_eye'),
                                        ('eyeLookIn_R', 'right_eye')])
-def test_gaze_is_a_pose_and_the_lids_a_component(toy, head, flame, name,
+def test_gaze_is_a_pose_and_the_eyelids_a_component(toy, head, flame, name,
                                                  eye):
     poses = head.summary()['eye_poses'][name]
     assert list(poses) == [eye]
@@ -243,8 +243,8 @@ def test_joints_follow_the_identity(toy, head):
     for number in range(toy.layout.num_identity):
         other = mesh.vertices + 2 * head.model.shapedirs[..., number]
         for joint, eye in ((3, 'left_eye'), (4, 'right_eye')):
-            centre = fit_sphere(other[mesh.parts[eye]]).centre
-            np.testing.assert_allclose(regressor[joint] @ other, centre,
+            center = fit_sphere(other[mesh.parts[eye]]).center
+            np.testing.assert_allclose(regressor[joint] @ other, center,
                                        atol=2e-4)
 
 

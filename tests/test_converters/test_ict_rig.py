@@ -20,8 +20,8 @@ from mmtvface.heads.providers.procedural.anatomy import LANDMARKS
 HINGE = np.array([0., -.03, -.075])
 
 
-def turn(points, axis_angle, centre):
-    return Rotation.from_rotvec(axis_angle).apply(points - centre) + centre
+def turn(points, axis_angle, center):
+    return Rotation.from_rotvec(axis_angle).apply(points - center) + center
 
 
 def patch(rng, count=400):
@@ -142,9 +142,9 @@ def test_sphere_without_cornea_and_iris():
     rng = np.random.default_rng(6)
     unit = sphere_points(rng)
     radius = np.where(unit[:, 2] > .85, rng.uniform(.8, 1.1, 300), 1)
-    centre = np.array([.032, .004, -.008])
-    found = fit_sphere(centre + .012 * radius[:, None] * unit)
-    np.testing.assert_allclose(found.centre, centre, atol=1e-9)
+    center = np.array([.032, .004, -.008])
+    found = fit_sphere(center + .012 * radius[:, None] * unit)
+    np.testing.assert_allclose(found.center, center, atol=1e-9)
     assert found.radius == pytest.approx(.012)
 
 
@@ -154,21 +154,21 @@ def test_flat_points_are_no_sphere():
         fit_sphere(flat)
 
 
-def test_gaze_is_split_from_the_lids():
+def test_gaze_is_split_from_the_eyelids():
     rng = np.random.default_rng(8)
-    centres = {'left_eye': np.array([.03, 0, 0]),
+    centers = {'left_eye': np.array([.03, 0, 0]),
                'right_eye': np.array([-.03, 0, 0])}
     points = np.concatenate([
-        centres['left_eye'] + .01 * sphere_points(rng, 50),
-        centres['right_eye'] + .01 * sphere_points(rng, 50),
+        centers['left_eye'] + .01 * sphere_points(rng, 50),
+        centers['right_eye'] + .01 * sphere_points(rng, 50),
         rng.normal(size=(20, 3))])
     balls = {'left_eye': np.arange(120) < 50,
              'right_eye': (np.arange(120) >= 50) & (np.arange(120) < 100)}
     offsets = np.zeros_like(points)
     offsets[:50] = turn(points[:50], [-.4, .1, 0],
-                        centres['left_eye']) - points[:50]
+                        centers['left_eye']) - points[:50]
     offsets[100:] = .01
-    gaze = split_gaze(points, offsets, balls, centres)
+    gaze = split_gaze(points, offsets, balls, centers)
     assert list(gaze.poses) == ['left_eye']
     np.testing.assert_allclose(gaze.poses['left_eye'], [-.4, .1, 0],
                                atol=1e-9)

@@ -12,7 +12,7 @@ from mmtvface.datasets import (
     MirrorClip,
 )
 from mmtvface.datasets.transforms.loading import decode_reduction
-from mmtvface.datasets.transforms.occlusion import hide_covered, skin_colour
+from mmtvface.datasets.transforms.occlusion import hide_covered, skin_color
 from mmtvface.io.clip_index import jitter_frames, make_windows
 from mmtvface.io.image import jpeg_size
 
@@ -192,13 +192,13 @@ def test_hidden_landmarks_by_hand():
     assert hide_covered(points, opacity)[0, :, 2].tolist() == [0, 1, 1, 0]
 
 
-def test_skin_colour():
+def test_skin_color():
     images = np.zeros((1, 8, 8, 3), np.uint8)
     images[0, 4:] = 10, 20, 30
     masks = np.zeros((1, 8, 8), np.float32)
-    assert skin_colour(images, masks).min() > 100  # nothing to see
+    assert skin_color(images, masks).min() > 100  # nothing to see
     masks[0, 4:] = 1
-    assert skin_colour(images, masks).tolist() == [10, 20, 30]
+    assert skin_color(images, masks).tolist() == [10, 20, 30]
 
 
 def test_reduction_by_hand():

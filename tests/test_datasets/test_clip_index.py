@@ -55,13 +55,13 @@ def test_list_frames(tmp_path):
     assert frames.images == ['a.jpg', 'b.png', 'c.JPG']
     assert frames.landmarks == ['a_kpt2d.npy', '', 'c.npy']
     assert frames.masks == ['a.npy', 'b.png', '']
-    assert frames.remarks == []
+    assert frames.warnings == []
     # serial.npy rules: its order, with or without suffix, gaps included
     np.save(tmp_path / 'serial.npy', np.array(['c', 'lost.jpg', 'a.jpg']))
     frames = list_frames(tmp_path)
     assert frames.images == ['c.JPG', '', 'a.jpg']
     assert frames.landmarks == ['c.npy', '', 'a_kpt2d.npy']
-    assert '1 frames' in frames.remarks[0] and 'lost' in frames.remarks[0]
+    assert '1 frames' in frames.warnings[0] and 'lost' in frames.warnings[0]
 
 
 def test_broken_order_file(tmp_path):
@@ -76,4 +76,4 @@ def test_broken_order_file(tmp_path):
         read_order(path)
     path.write_bytes(b'')
     frames = list_frames(tmp_path)
-    assert frames.images == ['a.jpg', 'b.png'] and len(frames.remarks) == 1
+    assert frames.images == ['a.jpg', 'b.png'] and len(frames.warnings) == 1

@@ -7,7 +7,7 @@ import pytest
 from mmtvface.datasets.synthetic.degradations import (
     DEFAULT_DEGRADATIONS,
     Degradation,
-    adjust_colour,
+    adjust_color,
     apply_degradation,
     check_degradations,
     draw_degradation,
@@ -55,13 +55,13 @@ def test_steps_are_drawn_independently():
                                                   b.defocus)
 
 
-def test_colour_by_hand():
+def test_color_by_hand():
     image = np.array([[[[100, 0, 200]]]], np.uint8)
-    out = adjust_colour(image, (1.5, 1., 1.), 1., 1.)
+    out = adjust_color(image, (1.5, 1., 1.), 1., 1.)
     assert out.ravel().tolist() == [150, 0, 200]
-    out = adjust_colour(image, (1., 1., 1.), 2., 1.)
+    out = adjust_color(image, (1., 1., 1.), 2., 1.)
     assert out.ravel().tolist() == [39, 0, 157]  # 255 * (v / 255)^2
-    out = adjust_colour(image, (1., 1., 1.), 1., 0.)
+    out = adjust_color(image, (1., 1., 1.), 1., 0.)
     assert out.ravel().tolist() == [53] * 3  # .299 * 100 + .114 * 200
 
 

@@ -18,14 +18,14 @@ from mmtvface.registry import DATA_SAMPLERS, DATASETS
 SIZE = (90, 120)
 
 
-def face_points(centre=(60., 45.), radius=20.):
+def face_points(center=(60., 45.), radius=20.):
     """68 points with a face's layout, good enough for boxes and hulls."""
     angle = np.pi * np.arange(17) / 16
     jaw = np.stack([-np.cos(angle), .1 + np.sin(angle)], 1)
     brows = np.stack([np.linspace(-.8, .8, 10), np.full(10, -.3)], 1)
     inner = np.random.default_rng(0).uniform(-.25, .5, (41, 2))
     points = np.concatenate([jaw, brows, inner])
-    return (points * radius + centre).astype(np.float32)
+    return (points * radius + center).astype(np.float32)
 
 
 def write_clip(folder, num_frames, masks=True, suffix='.jpg', first=1):
@@ -284,10 +284,10 @@ def test_one_draw_per_clip(tmp_path):
     assert np.ptp(drawn, 1).max() < 1e-9
     assert 1.4 <= drawn.min() and drawn.max() <= 1.8
     assert len(np.unique(drawn[:, 0].round(6))) == 8
-    centres = np.array([sample.gt_landmarks[..., :2].amin(1) +
+    centers = np.array([sample.gt_landmarks[..., :2].amin(1) +
                         sample.gt_landmarks[..., :2].amax(1)
                         for sample in samples]) / 2
-    assert np.ptp(centres, 1).max() < 1e-5 and np.ptp(centres, 0).min() > .01
+    assert np.ptp(centers, 1).max() < 1e-5 and np.ptp(centers, 0).min() > .01
     shaken = FaceClipDataset(jitter_per_frame=True, **kwargs)
     assert np.ptp(scales(shaken[0]['data_samples'])) > .02
     fixed = FaceClipDataset(test_mode=True, **kwargs)
@@ -298,16 +298,16 @@ def test_crop_modes(tmp_path):
     write_clip(tmp_path / 'a', 5)
     kwargs = dict(data_root=str(tmp_path), clip_length=5, image_size=64,
                   test_mode=True)
-    def centre(mode):
+    def center(mode):
         sample = FaceClipDataset(crop_mode=mode, **kwargs)[0]['data_samples']
         matrix = sample.crop_matrices
         return (31.5 - matrix[:, 0, 2]) / matrix[:, 0, 0]
-    np.testing.assert_allclose(centre('frame'), [51, 52, 53, 54, 55])
-    np.testing.assert_allclose(centre('clip'), 53)
+    np.testing.assert_allclose(center('frame'), [51, 52, 53, 54, 55])
+    np.testing.assert_allclose(center('clip'), 53)
     # The face moves evenly: smoothing does not hold the crop back.
-    np.testing.assert_allclose(centre('smooth'), [51, 52, 53, 54, 55])
+    np.testing.assert_allclose(center('smooth'), [51, 52, 53, 54, 55])
     with pytest.raises(ValueError, match="'wild'"):
-        centre('wild')
+        center('wild')
 
 
 def test_draws_depend_on_seed_epoch_and_index_only(tmp_path):

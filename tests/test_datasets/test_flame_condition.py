@@ -129,7 +129,7 @@ def test_codes_that_were_written_anew_are_read_anew(tmp_path, monkeypatch):
     transform.draw(paths('0'), SIZE)
 
 
-def test_atlas_coordinates_by_hand():
+def test_uv_map_coordinates_by_hand():
     grid = np.array([[[-1., 1.], [1., -1.], [0., .5], [-2., -2.]]])
     image = encode_uv(grid, np.array([[True, True, True, False]]))
     assert image[0].tolist() == [[0, 0, 255], [255, 255, 255],

@@ -19,7 +19,7 @@ def test_plan_from_names():
         ('jawOpen', 'smile_L', 'smile_R', 'eyeBlink_L', 'eyeBlink_R', '',
          'pout', 'residual_01', 'never'), 8)
     assert plan.jaw == (0, )
-    assert plan.lids == (3, 4)
+    assert plan.eyelids == (3, 4)
     assert plan.groups == ((1, 2), (6, ))
     assert plan_expressions((), 50).groups == ()
 
@@ -122,8 +122,8 @@ def test_occluders(kind):
     thing = occluders.draw_occluder(rng, 64, np.array([200, 150, 120]), kind)
     assert thing.shape == (128, 128, 4)
     assert thing[64, 64, 3] > 200  # the middle is covered
-    colour, alpha = thing[..., :3].astype(int), thing[..., 3:].astype(int)
-    assert (colour <= alpha + 1).all()  # multiplied by the opacity
+    color, alpha = thing[..., :3].astype(int), thing[..., 3:].astype(int)
+    assert (color <= alpha + 1).all()  # multiplied by the opacity
     frames = np.full((5, 64, 64, 3), 90, np.uint8)
     path = np.tile([[20., 40., 0.]], (5, 1))
     path[1] = (1000, 1000, 0)

@@ -6,9 +6,9 @@ import torch
 
 from mmtvface.benchmarks.synthtv.crop_jitter import (
     Reframing,
+    crop_jitter_codes,
     move_images,
     move_points,
-    reframe_codes,
     turn_light,
 )
 from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
@@ -34,7 +34,7 @@ def test_codes_follow_the_picture():
     codes['cam'] = torch.tensor([[8., .01, -.02]]).repeat(3, 1)
     codes['light'] = torch.randn(3, 9, 3, generator=rng)
     before = {name: value.clone() for name, value in codes.items()}
-    changed = reframe_codes(flame, codes, torch.from_numpy(moves()))
+    changed = crop_jitter_codes(flame, codes, torch.from_numpy(moves()))
 
     def seen(c):
         vertices = flame(c['shape'], c['exp'], c['pose']).vertices
@@ -79,11 +79,11 @@ def test_pictures_and_points_move_alike():
     assert np.abs(found - expected).max() < .3
 
 
-def test_dataset_reframes():
+def test_dataset_crop_jitters():
     settings = dict(split='train', difficulty='easy', num_scenes=1,
                     clip_length=2, scene_length=2, image_size=32)
     plain = SynthTVDataset(**settings)[0]
-    dataset = SynthTVDataset(**settings, reframe=dict(roll=40., shake=0.))
+    dataset = SynthTVDataset(**settings, crop_jitter=dict(roll=40., shake=0.))
     one, two = dataset[0], dataset[0]
     assert torch.equal(one['inputs'], two['inputs'])
     assert (one['inputs'] != plain['inputs']).any()
@@ -96,4 +96,4 @@ def test_dataset_reframes():
     error = (landmarks - sample.gt_landmarks[..., :2])[:, 17:].abs().max()
     assert error < 1e-3
     with pytest.raises(TypeError, match='tilt'):
-        SynthTVDataset(**settings, reframe=dict(tilt=1.))
+        SynthTVDataset(**settings, crop_jitter=dict(tilt=1.))

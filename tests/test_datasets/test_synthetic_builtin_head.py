@@ -25,7 +25,7 @@ def dataset():
 def test_the_plan_knows_the_head():
     names = expression_names('procedural')
     plan = plan_expressions(names, 50)
-    assert {names[i] for i in plan.lids} == {'eyeBlink_L', 'eyeBlink_R'}
+    assert {names[i] for i in plan.eyelids} == {'eyeBlink_L', 'eyeBlink_R'}
     smile = (names.index('smile_L'), names.index('smile_R'))
     assert smile in plan.groups
     assert not any(names[i].startswith('residual')
@@ -49,14 +49,14 @@ def test_mask_and_landmarks_coincide(dataset):
             assert (hull > 0)[mask & below_brows].mean() > .85
 
 
-def test_blinks_close_the_lids_and_speech_the_lips(dataset):
+def test_blinks_close_the_eyelids_and_speech_the_lips(dataset):
     for index in range(4):
         sample = dataset[index]['data_samples']
         points, codes = sample.gt_landmarks[..., :2], sample.gt_codes
         size = (points[:, 8] - points[:, 27]).norm(dim=-1)
-        lids = (points[:, 43] - points[:, 47]).norm(dim=-1) / size
+        eyelids = (points[:, 43] - points[:, 47]).norm(dim=-1) / size
         blink = codes['exp'][:, 2]
-        assert lids[blink.argmax()] <= lids[blink.argmin()] + .01
+        assert eyelids[blink.argmax()] <= eyelids[blink.argmin()] + .01
         lips = (points[:, 62] - points[:, 66]).norm(dim=-1) / size
         jaw = codes['pose'][:, 3]
         if jaw.max() - jaw.min() > .05:

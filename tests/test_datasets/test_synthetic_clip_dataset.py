@@ -160,7 +160,7 @@ def test_crop_is_that_of_a_video(build):
     assert sides.std() > .06
 
 
-def test_movement_is_smooth(build):
+def test_motion_is_smooth(build):
     # Speech and blinks are fast by nature; all else is slow.
     dataset = build(8, clip_length=40, **CLEAN, performance=dict(talking=0.))
     for index in range(8):

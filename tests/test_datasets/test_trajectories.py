@@ -82,11 +82,11 @@ def test_speech_has_syllables():
 def test_blinks_take_a_few_frames():
     lengths, closed, frames = [], 0, 0
     for rng in rngs(200):
-        lids = tr.blinks(rng, 100, rate=.2)
-        assert ((lids >= 0) & (lids <= 1)).all()
-        runs = np.flatnonzero(np.diff(np.r_[0, lids > .05, 0]))
+        eyelids = tr.blinks(rng, 100, rate=.2)
+        assert ((eyelids >= 0) & (eyelids <= 1)).all()
+        runs = np.flatnonzero(np.diff(np.r_[0, eyelids > .05, 0]))
         lengths += (runs[1::2] - runs[::2]).tolist()
-        closed += (lids > .8).sum()
+        closed += (eyelids > .8).sum()
         frames += 100
     assert 3 <= np.median(lengths) <= 4
     # 0.2 blinks a second, each above 0.8 for less than two frames

@@ -119,8 +119,8 @@ def test_unknown_expressions_leave_the_creases_at_rest(scene):
 
 
 def test_ranges():
-    with pytest.raises(TypeError, match='colour'):
-        HeadScene(image_size=32, wrinkles=dict(colour=1))
+    with pytest.raises(TypeError, match='color'):
+        HeadScene(image_size=32, wrinkles=dict(color=1))
 
 
 def clip(**changes):

@@ -84,7 +84,7 @@ def test_edges_of_bins():
         -1, 0, 0]
     assert bin_names((0, 30, 60.5)) == ['0_30', '30_60.5']
     for edges in ((0, ), (0, 30, 30)):
-        with pytest.raises(ValueError, match='growing edges'):
+        with pytest.raises(ValueError, match='increasing edges'):
             bin_names(edges)
 
 

@@ -74,10 +74,10 @@ def test_distances_by_hand():
 def test_the_region_by_hand():
     """Eyes 90, nose 46.9 long: 0.7 times their sum around (0, -32.2, 17.5)."""
     radius = .7 * (90 + math.hypot(46, 25))
-    centre = np.array([0, -46 + .3 * 46, 25 - .3 * 25])
+    center = np.array([0, -46 + .3 * 46, 25 - .3 * 25])
     away = np.array([[0., 1, 0], [1, 0, 0], [0, 0, -1]])
-    points = np.concatenate([centre + .999 * radius * away,
-                             centre + 1.001 * radius * away])
+    points = np.concatenate([center + .999 * radius * away,
+                             center + 1.001 * radius * away])
     assert evaluation_region(points, NOW_PLACES).tolist() == (
         [True] * 3 + [False] * 3)
 

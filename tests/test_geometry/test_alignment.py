@@ -50,10 +50,10 @@ def test_rigid_agrees_with_scipy_with_weights():
     source, target = rng.normal(size=(2, 12, 3))
     weights = rng.uniform(.1, 1, 12)
     found = procrustes(source, target, weights, with_scale=False)
-    centre_s = np.average(source, axis=0, weights=weights)
-    centre_t = np.average(target, axis=0, weights=weights)
+    center_s = np.average(source, axis=0, weights=weights)
+    center_t = np.average(target, axis=0, weights=weights)
     expected, _ = Rotation.align_vectors(
-        target - centre_t, source - centre_s, weights)
+        target - center_t, source - center_s, weights)
     np.testing.assert_allclose(
         found.rotation, expected.as_matrix(), atol=1e-9)
     assert found.scale == 1

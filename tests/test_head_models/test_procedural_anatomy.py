@@ -108,21 +108,21 @@ def test_identity_components_are_orthogonal_and_fall(head):
     assert np.sqrt(np.sum(rms**2)) == pytest.approx(6.2, abs=.4)
 
 
-def test_eyeballs_stay_round_and_lids_near_them(head):
+def test_eyeballs_stay_round_and_eyelids_near_them(head):
     rng = np.random.default_rng(0)
     codes = rng.standard_normal((300, 20))
     moved = 1000 * (head.model.v_template[..., None] +
                     head.model.shapedirs[..., :300] @ codes)
     for side in ('left', 'right'):
         ball = moved[head.regions[f'{side}_eyeball']]
-        centre = ball[[0, -1]].mean(0)
-        radius = np.linalg.norm(ball - centre, axis=1)
+        center = ball[[0, -1]].mean(0)
+        radius = np.linalg.norm(ball - center, axis=1)
         assert radius.min() > 11.5
         assert radius.max() < 12.8
-        lids = np.stack([
+        eyelids = np.stack([
             landmarks(head, moved[..., i]) for i in range(20)], -1)
         middle = [43, 44, 46, 47] if side == 'left' else [37, 38, 40, 41]
-        gap = np.linalg.norm(lids[middle] - centre, axis=1) - 12
+        gap = np.linalg.norm(eyelids[middle] - center, axis=1) - 12
         assert gap.min() > -.3
         assert gap.max() < 2.5
 
@@ -133,7 +133,7 @@ def expression(head, *names):
         -1)
 
 
-def test_blink_closes_the_lids(head):
+def test_blink_closes_the_eyelids(head):
     open_eyes = 1000 * landmarks(head, head.model.v_template)
     closed = open_eyes + 1000 * landmarks(
         head, expression(head, 'eyeBlink_L', 'eyeBlink_R'))

@@ -1,13 +1,13 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The built-in head as data: mesh, atlas, rig, landmarks, albedo."""
+"""The built-in head as data: mesh, UV map, rig, landmarks, albedo."""
 
 import numpy as np
 import pytest
 
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.heads.providers.procedural import procedural_head
-from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
-from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
+from mmtvface.heads.providers.procedural.uv_layout import UVLayout
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_uv_map
 
 
 @pytest.fixture(scope='module')
@@ -55,10 +55,10 @@ def test_mesh_is_a_consistently_oriented_manifold(head):
                                  return_counts=True)
     assert uses.max() == 2
     border = undirected[uses == 1]
-    # open only at the neck and behind the lids
+    # open only at the neck and behind the eyelids
     at_neck = head.regions['boundary'][border].all(1)
-    behind_lids = head.regions['eye_region'][border].all(1)
-    assert (at_neck | behind_lids).all()
+    behind_eyelids = head.regions['eye_region'][border].all(1)
+    assert (at_neck | behind_eyelids).all()
     assert at_neck.any()
     assert len(np.unique(faces)) == len(head.model.v_template)
 
@@ -78,15 +78,15 @@ def test_faces_look_outwards(head):
              head.regions['lips'])
     faces = faces[skin[faces].all(1)]
     a, b, c = (vertices[faces[:, i]] for i in range(3))
-    centre = (a + b + c) / 3
-    axis = np.stack([np.zeros(len(faces)), np.minimum(centre[:, 1], .03),
+    center = (a + b + c) / 3
+    axis = np.stack([np.zeros(len(faces)), np.minimum(center[:, 1], .03),
                      np.full(len(faces), -.075)], -1)
-    outward = np.sum(np.cross(b - a, c - a) * (centre - axis), axis=1)
+    outward = np.sum(np.cross(b - a, c - a) * (center - axis), axis=1)
     assert (outward > 0).mean() > .995
     ball = head.regions['left_eyeball']
-    centre = vertices[ball].mean(0)
+    center = vertices[ball].mean(0)
     faces = head.model.faces[ball[head.model.faces].all(1)]
-    a, b, c = (vertices[faces[:, i]] - centre for i in range(3))
+    a, b, c = (vertices[faces[:, i]] - center for i in range(3))
     assert (np.sum(np.cross(b - a, c - a) * a, axis=1) > 0).all()
 
 
@@ -127,21 +127,21 @@ def test_weights_are_smooth_on_the_skin(head):
 
 
 @pytest.mark.parametrize('size', [256, 700])
-def test_atlas_islands_do_not_overlap(head, size):
-    atlas = UVAtlas(head.topology.uv_coords, head.topology.uv_faces)
-    texels = rasterize_atlas(atlas, size)
+def test_uv_map_islands_do_not_overlap(head, size):
+    uv_map = UVLayout(head.topology.uv_coords, head.topology.uv_faces)
+    texels = rasterize_uv_map(uv_map, size)
     covered = np.count_nonzero(texels.count)
     # a texel centre exactly on an edge belongs to both sides
     assert np.count_nonzero(texels.count > 1) < 2e-4 * covered
     assert covered > .6 * size**2
 
 
-def test_atlas_area_equals_covered_area(head):
+def test_uv_map_area_equals_covered_area(head):
     coords, faces = head.topology.uv_coords, head.topology.uv_faces
     a, b, c = (coords[faces[:, i]] for i in range(3))
     u, v = b - a, c - a
     area = (u[:, 0] * v[:, 1] - u[:, 1] * v[:, 0]) / 2
-    texels = rasterize_atlas(UVAtlas(coords, faces), 512)
+    texels = rasterize_uv_map(UVLayout(coords, faces), 512)
     # no triangle is folded over
     assert (area > 0).all()
     # no overlap: what triangles add up to is what they cover together
@@ -151,7 +151,7 @@ def test_atlas_area_equals_covered_area(head):
     assert coords.max() < 1
 
 
-def test_face_is_in_the_middle_of_the_atlas(head):
+def test_face_is_in_the_middle_of_the_uv_map(head):
     mask = head.topology.uv_face_mask
     row, column = np.average(np.indices(mask.shape).reshape(2, -1), axis=1,
                              weights=mask.ravel()) / 255
@@ -210,16 +210,16 @@ def test_albedo_has_the_parts_of_a_face(head):
     np.testing.assert_allclose(
         basis[100, 200, :, 3],
         head.albedo.patterns[100, 200, 3].astype(np.float32) *
-        head.albedo.colours[3], rtol=1e-6)
+        head.albedo.colors[3], rtol=1e-6)
 
-    def colour(number):
+    def color(number):
         face = head.landmarks.full_lmk_faces_idx[0, number]
         corners = head.topology.uv_coords[head.topology.uv_faces[face]]
         u, v = head.landmarks.full_lmk_bary_coords[0, number] @ corners
         return mean[int((1 - v) * 512), int(u * 512)]
 
     forehead = mean[150, 256]
-    brow, lip = colour(24), colour(57)
+    brow, lip = color(24), color(57)
     assert brow.sum() < .7 * forehead.sum()
     assert lip[0] / lip[1] > 1.1 * forehead[0] / forehead[1]
 

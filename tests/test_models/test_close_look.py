@@ -9,7 +9,7 @@ from helpers.toy_reconstructor import toy_config
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.models.encoders import LandmarkLocator
 from mmtvface.models.encoders.close_look import CloseLook
-from mmtvface.models.encoders.point_votes import cell_centres
+from mmtvface.models.encoders.point_votes import cell_centers
 from mmtvface.registry import MODELS
 
 EYE = range(36, 42)
@@ -43,10 +43,10 @@ def test_what_is_cut_out():
     look.enter.register_forward_pre_hook(
         lambda _, inputs: seen.append(inputs[0]))
     points = torch.cat([face((.1, -.05)), .8 * face((-.2, .1))])
-    x, y = cell_centres(40, 40, points)
+    x, y = cell_centers(40, 40, points)
     with torch.no_grad():
         look(torch.stack([x, y, 0 * x]).expand(2, -1, -1, -1), points)
-    px, py = cell_centres(6, 6, points)
+    px, py = cell_centers(6, 6, points)
     for patches, rows, sign in (
             (seen[0][:2], list(EYE), 1),
             (seen[0][2:], [MIRROR[row] for row in EYE], -1)):
@@ -84,7 +84,7 @@ def test_closer_than_the_maps_can_tell():
         """Dots at random places, 40 pixels for -1 to 1."""
         places = torch.stack([torch.rand(count, 2) * .1 - .14,
                               torch.rand(count, 2) * .1 + .04], 1)
-        away = places[..., None, None] - cell_centres(40, 40, places)
+        away = places[..., None, None] - cell_centers(40, 40, places)
         dots = (-away.square().sum(2) / (2 * .04**2)).exp()
         image = torch.cat([dots, dots[:, :1] * 0], 1)
         return image, places, around.expand(count, -1, -1)

@@ -119,18 +119,18 @@ def test_loss_of_votes():
     assert located.grad.isfinite().all()
     assert not located.grad[0, 2:].any()
     # The gap of one pair of eyelids is told too small; no other is seen.
-    lids = torch.zeros(1, 68, 3)
-    lids[0, [37, 41], 1] = torch.tensor([-.05, .05])
-    lids[0, [37, 41], 2] = 1
-    told = lids * torch.tensor([1., .4, 0.])
+    eyelids = torch.zeros(1, 68, 3)
+    eyelids[0, [37, 41], 1] = torch.tensor([-.05, .05])
+    eyelids[0, [37, 41], 2] = 1
+    told = eyelids * torch.tensor([1., .4, 0.])
     gaps = LocatedLandmarkLoss(gap_weight=3.)
-    value = gaps(dict(located_landmarks=told), dict(landmarks=lids))
+    value = gaps(dict(located_landmarks=told), dict(landmarks=eyelids))
     assert value.item() == pytest.approx(.03 + 3 * .06, rel=1e-3)
-    # upper lids taken for lower ones and the other way round
-    swapped = lids * torch.tensor([1., -1., 0.])
-    value = gaps(dict(located_landmarks=swapped), dict(landmarks=lids))
+    # upper eyelids taken for lower ones and the other way round
+    swapped = eyelids * torch.tensor([1., -1., 0.])
+    value = gaps(dict(located_landmarks=swapped), dict(landmarks=eyelids))
     assert value.item() == pytest.approx(.1 + 3 * .2, rel=1e-3)
-    unseen = lids * torch.tensor([math.nan, 1., 0.])
+    unseen = eyelids * torch.tensor([math.nan, 1., 0.])
     assert gaps(dict(located_landmarks=told), dict(landmarks=unseen)) == 0
 
 

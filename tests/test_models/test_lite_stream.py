@@ -75,7 +75,7 @@ def close(one, other):
 
 
 @pytest.mark.parametrize('chunk', [1, 2, 4, FRAMES])
-def test_forward_branches_go_on_exactly(chunk):
+def test_forward_branches_continue_exactly(chunk):
     module, maps = propagation(('forward', ) * 2), maps_of_clips()
     for look_ahead in (0, 3):
         close(in_chunks(module, maps, chunk, look_ahead)[0], module(maps))

@@ -178,7 +178,7 @@ def test_symmetry_gradient_reaches_the_hidden_side_only():
     assert torch.equal(z.grad[0, 0], expected)
 
 
-def test_symmetry_does_not_depend_on_the_size_of_the_atlas():
+def test_symmetry_does_not_depend_on_the_size_of_the_uv_map():
     z = 0.01 * maps(2, 1, 32, 32)
     seen = torch.zeros(2, 1, 32, 32)
     loss = DetailSymmetryLoss()

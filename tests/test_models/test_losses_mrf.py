@@ -24,9 +24,9 @@ from mmtvface.registry import MODELS
 
 def naive_distance(pred, target):
     """The published formulas for one item, position by position."""
-    centre = target.mean(0, keepdim=True)
-    gen = (pred - centre).flatten(1).unbind(1)
-    goals = (target - centre).flatten(1).unbind(1)
+    center = target.mean(0, keepdim=True)
+    gen = (pred - center).flatten(1).unbind(1)
+    goals = (target - center).flatten(1).unbind(1)
     rows = []
     for g in gen:
         cosines = torch.stack(

@@ -187,9 +187,9 @@ def test_targets_are_what_the_images_show():
             torch.ones(3, 1, 32, 32), geometry['vertices_ndc'],
             occlusion=False).visibility
     inside = (ndc[:, :2].abs() < 31 / 32).all(1, keepdim=True)
-    colours = targets['uv_images'] * 2 - 1
+    colors = targets['uv_images'] * 2 - 1
     both = inside.expand(-1, 2, -1, -1)
-    torch.testing.assert_close(colours[:, :2][both], ndc[:, :2][both])
+    torch.testing.assert_close(colors[:, :2][both], ndc[:, :2][both])
     # The mask falls from row 15 to row 16, the centres at -1/32 and 1/32.
     skin = (.5 - 16 * ndc[:, 1:2]).clamp(0, 1)
     assert ((skin > .1) & (skin < .9) & inside & (seen == 1)).any()

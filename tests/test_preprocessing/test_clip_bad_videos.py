@@ -50,9 +50,9 @@ def run(video, backend=None, **changes):
     settings = ClipSettings(**{**dict(
         min_length=5, min_size=20., max_yaw=180.), **changes})
     work = video.parent / f'work-{video.name}'
-    extract_clips(video, open_journal(work, 'film', {}, 'x'), settings,
+    extract_clips(video, open_journal(work, 'video', {}, 'x'), settings,
                   build_mask_maker(settings), backend or Steady())
-    journal = open_journal(work, 'film', {}, 'x')
+    journal = open_journal(work, 'video', {}, 'x')
     assert journal.finished and not journal.segment.exists()
     for clip in journal.clips:
         folder = journal.folder / 'clips' / clip['id']
@@ -115,7 +115,7 @@ def test_guessed_parts_of_frames_are_not_used(tmp_path):
     assert len(used) + sum(journal.lost_frames.values()) == journal.frames
 
 
-def test_a_truncated_film_gives_its_beginning(tmp_path, whole):
+def test_a_truncated_video_gives_its_beginning(tmp_path, whole):
     journal = run(truncate(whole, tmp_path / 'half.mkv'))
     assert spans(journal) == [(0, journal.frames)]
     assert 15 < journal.frames < 25
@@ -127,18 +127,18 @@ def test_a_truncated_film_gives_its_beginning(tmp_path, whole):
         path.with_name('whole.mp4'), moving_frames(10), 'mpeg4', 'yuv420p'),
         path), 'its header is missing'),
     (encode_sound, "no video stream, only .'audio'"),
-    (lambda path: path.write_text('This is no film.'), 'It is no video'),
+    (lambda path: path.write_text('This is no video.'), 'It is no video'),
     (lambda path: path.write_bytes(bytes(range(256)) * 400),
      'It is no video'),
 ])
 def test_what_cannot_be_read_is_finished_with_a_reason(tmp_path, make,
                                                        reason):
-    path = tmp_path / 'film.mp4'
+    path = tmp_path / 'video.mp4'
     make(path)
     journal = run(path)
     assert not journal.clips and not journal.frames
     assert re.search(reason, journal.problem)
-    assert 'film.mp4' in journal.problem
+    assert 'video.mp4' in journal.problem
 
 
 @pytest.mark.parametrize('name, codec, pix_fmt', [
@@ -155,14 +155,14 @@ def test_odd_pixel_formats(tmp_path, name, codec, pix_fmt):
     folder = journal.folder / 'clips' / journal.clips[0]['id']
     crop = cv2.imread(str(folder / 'jpg' / '000004.jpg'))
     middle = crop[crop.shape[0] // 2, crop.shape[1] // 2, ::-1].astype(int)
-    # The colour of the patch; of grey films its lightness.
+    # The colour of the patch; of grey videos its lightness.
     expected = (np.full(3, 0.299 * 240 + 0.587 * 90 + 0.114 * 40)
                 if 'gray' in pix_fmt else np.array([240, 90, 40]))
     assert np.abs(middle - expected).max() < 25
 
 
 @pytest.mark.parametrize('degrees', [90, 180, 270])
-def test_films_of_turned_telephones_are_upright(tmp_path, degrees):
+def test_videos_of_turned_telephones_are_upright(tmp_path, degrees):
     # Stored lying; the bright corner says how it is seen.
     frames = moving_frames(8, (160, 240))
     for frame in frames:
@@ -205,7 +205,7 @@ def test_no_face_at_all(tmp_path):
     assert journal.lost_frames == {'no face': 12} and journal.frames == 12
 
 
-def test_large_films(tmp_path):
+def test_large_videos(tmp_path):
     image = np.tile(moving_frames(1, (240, 320))[0], (9, 12, 1))
     frames = [image, image + 5, image + 10]
     path = encode_video(tmp_path / 'a.mp4', frames, 'libx264', 'yuv420p',
@@ -221,7 +221,7 @@ def test_large_films(tmp_path):
 @pytest.mark.parametrize('name, codec, pix_fmt', [
     ('a.mkv', 'ffv1', 'bgr0'), ('a.mp4', 'libx264', 'yuv420p'),
     ('a.gif', 'gif', 'rgb8')])
-def test_a_film_of_one_frame(tmp_path, name, codec, pix_fmt):
+def test_a_video_of_one_frame(tmp_path, name, codec, pix_fmt):
     path = encode_video(tmp_path / name, moving_frames(1), codec, pix_fmt)
     journal = run(path)
     assert not journal.clips and journal.frames == 1
@@ -238,10 +238,10 @@ def test_odd_sizes(tmp_path):
 
 
 def test_folders_and_files_without_videos_are_left_out(tmp_path):
-    for name in ('films', 'notes', 'nothing'):
+    for name in ('videos', 'notes', 'nothing'):
         (tmp_path / name).mkdir()
-    (tmp_path / 'films/a.mp4').write_text('a film or not')
-    (tmp_path / 'films/empty.mp4').write_bytes(b'')
+    (tmp_path / 'videos/a.mp4').write_text('a video or not')
+    (tmp_path / 'videos/empty.mp4').write_bytes(b'')
     (tmp_path / 'notes/plan.txt').write_text('x')
     videos, skipped = find_videos(sorted(tmp_path.iterdir()))
     assert [video.path.name for video in videos] == ['a.mp4']
@@ -257,11 +257,11 @@ def test_folders_and_files_without_videos_are_left_out(tmp_path):
 
 def test_a_missing_video_is_tried_again(tmp_path):
     settings = ClipSettings()
-    journal = open_journal(tmp_path / 'work', 'film', {}, 'x')
+    journal = open_journal(tmp_path / 'work', 'video', {}, 'x')
     with pytest.raises(FileNotFoundError, match=r'gone\.mkv'):
         extract_clips(tmp_path / 'gone.mkv', journal, settings,
                       build_mask_maker(settings), Steady())
-    assert not open_journal(tmp_path / 'work', 'film', {}, 'x').finished
+    assert not open_journal(tmp_path / 'work', 'video', {}, 'x').finished
 
 
 def test_a_fault_of_the_program_does_not_finish_a_video(tmp_path):
@@ -271,8 +271,8 @@ def test_a_fault_of_the_program_does_not_finish_a_video(tmp_path):
 
     path = encode_video(tmp_path / 'a.mkv', moving_frames(8))
     settings = ClipSettings(min_length=5)
-    journal = open_journal(tmp_path / 'work', 'film', {}, 'x')
+    journal = open_journal(tmp_path / 'work', 'video', {}, 'x')
     with pytest.raises(ValueError, match='a fault'):
         extract_clips(path, journal, settings, build_mask_maker(settings),
                       Faulty())
-    assert not open_journal(tmp_path / 'work', 'film', {}, 'x').finished
+    assert not open_journal(tmp_path / 'work', 'video', {}, 'x').finished

@@ -37,7 +37,7 @@ def test_alike_pictures_of_other_words_stay():
                             clip('b', other, hashes)]) == {}
 
 
-def test_equal_movement_of_other_pictures_stays():
+def test_equal_motion_of_other_pictures_stays():
     face, hashes = acted(0)
     assert find_duplicates([clip('a', face, hashes),
                             clip('b', face, ~hashes)]) == {}

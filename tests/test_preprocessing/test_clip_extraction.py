@@ -56,7 +56,7 @@ def write(path, images, rate=25, times=None):
     return path
 
 
-def run(tmp_path, script, images=None, name='film', progress=None,
+def run(tmp_path, script, images=None, name='video', progress=None,
         times=None, **changes):
     """Extract the clips of a scripted video."""
     tmp_path.mkdir(exist_ok=True)
@@ -94,7 +94,7 @@ def test_two_people_make_two_clips(tmp_path):
     assert first['frames']['number'] == list(range(30))
     assert first['frames']['time'][10] == pytest.approx(.4)
     assert first['fps'] == 25 and first['image_size'] == list(SIZE)
-    assert first['source'] == dict(name='film.mkv')
+    assert first['source'] == dict(name='video.mkv')
     np.testing.assert_allclose(first['frames']['box'][7],
                                box_around(87, 100), atol=.01)
     assert first['quality']['size'] == pytest.approx(80)
@@ -219,11 +219,11 @@ def test_an_interrupted_run_goes_on(tmp_path, at, kept):
     assert all(path.stat().st_mtime_ns == time
                for path, time in done.items())
     # Finished: the video is not opened any more.
-    (tmp_path / 'film.mkv').unlink()
+    (tmp_path / 'video.mkv').unlink()
     assert spans(run(tmp_path, [], iter(()), **options)) == spans(whole)
 
 
-def test_joined_recordings_go_on_at_the_right_frame(tmp_path, monkeypatch):
+def test_joined_recordings_continue_at_the_right_frame(tmp_path, monkeypatch):
     # The clock starts anew in the middle: a time names two frames.
     def joined(*arguments):
         for frame in decode_video(*arguments):
@@ -248,7 +248,7 @@ def test_pieces_of_a_long_shot_keep_the_person(tmp_path):
 
 
 def test_what_is_no_video_is_said(tmp_path):
-    (tmp_path / 'film.mkv').write_text('no video')
+    (tmp_path / 'video.mkv').write_text('no video')
     journal = run(tmp_path, [])
     assert journal.finished and journal.clips == []
     assert 'cannot be opened as a video' in journal.problem

@@ -25,21 +25,21 @@ BOX = np.array([100., 100., 180., 180.])
 def test_square_rests_when_the_face_does():
     square = LazySquare(BOX, 2.2)
     for _ in range(5):
-        centre, side = square.follow(BOX)
-    np.testing.assert_allclose(centre, [140, 140])
+        center, side = square.follow(BOX)
+    np.testing.assert_allclose(center, [140, 140])
     assert side == pytest.approx(176)
 
 
 def test_square_follows_slowly_but_keeps_the_face():
     square = LazySquare(BOX, 2.2)
-    centre, side = square.follow(BOX + 10)
+    center, side = square.follow(BOX + 10)
     # 15 % of the way, while there is room.
-    np.testing.assert_allclose(centre, [141.5, 141.5])
+    np.testing.assert_allclose(center, [141.5, 141.5])
     for step in range(2, 40):
         moved = BOX + 10 * step
-        centre, side = square.follow(moved)
+        center, side = square.follow(moved)
         # 1.6 of the face stays inside.
-        assert (np.abs(centre - (moved[:2] + moved[2:]) / 2)
+        assert (np.abs(center - (moved[:2] + moved[2:]) / 2)
                 <= (side - 1.6 * 80) / 2 + 1e-9).all()
     assert side == pytest.approx(176)
 
@@ -145,49 +145,49 @@ def test_writer_tells_of_a_full_disk(tmp_path):
 
 
 def journal_of(folder):
-    return open_journal(folder, 'film', dict(name='film.mp4'), 'abc')
+    return open_journal(folder, 'video', dict(name='video.mp4'), 'abc')
 
 
 def test_journal_is_kept(tmp_path):
-    journal = journal_of(tmp_path / 'film')
+    journal = journal_of(tmp_path / 'video')
     journal.lost_frames['no face'] += 3
     journal.next_frame, journal.next_time = 40, 1.6
     journal.commit()
-    again = journal_of(tmp_path / 'film')
+    again = journal_of(tmp_path / 'video')
     assert again == journal
     again.lost_frames['blurred'] += 1  # still a counter
     with pytest.raises(ValueError, match='made with other settings'):
-        open_journal(tmp_path / 'film', 'film', {}, 'other')
+        open_journal(tmp_path / 'video', 'video', {}, 'other')
     assert read_journal(tmp_path) is None
 
 
 def test_a_segment_killed_before_its_journal_is_forgotten(tmp_path):
     journal = journal_of(tmp_path)
-    (journal.segment / 'film_0').mkdir(parents=True)
-    journal.clips.append(dict(id='film_0'))  # not committed
+    (journal.segment / 'video_0').mkdir(parents=True)
+    journal.clips.append(dict(id='video_0'))  # not committed
     again = journal_of(tmp_path)
     assert again.clips == []
     assert not again.segment.exists()
-    assert not (tmp_path / 'clips' / 'film_0').exists()
+    assert not (tmp_path / 'clips' / 'video_0').exists()
 
 
 def test_a_segment_killed_after_its_journal_is_completed(tmp_path,
                                                          monkeypatch):
     journal = journal_of(tmp_path)
-    for name in ('film_0', 'film_1'):
+    for name in ('video_0', 'video_1'):
         (journal.segment / name).mkdir(parents=True)
         journal.clips.append(dict(id=name))
     monkeypatch.setattr(type(journal), '_publish', lambda self: None)
     journal.commit()  # the journal is written, and then nothing
     monkeypatch.undo()
     again = journal_of(tmp_path)
-    assert [clip['id'] for clip in again.clips] == ['film_0', 'film_1']
+    assert [clip['id'] for clip in again.clips] == ['video_0', 'video_1']
     assert sorted(p.name for p in (tmp_path / 'clips').iterdir()) == [
-        'film_0', 'film_1']
+        'video_0', 'video_1']
 
 
 @pytest.mark.parametrize('text', ['{', '[]', '{"key": 1}'])
-def test_a_damaged_journal_names_file_and_cure(tmp_path, text):
+def test_a_damaged_journal_names_file_and_remedy(tmp_path, text):
     (tmp_path / 'progress.json').write_text(text)
     with pytest.raises(ValueError, match='progress.json.*Delete the folder'):
         journal_of(tmp_path)

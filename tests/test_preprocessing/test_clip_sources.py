@@ -9,10 +9,10 @@ from mmtvface.dataset_tools.clip_maker import (
 
 
 def test_keys_follow_contents(tmp_path):
-    first, second = tmp_path / 'My film, 1.mp4', tmp_path / 'b.mkv'
+    first, second = tmp_path / 'My video, 1.mp4', tmp_path / 'b.mkv'
     first.write_bytes(b'x' * 200_000)
     second.write_bytes(b'x' * 199_999 + b'y')
-    assert video_key(first).startswith('My-film-1-')
+    assert video_key(first).startswith('My-video-1-')
     assert video_key(first)[-8:] != video_key(second)[-8:]
     # Recordings of one size may begin and end in black.
     second.write_bytes(b'x' * 100_000 + b'y' + b'x' * 99_999)

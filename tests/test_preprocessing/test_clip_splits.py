@@ -12,14 +12,14 @@ def item(name, *ties, weight=1, previous=''):
 
 
 def test_ties_join_directly_and_by_others():
-    items = [item('a', 'film 1', 'Ann'), item('b', 'film 2', 'Bob'),
-             item('c', 'film 3', 'Ann'), item('d', 'film 2', 'Cem'),
+    items = [item('a', 'video 1', 'Ann'), item('b', 'video 2', 'Bob'),
+             item('c', 'video 3', 'Ann'), item('d', 'video 2', 'Cem'),
              item('e')]
     assert tied_groups(items) == [[0, 2], [1, 3], [4]]
 
 
 def test_nobody_and_no_video_is_in_two_splits():
-    items = [item(f'{v}{p}', f'film {v}', f'person {(v * 7 + p) % 31}',
+    items = [item(f'{v}{p}', f'video {v}', f'person {(v * 7 + p) % 31}',
                   weight=10 + v) for v in range(40) for p in range(2)]
     splits = assign_splits(items, RATIOS)
     seen = {}
@@ -29,7 +29,7 @@ def test_nobody_and_no_video_is_in_two_splits():
 
 
 def test_shares_are_met_by_frames():
-    items = [item(str(i), f'film {i}', weight=100) for i in range(50)]
+    items = [item(str(i), f'video {i}', weight=100) for i in range(50)]
     splits = assign_splits(items, RATIOS)
     assert [splits.count(name) for name in RATIOS] == [40, 5, 5]
     # The seed decides between equals, and only it.
@@ -39,23 +39,23 @@ def test_shares_are_met_by_frames():
 
 
 def test_few_groups_fill_every_wanted_split():
-    items = [item(str(i), f'film {i}', weight=w)
+    items = [item(str(i), f'video {i}', weight=w)
              for i, w in enumerate((500, 20, 10))]
     assert assign_splits(items, RATIOS) == ['train', 'val', 'test']
-    # One film cannot be divided.
+    # One video cannot be divided.
     assert assign_splits(items[:1], RATIOS) == ['train']
     assert assign_splits(items[:2], dict(train=.5, test=.5)) == [
         'train', 'test']
 
 
 def test_what_was_divided_stays():
-    items = [item('a', 'film 1', weight=10, previous='test'),
-             item('b', 'film 2', weight=900)]
+    items = [item('a', 'video 1', weight=10, previous='test'),
+             item('b', 'video 2', weight=900)]
     assert assign_splits(items, RATIOS) == ['test', 'train']
     # A person found in both joins them where most frames are.
-    joined = [item('a', 'film 1', 'Ann', weight=10, previous='test'),
-              item('b', 'film 2', 'Ann', weight=900, previous='train'),
-              item('c', 'film 3', 'Ann', weight=2000)]
+    joined = [item('a', 'video 1', 'Ann', weight=10, previous='test'),
+              item('b', 'video 2', 'Ann', weight=900, previous='train'),
+              item('c', 'video 3', 'Ann', weight=2000)]
     assert assign_splits(joined, RATIOS) == ['train'] * 3
 
 

@@ -19,9 +19,9 @@ def test_box_and_square_by_hand():
     box = landmark_box(landmarks)
     assert box == (10., 20., 30., 60.)
     # mean side (20 + 40) / 2 = 30, times 1.5; shifted by a tenth of 30
-    centre, side = box_to_square(box, 1.5, (.1, -.1))
+    center, side = box_to_square(box, 1.5, (.1, -.1))
     assert side == pytest.approx(45.)
-    assert centre == pytest.approx((23., 37.))
+    assert center == pytest.approx((23., 37.))
 
 
 def test_matrix_by_hand():
@@ -39,9 +39,9 @@ def test_matrix_by_hand():
 def test_square_edges_become_crop_edges():
     rng = np.random.default_rng(0)
     for _ in range(5):
-        centre, side = rng.uniform(0, 99, 2), rng.uniform(5, 300)
-        edges = np.stack([centre - side / 2, centre + side / 2])
-        out = transform_points(edges, square_matrix(centre, side, 224))
+        center, side = rng.uniform(0, 99, 2), rng.uniform(5, 300)
+        edges = np.stack([center - side / 2, center + side / 2])
+        out = transform_points(edges, square_matrix(center, side, 224))
         np.testing.assert_allclose(out, [[-.5, -.5], [223.5, 223.5]])
 
 
@@ -59,14 +59,14 @@ def test_smooth_squares_follow_an_even_motion_to_the_ends():
     # hold it back, least of all in the first and the last frame.
     time = np.arange(41.)[:, None]
     boxes = np.array([0., 0., 40., 60.]) + time * [3., 0., 4., 1.]
-    centres, sides = track_squares(boxes, 1.5, mode='smooth')
+    centers, sides = track_squares(boxes, 1.5, mode='smooth')
     np.testing.assert_allclose(
-        centres, np.hstack([20 + 3.5 * time, 30 + .5 * time]))
+        centers, np.hstack([20 + 3.5 * time, 30 + .5 * time]))
     np.testing.assert_allclose(sides, 1.5 * (50 + time[:, 0]))
     # What trembles from frame to frame is gone, far from the ends.
     boxes[1::2] += 2.
     shaken, _ = track_squares(boxes, 1.5, mode='smooth')
-    np.testing.assert_allclose(shaken[15:26], centres[15:26] + 1., atol=1e-3)
+    np.testing.assert_allclose(shaken[15:26], centers[15:26] + 1., atol=1e-3)
 
 
 def test_identity_warp_is_exact():

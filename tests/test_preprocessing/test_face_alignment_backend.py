@@ -105,7 +105,7 @@ def test_a_square_is_tracked(made, weights):
     backend.close()
 
 
-def test_a_missing_package_is_named_with_the_cure(monkeypatch, weights):
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch, weights):
     monkeypatch.setitem(sys.modules, 'face_alignment', None)
     with pytest.raises(ImportError, match='pip install face-alignment'):
         build_backend('face-alignment', weights=weights)

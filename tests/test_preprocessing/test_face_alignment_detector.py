@@ -42,7 +42,7 @@ def test_options_reach_the_package(made, monkeypatch):
                     ('2d', 'cuda', 'sfd')]
 
 
-def test_a_missing_package_is_named_with_the_cure(monkeypatch):
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, 'face_alignment', None)
     with pytest.raises(ImportError, match='pip install face-alignment'):
         FaceAlignmentLandmarkDetector()

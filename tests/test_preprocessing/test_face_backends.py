@@ -22,7 +22,7 @@ def test_names_and_options_are_checked():
         build_backend('mediapipe', weights='folder')
 
 
-def test_what_is_missing_is_said_with_the_cure(monkeypatch, capfd):
+def test_what_is_missing_is_said_with_the_remedy(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, 'face_alignment', None)
     monkeypatch.setitem(sys.modules, 'mediapipe.python.solution_base', None)
     reasons = usable_backends()

@@ -96,7 +96,7 @@ def test_images_are_checked(weights):
         FaceParser(weights, 'cpu')(np.zeros((5, 5)))
 
 
-def test_a_missing_package_is_named_with_the_cure(monkeypatch, tmp_path):
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, 'facexlib.parsing.bisenet', None)
     with pytest.raises(ImportError, match='pip install .facexlib'):
         FaceParser(tmp_path / 'any.pth')

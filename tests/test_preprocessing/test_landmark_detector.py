@@ -53,7 +53,7 @@ def test_the_largest_faces_are_kept_where_they_are_limited(scripted):
     np.testing.assert_allclose(np.ptp(face, 0), 90.)
 
 
-def test_a_missing_package_is_named_with_the_cure(monkeypatch):
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules,
                         'mediapipe.python.solutions.face_detection', None)
     with pytest.raises(ImportError, match='pip install mediapipe'):

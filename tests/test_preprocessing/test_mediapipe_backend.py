@@ -50,12 +50,12 @@ def test_small_and_large_faces_are_detected(backend, heads):
     assert found[0].score >= found[1].score >= 0.5
     for index, head in ((0, 0), (1, 2)):
         true = maps[index](heads[1][head])
-        centre = np.mean(np.reshape(landmark_box(true), (2, 2)), 0)
+        center = np.mean(np.reshape(landmark_box(true), (2, 2)), 0)
         face = min(found, key=lambda one: np.linalg.norm(
-            one.box[:2] + one.box[2:] - 2 * centre))
+            one.box[:2] + one.box[2:] - 2 * center))
         size = np.ptp(true, 0).mean()
         assert np.linalg.norm(
-            (face.box[:2] + face.box[2:]) / 2 - centre) < 0.35 * size
+            (face.box[:2] + face.box[2:]) / 2 - center) < 0.35 * size
         # Right eye, left eye, nose, mouth near those of the landmarks.
         points = np.stack([true[36:42].mean(0), true[42:48].mean(0), true[30],
                            true[[62, 66]].mean(0)])
@@ -73,8 +73,8 @@ def test_a_face_far_away_beside_a_near_one_is_found(backend, heads):
     for _ in range(2):  # whatever was searched before
         near, far = backend.detect(frame)
         assert 180 < np.ptp(near.box[[0, 2]]) < 260
-        centre = (far.box[:2] + far.box[2:]) / 2
-        assert np.linalg.norm(centre - small.mean(0)) < 8.
+        center = (far.box[:2] + far.box[2:]) / 2
+        assert np.linalg.norm(center - small.mean(0)) < 8.
 
 
 def test_a_face_that_fills_the_frame_is_one_face(backend, heads):

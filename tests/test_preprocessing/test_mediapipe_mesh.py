@@ -105,9 +105,9 @@ def test_landmarks_of_rendered_heads(network, heads):
         # above and below in the image.
         for iris, eye in ((RIGHT_IRIS, true[36:42]),
                           (LEFT_IRIS, true[42:48])):
-            centre, *edge = mesh[list(iris), :2]
-            assert np.linalg.norm(centre - eye.mean(0)) < 5.
-            (x0, _), (_, y1), (x2, _), (_, y3) = edge - centre
+            center, *edge = mesh[list(iris), :2]
+            assert np.linalg.norm(center - eye.mean(0)) < 5.
+            (x0, _), (_, y1), (x2, _), (_, y3) = edge - center
             assert x2 < -1. < 1. < x0 and y1 < -1. < 1. < y3
 
 
@@ -123,9 +123,9 @@ def test_outputs_are_put_together_by_hand():
     np.testing.assert_array_equal(mesh[159], [2., 2., 159 * 3 + 2])
     np.testing.assert_array_equal(mesh[386], [3., 3., 386 * 3 + 2])
     # Irises have the mean depth of the 16 points of their eyelids' edge.
-    lids = [33, 7, 163, 144, 145, 153, 154, 155, 133,
+    eyelids = [33, 7, 163, 144, 145, 153, 154, 155, 133,
             246, 161, 160, 159, 158, 157, 173]
-    np.testing.assert_allclose(mesh[469], [2., 3., 3 * np.mean(lids) + 2])
+    np.testing.assert_allclose(mesh[469], [2., 3., 3 * np.mean(eyelids) + 2])
     np.testing.assert_array_equal(mesh[473:, :2], np.full((5, 2), 5.))
 
 
@@ -217,7 +217,7 @@ def test_no_face_has_no_presence(network):
     assert network(noise, Region(900., 900., 100.)) is None
 
 
-def test_a_missing_package_is_named_with_the_cure(monkeypatch):
+def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mediapipe.python.solution_base', None)
     with pytest.raises(ImportError, match='pip install mediapipe'):
         MeshNetwork()

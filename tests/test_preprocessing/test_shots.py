@@ -12,8 +12,8 @@ def shots(rng, lengths, size=(180, 320)):
     """Frames of panned coloured scenes, and where each one begins."""
     frames, starts = [], []
     for length in lengths:
-        colours = rng.integers(0, 255, (5, 8, 3), dtype=np.uint8)
-        scene = cv2.resize(colours, (size[1] + 4 * length, size[0] + 20),
+        colors = rng.integers(0, 255, (5, 8, 3), dtype=np.uint8)
+        scene = cv2.resize(colors, (size[1] + 4 * length, size[0] + 20),
                            interpolation=cv2.INTER_LINEAR)
         starts.append(len(frames))
         frames += [scene[10:10 + size[0], 4 * i:4 * i + size[1]]

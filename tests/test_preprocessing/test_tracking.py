@@ -105,9 +105,9 @@ def test_steady_equals_a_direct_convolution_inside():
 
 def test_crops_tremble_less_than_the_landmarks():
     rng = np.random.default_rng(0)
-    centre = np.stack([np.arange(40.), np.zeros(40)], 1)
+    center = np.stack([np.arange(40.), np.zeros(40)], 1)
     shape = rng.uniform(0, 60, (68, 2))
-    points = shape + centre[:, None] + rng.normal(size=(40, 1, 2)) * 2
+    points = shape + center[:, None] + rng.normal(size=(40, 1, 2)) * 2
     still = steady_crop_matrices(points, 224, 1.6, sigma=2.)
     raw = steady_crop_matrices(points, 224, 1.6, sigma=0.)
 

@@ -9,7 +9,8 @@ from helpers.toy_reconstructor import GRID, toy_topology
 
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.renderers import DetailSurface
-from mmtvface.renderers.atlas_outline import (
+from mmtvface.renderers.dense_template import DenseTemplate, dense_faces
+from mmtvface.renderers.uv_outline import (
     Outline,
     cut_triangles,
     find_outline,
@@ -17,7 +18,6 @@ from mmtvface.renderers.atlas_outline import (
     segments_cross,
     uv_to_texels,
 )
-from mmtvface.renderers.dense_template import DenseTemplate, dense_faces
 
 SIZE = 32
 
@@ -50,7 +50,7 @@ def split_square(gap):
     return vertices, HeadTopology(faces, uv, faces, blank, blank, blank)
 
 
-def test_a_full_atlas_gives_the_whole_grid():
+def test_a_full_uv_map_gives_the_whole_grid():
     template = template_of(toy_topology())
     assert len(template.texels) == SIZE**2
     assert len(template.faces) == 2 * (SIZE - 1)**2
@@ -107,8 +107,8 @@ def test_a_slit_inside_of_a_chart_stays_open():
     row, cut = 5, slice(3, 9)
     below = np.arange(GRID * GRID).reshape(GRID, GRID)[row, cut]
     uv_faces = topology.uv_faces.copy()
-    centre = topology.uv_coords[uv_faces][..., 1].mean(1)
-    lower = centre < topology.uv_coords[below[0], 1]
+    center = topology.uv_coords[uv_faces][..., 1].mean(1)
+    lower = center < topology.uv_coords[below[0], 1]
     for number, vertex in enumerate(below[1:-1]):
         touched = lower[:, None] & (uv_faces == vertex)
         uv_faces[touched] = GRID * GRID + number

@@ -32,7 +32,7 @@ def scene(batch=2, dtype=torch.float32):
 
 
 def quarters(batch=2, size=64):
-    """An albedo whose quarters of the atlas have different colours."""
+    """An albedo whose quarters of the UV map have different colours."""
     albedo = torch.zeros(batch, 3, size, size)
     half = size // 2
     albedo[:, 0, :half, :half] = 1  # v > 0.5, u < 0.5: red
@@ -41,7 +41,7 @@ def quarters(batch=2, size=64):
     return albedo
 
 
-def test_atlas_and_axes_are_the_right_way_up(renderer):
+def test_uv_map_and_axes_are_the_right_way_up(renderer):
     image = renderer.render(*scene(), quarters()).image[0]
     c, d = SIZE // 2, SIZE // 5
     # Model +x (the person's left, u > 0.5) is right in the image, +y up.
@@ -104,7 +104,7 @@ def test_masks_depth_and_normals(renderer):
     # The projected ellipse has the half axes 0.64 and 0.88 in NDC.
     area = np.pi * 0.64 * 0.88 / 4
     assert abs(output.alpha.mean() - area) < 0.03 * area
-    # The mask is the middle of the atlas: on the whole front where
+    # The mask is the middle of the UV map: on the whole front where
     # |latitude| < 180 deg * 0.25 / 0.96, the band |y| < 0.730 of an ellipse.
     mask = output.face_mask[0, 0]
     assert mask[SIZE // 2, SIZE // 2] == 1

@@ -71,7 +71,7 @@ def test_one_triangle_by_hand(rasterizer):
     assert (fragments.barycentrics[0, empty] == 0).all()
 
 
-def test_samples_at_pixel_centres_of_the_common_convention(rasterizer):
+def test_samples_at_pixel_centers_of_the_common_convention(rasterizer):
     size = 11, 7
     for row, column in [(0, 0), (10, 6), (4, 2)]:
         center = torch.tensor([

@@ -39,7 +39,7 @@ def two_plates():
     return torch.tensor(np.concatenate([back, front])).float()[None], topology
 
 
-def test_texel_centres_get_their_own_coordinates():
+def test_texel_centers_get_their_own_coordinates():
     # A flat mesh whose positions are its UV coordinates.
     vertices, topology = two_plates()
     mapper = UVMapper(topology, 20)
@@ -62,7 +62,7 @@ def test_maps_of_positions_lie_on_the_surface(mapper):
     assert (on_surface - 1).abs().max() < 0.05
     assert (maps[:, :, ~mapper.covered] == 0).all()
     torch.testing.assert_close(maps[1], 2 * maps[0])
-    # The atlas spans [0.02, 0.98] of each axis.
+    # The UV map spans [0.02, 0.98] of each axis.
     assert abs(mapper.covered.float().mean() - 0.96**2) < 0.02
 
 
@@ -72,7 +72,7 @@ def test_gradcheck():
     assert torch.autograd.gradcheck(mapper.to_uv, attributes, atol=1e-6)
 
 
-def test_the_atlas_is_rasterized_once(mapper, monkeypatch):
+def test_the_uv_map_is_rasterized_once(mapper, monkeypatch):
 
     def fail(*_):
         raise AssertionError('rasterized again')
@@ -109,7 +109,7 @@ def test_a_nearer_part_hides_what_is_behind():
     images = torch.rand(1, 3, 64, 64)
     free = mapper.image_to_uv(images, ndc, occlusion=False).visibility
     assert free.all()
-    # The back plate fills the left half of the atlas; its right half
+    # The back plate fills the left half of the UV map; its right half
     # (x > 0) lies behind the front plate.
     hidden = mapper.image_to_uv(images, ndc).visibility[0, 0]
     assert hidden[:, :7].all() and not hidden[:, 9:16].any()

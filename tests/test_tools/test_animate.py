@@ -66,7 +66,7 @@ def test_the_model_is_given_whole_or_not_at_all(tool, capsys):
     assert 'a config (c.py) without a checkpoint' in capsys.readouterr().err
 
 
-def test_a_teaser_without_wrinkles_and_colour(tool, clips, tmp_path, capsys):
+def test_a_teaser_without_wrinkles_and_color(tool, clips, tmp_path, capsys):
     model = write_toy_model(tmp_path / 'model', ('renderer', ))
     out = tmp_path / 'out'
     assert tool.main(['teaser', *map(str, model), clips[0], '--out', str(out),

@@ -15,24 +15,24 @@ sys.path.insert(
 import benchmark_reconstruct
 
 
-def test_films_have_cuts(tmp_path):
+def test_videos_have_cuts(tmp_path):
     source = write_video(tmp_path / 'a.mp4',
                          [picture(x=20 + 5 * i) for i in range(4)])
-    film = list(read_video(benchmark_reconstruct.repeated(
-        source, 250, tmp_path / 'film.mp4')))
-    assert len(film) == 250
+    video = list(read_video(benchmark_reconstruct.repeated(
+        source, 250, tmp_path / 'video.mp4')))
+    assert len(video) == 250
 
     def column(image):
         return np.flatnonzero((image > 200).all(2).any(0))[0]
 
     # To and fro, mirrored at first
-    assert [column(image) for image in film[:8]] == pytest.approx(
+    assert [column(image) for image in video[:8]] == pytest.approx(
         [100, 95, 90, 85, 90, 95, 100, 95], abs=1)
-    assert column(film[120]) == pytest.approx(20, abs=1)
-    assert column(film[240]) == pytest.approx(100, abs=1)
+    assert column(video[120]) == pytest.approx(20, abs=1)
+    assert column(video[240]) == pytest.approx(100, abs=1)
 
 
-def test_figures(tmp_path, monkeypatch, capsys):
+def test_statistics(tmp_path, monkeypatch, capsys):
     calls = []
 
     def reconstruct(video, options, way):
@@ -47,11 +47,11 @@ def test_figures(tmp_path, monkeypatch, capsys):
     benchmark_reconstruct.main([
         '--input', str(source), '--lengths', '40', '20', '--repeats', '2',
         '--json', str(tmp_path / 'speed.json'), '--', '--save', 'codes'])
-    figures = json.loads(capsys.readouterr().out)
-    assert figures == json.loads((tmp_path / 'speed.json').read_text())
-    assert figures['frames_per_second'] == 2.
-    assert figures['sequential_over_overlapped'] == 1.2
-    assert figures['peak_growth'] == .01
+    statistics = json.loads(capsys.readouterr().out)
+    assert statistics == json.loads((tmp_path / 'speed.json').read_text())
+    assert statistics['frames_per_second'] == 2.
+    assert statistics['sequential_over_overlapped'] == 1.2
+    assert statistics['peak_growth'] == .01
     assert [way for _, way, _ in calls] == [
         'overlapped', 'sequential'] * 2 + ['overlapped']
     assert calls[0] == ('20.mp4', 'overlapped', ('--save', 'codes'))
@@ -60,6 +60,6 @@ def test_figures(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize('way', ['overlapped', 'sequential'])
 def test_a_failure_says_why(tmp_path, way):
     """All steps have run when there is found to be no face."""
-    film = write_video(tmp_path / 'a.mp4', [picture(side=0)] * 4)
+    video = write_video(tmp_path / 'a.mp4', [picture(side=0)] * 4)
     with pytest.raises(RuntimeError, match='No face was found in any of'):
-        benchmark_reconstruct.reconstruct(film, [], way)
+        benchmark_reconstruct.reconstruct(video, [], way)

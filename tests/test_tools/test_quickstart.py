@@ -233,10 +233,10 @@ def test_bad_inputs_stop_before_the_training(
 
 def test_the_shell_command_checks_the_path_before_the_set_up(tmp_path):
     done = subprocess.run(
-        ['bash', str(REPO / 'tools' / 'quickstart.sh'), 'no/such/film.mp4'],
+        ['bash', str(REPO / 'tools' / 'quickstart.sh'), 'no/such/video.mp4'],
         text=True, capture_output=True, timeout=10)
     assert done.returncode == 2 and not done.stdout
-    assert 'no file or folder named "no/such/film.mp4"' in done.stderr
+    assert 'no file or folder named "no/such/video.mp4"' in done.stderr
 
 
 def test_the_whole_path_on_a_tiny_config(tmp_path, capsys):
@@ -317,7 +317,7 @@ def test_the_model_of_the_package_is_tested_and_used(
 
 
 @pytest.mark.parametrize(('arguments', 'train', 'minutes'), [
-    ([], False, 5.), (['film.mp4'], False, 5.), (['--train'], True, 5.),
+    ([], False, 5.), (['video.mp4'], False, 5.), (['--train'], True, 5.),
     (['--minutes', '2'], True, 2.), (['--config', 'a.py'], True, 5.)])
 def test_training_is_asked_for(arguments, train, minutes):
     args = quickstart.parse_args(arguments)

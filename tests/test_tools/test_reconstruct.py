@@ -105,14 +105,14 @@ def test_a_missing_part_is_one_sentence(tool, files, tmp_path, capsys):
 
 
 def test_the_model_is_given_whole_or_not_at_all(tool, capsys):
-    args = tool.parse_args(['film.mp4'])
+    args = tool.parse_args(['video.mp4'])
     assert (args.config, args.checkpoint, args.input) == (
-        None, None, 'film.mp4')
-    args = tool.parse_args(['c.py', 'w.pth', '--device', 'cpu', 'film.mp4'])
+        None, None, 'video.mp4')
+    args = tool.parse_args(['c.py', 'w.pth', '--device', 'cpu', 'video.mp4'])
     assert (args.config, args.checkpoint, args.input) == (
-        'c.py', 'w.pth', 'film.mp4')
+        'c.py', 'w.pth', 'video.mp4')
     with pytest.raises(SystemExit):
-        tool.parse_args(['c.py', 'film.mp4'])
+        tool.parse_args(['c.py', 'video.mp4'])
     assert 'a config (c.py) without a checkpoint' in capsys.readouterr().err
 
 

@@ -23,7 +23,7 @@ from setup_steps.progress import run_logged, status_of
      ('Could not install packages due to an odd thing', 'read LOG')),
     ('', ('no error line was found', 'LOG')),
 ])
-def test_failures_become_one_sentence_with_a_cure(output, words):
+def test_failures_become_one_sentence_with_a_remedy(output, words):
     message = str(explain('PyTorch', output, 'LOG'))
     assert '\n' not in message
     assert 'PyTorch' in message and 'LOG' in message

@@ -39,7 +39,7 @@ def test_only_the_wanted_release_is_found(tmp_path):
     assert mmcv_wheel.find_wheel(tmp_path, '2.1.0') == wheel
 
 
-def test_missing_compiler_is_said_with_its_cure():
+def test_missing_compiler_is_said_with_its_remedy():
     with pytest.raises(SetupError, match=r'No C\+\+ compiler.*apt install'):
         mmcv_wheel.check_compiler(PYTHON, {'PATH': '/nonexistent'})
 

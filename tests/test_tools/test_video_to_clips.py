@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from helpers.rendered_heads import head_film
+from helpers.rendered_heads import head_video
 
 from mmtvface.dataset_tools import make_clip_set
 from mmtvface.dataset_tools.clip_maker import ClipSettings, extract
@@ -38,12 +38,12 @@ SPLIT = ['--split', '.5', '.5', '0']
 
 
 @pytest.fixture(scope='module')
-def films(tmp_path_factory):
-    """Two films with a head each, and three files that are none."""
-    root = tmp_path_factory.mktemp('films')
-    # Seeds with which no part of a film is like another.
+def videos(tmp_path_factory):
+    """Two videos with a head each, and three files that are none."""
+    root = tmp_path_factory.mktemp('videos')
+    # Seeds with which no part of a video is like another.
     for name, first, last, seed in (('a', -.4, .1, 8), ('b', .4, -.1, 3)):
-        encode_video(root / f'{name}.mp4', head_film(first, last, 40, seed),
+        encode_video(root / f'{name}.mp4', head_video(first, last, 40, seed),
                      'libx264', 'yuv420p')
     truncate(root / 'a.mp4', root / 'cut.mp4')
     encode_sound(root / 'sound.mp4')
@@ -52,11 +52,11 @@ def films(tmp_path_factory):
 
 
 @pytest.fixture(scope='module')
-def whole(films, tmp_path_factory):
+def whole(videos, tmp_path_factory):
     """The set that a run without any incident makes."""
     out = tmp_path_factory.mktemp('whole') / 'set'
     assert video_to_clips.main([
-        str(films), '--out', str(out), '--workers', '0', '--pack', *CFG,
+        str(videos), '--out', str(out), '--workers', '0', '--pack', *CFG,
         *SPLIT]) == 0
     return out
 
@@ -66,7 +66,7 @@ def read(out):
 
 
 def spans(out):
-    """Film, first frame and length of all clips, and the films' frames."""
+    """Video, first frame and length of all clips, and the videos' frames."""
     manifest = read(out)
     # A track that an interruption divides has two numbers.
     return ([(clip['video'], clip['first_frame'], clip['num_frames'])
@@ -96,7 +96,7 @@ def states(folder):
             for path in folder.rglob('*') if path.is_file()}
 
 
-def test_films_become_a_set(films, whole):
+def test_videos_become_a_set(videos, whole):
     manifest = read(whole)
     assert sum(check_clips(whole / name) for name in ('train', 'val')) == len(
         manifest['clips']) == 8
@@ -128,24 +128,24 @@ def test_films_become_a_set(films, whole):
             'clip_id']
 
 
-def test_a_second_run_opens_no_film(films, whole, monkeypatch, capsys):
+def test_a_second_run_opens_no_video(videos, whole, monkeypatch, capsys):
     def opened(*args, **kwargs):
-        raise AssertionError('a film was opened again')
+        raise AssertionError('a video was opened again')
 
     for name in ('probe_video', 'decode_video', 'build_backend'):
         monkeypatch.setattr(extract, name, opened)
     clips, manifest = states(whole / 'train'), read(whole)
     assert video_to_clips.main([
-        str(films), '--out', str(whole), '--workers', '0', *CFG,
+        str(videos), '--out', str(whole), '--workers', '0', *CFG,
         *SPLIT]) == 0
     assert states(whole / 'train') == clips and read(whole) == manifest
     assert 'clips with' in capsys.readouterr().out
     # Other settings do not mix with these.
-    assert video_to_clips.main([str(films), '--out', str(whole)]) == 2
+    assert video_to_clips.main([str(videos), '--out', str(whole)]) == 2
     assert 'was made with other settings' in capsys.readouterr().err
 
 
-def test_a_worker_that_is_killed_costs_one_try(films, whole, tmp_path):
+def test_a_worker_that_is_killed_costs_one_try(videos, whole, tmp_path):
     settings, killed, failed = ClipSettings(**OPTIONS), [], {}
 
     def tell(report, videos):
@@ -157,7 +157,7 @@ def test_a_worker_that_is_killed_costs_one_try(films, whole, tmp_path):
 
     out = tmp_path / 'set'
     made, text = make_clip_set(
-        [films / 'a.mp4', films / 'b.mp4', films / 'empty.mp4'], out,
+        [videos / 'a.mp4', videos / 'b.mp4', videos / 'empty.mp4'], out,
         settings, None, 2, tell)
     [(key, error)] = failed.items()
     assert key[0] in 'ab' and 'killed by signal SIGKILL' in error
@@ -168,7 +168,7 @@ def test_a_worker_that_is_killed_costs_one_try(films, whole, tmp_path):
         (clip['id'], clip['num_frames']) for clip in read(whole)['clips']
         if clip['video'] != key]
     assert not multiprocessing.active_children()
-    make_clip_set([films], out, settings, workers=0)
+    make_clip_set([videos], out, settings, workers=0)
     assert spans(out) == spans(whole)
 
 
@@ -181,11 +181,11 @@ def wait_for(condition, process, seconds=100):
     raise AssertionError('nothing happened')
 
 
-def test_a_run_that_is_killed_goes_on(films, whole, tmp_path):
+def test_a_run_that_is_killed_goes_on(videos, whole, tmp_path):
     out = tmp_path / 'set'
     work = out / '.work'
     process = subprocess.Popen(
-        [sys.executable, str(TOOL), str(films), '--out', str(out),
+        [sys.executable, str(TOOL), str(videos), '--out', str(out),
          '--workers', '1', *CFG, *SPLIT], stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True)
     try:
@@ -203,7 +203,7 @@ def test_a_run_that_is_killed_goes_on(films, whole, tmp_path):
     assert finished
     assert not (out / 'train').exists()
     assert video_to_clips.main([
-        str(films), '--out', str(out), '--workers', '0', *CFG, *SPLIT]) == 0
+        str(videos), '--out', str(out), '--workers', '0', *CFG, *SPLIT]) == 0
     assert spans(out) == spans(whole)
     for split in ('train', 'val'):
         check_clips(out / split)
@@ -214,13 +214,13 @@ def test_a_run_that_is_killed_goes_on(films, whole, tmp_path):
         work.glob('*/clips/*'))
 
 
-def test_interrupted_workers_end(films, tmp_path):
+def test_interrupted_workers_end(videos, tmp_path):
     def stop(report, videos):
         raise KeyboardInterrupt
 
     settings = ClipSettings(**OPTIONS)
     with pytest.raises(KeyboardInterrupt):
-        make_clip_set([films / 'a.mp4'], tmp_path, settings, workers=1,
+        make_clip_set([videos / 'a.mp4'], tmp_path, settings, workers=1,
                       tell=stop)
     assert not multiprocessing.active_children()
     [journal] = (tmp_path / '.work').iterdir()
@@ -263,7 +263,7 @@ def test_wrong_options(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     Path('empty.py').write_text('x = 1\n')
     Path('wrong.py').write_text('settings = dict(\n')
-    folder = tmp_path / 'films'
+    folder = tmp_path / 'videos'
     folder.mkdir()
     if arguments:
         (folder / 'a.mp4').write_text('never opened')

@@ -138,7 +138,7 @@ def test_uint8_textures_are_written_unchanged(tmp_path):
     np.testing.assert_array_equal(image[..., ::-1], texture)
 
 
-def test_vertex_colours_survive(tmp_path):
+def test_vertex_colors_survive(tmp_path):
     colors = np.linspace(0, 1, 12).reshape(4, 3)
     write_obj(tmp_path / 'mesh.obj', VERTICES, FACES, colors=colors)
     np.testing.assert_allclose(read_obj(tmp_path / 'mesh.obj').colors, colors,

@@ -32,7 +32,7 @@ def test_it_is_small_and_holds_weights_only():
         assert key in model.info
 
 
-def test_damaged_weights_are_named_with_the_cure(copied):
+def test_damaged_weights_are_named_with_the_remedy(copied):
     path = copied / f'{PACKAGED_NAME}.pth'
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1

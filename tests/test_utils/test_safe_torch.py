@@ -81,7 +81,7 @@ def test_other_files(tmp_path, data, reason):
 
 def test_missing_file(tmp_path):
     with pytest.raises(FileNotFoundError, match='checkpoint not found.*Ask'):
-        load_torch(tmp_path / 'm.tar', cure='Ask.')
+        load_torch(tmp_path / 'm.tar', remedy='Ask.')
 
 
 def test_flatten_tensors():

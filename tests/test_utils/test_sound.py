@@ -12,24 +12,24 @@ from mmtvface.tracking.frame_source import open_frames
 av = pytest.importorskip('av')
 
 from helpers.bad_videos import encode_video  # noqa: E402
-from helpers.sounding_film import (  # noqa: E402
+from helpers.sounding_video import (  # noqa: E402
     RATE,
     heard_in,
     pitch,
-    write_film,
+    write_sounding,
 )
 
 
-def film(path, codec, count=30, **options):
+def sounding(path, codec, count=30, **options):
     """25 frames a second that become brighter, and a tone."""
-    return write_film(path, [np.full((32, 32, 3), 8 * i, np.uint8)
+    return write_sounding(path, [np.full((32, 32, 3), 8 * i, np.uint8)
                              for i in range(count)], codec, **options)
 
 
 @pytest.mark.parametrize(('codec', 'suffix'), [
     ('aac', 'mp4'), ('pcm_s16le', 'mov')])
 def test_sound_is_kept(tmp_path, codec, suffix):
-    source = film(tmp_path / f'a.{suffix}', codec)
+    source = sounding(tmp_path / f'a.{suffix}', codec)
     video = write_video(tmp_path / 'b.mp4', [
         np.full((64, 48, 3), 5 * i, np.uint8) for i in range(30)], 25.)
     pictures = list(read_video(video))
@@ -43,7 +43,7 @@ def test_sound_is_kept(tmp_path, codec, suffix):
 
 
 def test_sound_ends_with_the_pictures_and_begins_when_it_did(tmp_path):
-    source = film(tmp_path / 'a.mp4', 'aac', sound_seconds=.8, delay=.4)
+    source = sounding(tmp_path / 'a.mp4', 'aac', sound_seconds=.8, delay=.4)
     video = write_video(tmp_path / 'b.mp4', [
         np.zeros((32, 32, 3), np.uint8)] * 20, 25.)
     assert add_sound(video, source)
@@ -56,14 +56,14 @@ def times_in(path):
     return [frame.time for frame in open_frames(path)]
 
 
-def silent_film(path, times):
-    """A film of frames that are shown at these milliseconds."""
+def silent_video(path, times):
+    """A sounding of frames that are shown at these milliseconds."""
     return encode_video(path, [np.zeros((32, 32, 3), np.uint8)] * len(times),
                         'libx264', 'yuv420p', times=times, bf='0')
 
 
 def test_frames_have_the_times_of_their_film(tmp_path):
-    path = film(tmp_path / 'a.mp4', 'aac')
+    path = sounding(tmp_path / 'a.mp4', 'aac')
     source = open_frames(path)
     assert times_in(path) == [i / 25 for i in range(30)]  # exactly
     assert source.sound == path
@@ -72,7 +72,7 @@ def test_frames_have_the_times_of_their_film(tmp_path):
     assert {frame.time for frame in source} == {None}
     # After a second of 25 frames there is one of 10.
     times = [*range(0, 1000, 40), *range(1000, 2000, 100)]
-    uneven = silent_film(tmp_path / 'b.mkv', times)
+    uneven = silent_video(tmp_path / 'b.mkv', times)
     source = open_frames(uneven)
     np.testing.assert_allclose([f.time for f in source],
                                np.array(times) / 1000, atol=1.1e-3)
@@ -81,7 +81,7 @@ def test_frames_have_the_times_of_their_film(tmp_path):
 
 def test_joined_recordings_keep_no_sound(tmp_path):
     """Their times leap: by an hour, which nobody wants to see."""
-    path = silent_film(tmp_path / 'a.mkv', [
+    path = silent_video(tmp_path / 'a.mkv', [
         0, 40, 80, 3_600_000, 3_600_040, 3_600_080])
     source = open_frames(path)
     times = [frame.time for frame in source]
@@ -105,7 +105,7 @@ def test_no_sound_is_no_error(tmp_path, caplog):
 @pytest.mark.parametrize(('suffix', 'codec'), [
     ('mp4', 'aac'), ('mov', 'pcm_s16le'), ('ts', 'aac')])
 def test_broken_sound_leaves_the_pictures(tmp_path, caplog, suffix, codec):
-    whole = film(tmp_path / f'a.{suffix}', codec, 3, sound_seconds=.1)
+    whole = sounding(tmp_path / f'a.{suffix}', codec, 3, sound_seconds=.1)
     data, broken = whole.read_bytes(), tmp_path / 'broken'
     video = write_video(tmp_path / 'b.mp4', [
         np.zeros((32, 32, 3), np.uint8)] * 3)

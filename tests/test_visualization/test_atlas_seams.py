@@ -6,7 +6,7 @@ from helpers.toy_meshes import toy_ellipsoid
 from helpers.toy_reconstructor import toy_topology
 
 from mmtvface.renderers import UVMapper
-from mmtvface.visualization.atlas_seams import (
+from mmtvface.visualization.uv_seams import (
     SeamCloser,
     seam_pairs,
     texel_corners,
@@ -25,7 +25,7 @@ def closer():
 def test_pairs_of_a_seam():
     _, topology = toy_ellipsoid(RINGS, SEGMENTS)
     pairs = seam_pairs(topology.faces, topology.uv_faces)
-    # First and last column of the grid in the atlas
+    # First and last column of the grid in the UV map
     first = np.arange(RINGS) * (SEGMENTS + 1)
     np.testing.assert_array_equal(np.sort(pairs, 1),
                                   np.stack([first, first + SEGMENTS], 1))

@@ -121,7 +121,7 @@ def test_no_step_where_the_image_ends(renderer, baker):
     assert np.ptp(flat) > .15
 
 
-def test_no_step_at_the_seam_of_the_atlas(renderer, baker):
+def test_no_step_at_the_seam_of_the_uv_map(renderer, baker):
     """The same vertices on both sides, also if one side is seen."""
     turn = np.deg2rad(130)
     rotation = np.array([[np.cos(turn), 0, np.sin(turn)], [0, 1, 0],

@@ -47,7 +47,7 @@ def encode(mapper, detail, vertices):
     # What looks away from the surface is left flat.
     ((0., 0., -1.), (.5, .5, 1.)),
 ])
-def test_colours_by_hand(detail, expected):
+def test_colors_by_hand(detail, expected):
     colors = encode(mapper_of(toy_topology()), detail, flat_patch())
     torch.testing.assert_close(
         colors, torch.tensor(expected).view(1, 3, 1, 1).expand_as(colors),

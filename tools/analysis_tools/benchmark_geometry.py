@@ -84,7 +84,7 @@ def rasterizers_section() -> list[Case]:
     light = torch.rand(batch, 9, 3)
     albedo = torch.rand(batch, 3, 256, 256)
     mapper = UVMapper('procedural', 256)
-    atlas = F.pad(fast.uv_coords * torch.tensor([2., -2.])
+    uv_map = F.pad(fast.uv_coords * torch.tensor([2., -2.])
                   + torch.tensor([-1., 1.]), (0, 1)).repeat(batch, 1, 1)
 
     def naive() -> torch.Tensor:
@@ -98,7 +98,7 @@ def rasterizers_section() -> list[Case]:
 
     def uv_each_time() -> torch.Tensor:
         from mmtvface.renderers import interpolate
-        fragments = numba(atlas, fast.uv_faces, (256, 256))
+        fragments = numba(uv_map, fast.uv_faces, (256, 256))
         return interpolate(fragments, faces, vertices)
 
     index = numba(ndc, faces, size).face_index
@@ -121,12 +121,12 @@ def rasterizers_section() -> list[Case]:
              'render 10 + backward, torch reference'),
         Case('render 10 + backward, torch reference', rendering(plain)),
         Case('UV map of 10 heads', lambda: mapper.to_uv(vertices),
-             'UV map, atlas rasterized per head'),
-        Case('UV map, atlas rasterized per head', uv_each_time),
+             'UV map, UV map rasterized per head'),
+        Case('UV map, UV map rasterized per head', uv_each_time),
         Case('five UV maps of 10 heads',
              lambda: [mapper.to_uv(vertices) for _ in range(5)],
-             'five UV maps, atlas rasterized per head'),
-        Case('five UV maps, atlas rasterized per head',
+             'five UV maps, UV map rasterized per head'),
+        Case('five UV maps, UV map rasterized per head',
              lambda: [uv_each_time() for _ in range(5)]),
     ]
     try:

@@ -10,7 +10,7 @@ difference of two lengths.
 Example::
 
     python tools/analysis_tools/benchmark_reconstruct.py --json speed.json
-    python tools/analysis_tools/benchmark_reconstruct.py --input film.mp4
+    python tools/analysis_tools/benchmark_reconstruct.py --input video.mp4
 """
 # ruff: noqa: E402
 
@@ -86,7 +86,7 @@ def reconstruct(video: Path, options: list[str], way: str) -> Run:
 
 
 def repeated(source: Path, length: int, path: Path) -> Path:
-    """A video as a film with cuts: to and fro, from time to time mirrored."""
+    """A video as a video with cuts: to and fro, from time to time mirrored."""
     frames = list(islice(read_video(source), 200))
     frames = islice(cycle(chain(frames, frames[-2:0:-1])), length)
     return write_video(path, (
@@ -105,14 +105,14 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         help='frames (default: 300 3000)')
     parser.add_argument('--repeats', type=int, default=3,
                         help='of the shorter one (default: %(default)s)')
-    parser.add_argument('--json', type=Path, help='write the figures there')
+    parser.add_argument('--json', type=Path, help='write the statistics there')
     parser.add_argument('options', nargs='*', help='of mmtvface reconstruct, '
                         'behind -- (default: --save codes video)')
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the benchmark and print its figures."""
+    """Run the benchmark and print its statistics."""
     args = parse_args(arguments)
     options = args.options or ['--save', 'codes', 'video']
     short, long = sorted(args.lengths)
@@ -134,16 +134,16 @@ def main(arguments: list[str] | None = None) -> None:
         runs['sequential'], runs['overlapped'], strict=True))
     fast = median(run.seconds for run in runs['overlapped'])
     peak = max(run.peak_mb for run in runs['overlapped'])
-    figures = dict(
+    statistics = dict(
         options=options, frames=[short, long],
         seconds=[round(fast, 1), round(whole.seconds, 1)],
         frames_per_second=round((long - short) / (whole.seconds - fast), 1),
         peak_mb=[round(peak), round(whole.peak_mb)],
         peak_growth=round(whole.peak_mb / peak - 1, 4),
         sequential_over_overlapped=round(ratio, 2))
-    sys.stdout.write(json.dumps(figures, indent=2) + '\n')
+    sys.stdout.write(json.dumps(statistics, indent=2) + '\n')
     if args.json:
-        args.json.write_text(json.dumps(figures, indent=2) + '\n',
+        args.json.write_text(json.dumps(statistics, indent=2) + '\n',
                              encoding='utf-8')
 
 

@@ -146,7 +146,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description='Speed of video_to_clips.')
     parser.add_argument('--frames', type=int, default=300)
     parser.add_argument('--repeats', type=int, default=3)
-    parser.add_argument('--json', help='also write the figures here')
+    parser.add_argument('--json', help='also write the statistics here')
     args = parser.parse_args(arguments)
     torch.set_num_threads(1)
     result = measure(args.frames, args.repeats)

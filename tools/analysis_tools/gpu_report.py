@@ -203,7 +203,7 @@ def section(report: dict[str, Any]) -> list[str]:
         f'({number(found["memory_gib"])} GiB), torch {found["torch"]}, CUDA '
         f'{found["cuda"]}, triton {found["triton"]}, Python '
         f'{found["python"]}, {found["cores"]} cores; `gpu_check.py`'
-        f'{" --quick" if report["mode"] == "quick" else ""}; all figures: '
+        f'{" --quick" if report["mode"] == "quick" else ""}; all statistics: '
         '[gpu_check.json](gpu_check.json).', '']
     lines += table(('goal', 'measured', ''), goals(report['parts']))
     for name, part in report['parts'].items():

@@ -91,8 +91,8 @@ class SheetRenderer:
         pose = torch.tensor([[0., 0., 0., *jaw]])
         vertices = self.flame(*codes, pose).vertices
         turn, _ = cv2.Rodrigues(np.array(rotation))
-        centre = vertices.new_tensor([0., -.025, -.075])
-        turned = (vertices - centre) @ vertices.new_tensor(turn).mT
+        center = vertices.new_tensor([0., -.025, -.075])
+        turned = (vertices - center) @ vertices.new_tensor(turn).mT
         ndc = project(turned, turned.new_tensor([[6.6, 0., 0.]]))
         white = torch.ones(3)
         if style == 'albedo':
@@ -143,7 +143,7 @@ def _views() -> list[dict]:
         dict(label='', rotation=(0., 1.57, 0.)),
         dict(label='', rotation=(0., 3.1416, 0.)),
         dict(label='shape', style='shape', rotation=(0., -.5, 0.)),
-        dict(label='wireframe', style='wire', rotation=(0., -.5, 0.)),
+        dict(label='wicrop_jitter', style='wire', rotation=(0., -.5, 0.)),
     ]
 
 

@@ -63,8 +63,8 @@ def fitted_r2(features: np.ndarray, values: np.ndarray,
     Returns:
         (K,) r2, at most 1; below 0: worse than the mean.
     """
-    centre, scale = features.mean(0), features.std(0) + 1e-6
-    inputs, tests = ((part - centre) / scale
+    center, scale = features.mean(0), features.std(0) + 1e-6
+    inputs, tests = ((part - center) / scale
                      for part in (features, test_features))
     mean = values.mean(0)
     gram = inputs.T @ inputs + len(inputs) * ridge * np.eye(inputs.shape[1])

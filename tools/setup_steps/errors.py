@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Set-up failures as one sentence with its cure."""
+"""Set-up failures as one sentence with its remedy."""
 
 from __future__ import annotations
 

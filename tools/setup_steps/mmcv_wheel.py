@@ -69,7 +69,7 @@ def check_compiler(python: Interpreter, environ: dict) -> str:
         SetupError: If there is no compiler, it does not work, or the
             headers of Python are missing.
     """
-    cure = 'install one, for example "apt install g++", or set CXX'
+    remedy = 'install one, for example "apt install g++", or set CXX'
     names = [environ['CXX']] if environ.get('CXX') else ['g++', 'clang++',
                                                          'c++']
     compiler = next((n for n in names if shutil.which(
@@ -77,7 +77,7 @@ def check_compiler(python: Interpreter, environ: dict) -> str:
     if compiler is None:
         raise SetupError(
             'No C++ compiler is on PATH, and mmcv has to be compiled for '
-            f'this Python and torch: {cure}; then run again.')
+            f'this Python and torch: {remedy}; then run again.')
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder, 'probe.cpp')
         source.write_text(
@@ -93,7 +93,7 @@ def check_compiler(python: Interpreter, environ: dict) -> str:
     if failed:
         raise SetupError(
             f'The C++ compiler "{compiler}" cannot compile C++17, which '
-            f'torch needs: {cure} to GCC 9 or newer; then run again.')
+            f'torch needs: {remedy} to GCC 9 or newer; then run again.')
     if not python.headers:
         short = '.'.join(map(str, python.version[:2]))
         raise SetupError(

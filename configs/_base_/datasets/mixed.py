@@ -1,4 +1,4 @@
-"""Clips of films, VoxCeleb2, VGGFace2 and BUPT-Balancedface, by weights.
+"""Clips of videos, VoxCeleb2, VGGFace2 and BUPT-Balancedface, by weights.
 
 The weights are shares of the drawn clips, whatever the sizes of the sets are.
 Two of the sets have no video: for models that see single frames. Leave a set

@@ -4,7 +4,7 @@
 The built-in head is one kind of drawing. What tells where a face is and how
 it turns must not be its colours, its bare hairline or its even skin: domain
 randomisation (Tobin et al., IROS 2017) changes them at random, at positions
-given by the true landmarks, and leaves shape and movement as they are.
+given by the true landmarks, and leaves shape and motion as they are.
 """
 
 import cv2
@@ -13,18 +13,18 @@ import numpy as np
 _BITS = 3  # of sub-pixel precision in OpenCV's drawing
 # Probability of each change in a clip.
 _HAIR, _FRINGE, _BROWS, _GLASSES, _BEARD, _LIPS = .5, .5, .5, .12, .2, .3
-_FIELD, _COLOUR, _GREY, _BORDER = .6, .8, .12, .12
+_FIELD, _COLOR, _GREY, _BORDER = .6, .8, .12, .12
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
     return np.rint(points * 2**_BITS).astype(np.int32)
 
 
-def _blend(frame: np.ndarray, mask: np.ndarray, colour: np.ndarray,
+def _blend(frame: np.ndarray, mask: np.ndarray, color: np.ndarray,
            opacity: float) -> None:
-    """Paint ``colour`` where ``mask`` (H, W) uint8 is, in place."""
+    """Paint ``color`` where ``mask`` (H, W) uint8 is, in place."""
     weight = mask[..., None] * np.float32(opacity / 255)
-    frame += weight * (colour.astype(np.float32) - frame)
+    frame += weight * (color.astype(np.float32) - frame)
 
 
 def _soft(mask: np.ndarray, sigma: float) -> np.ndarray:
@@ -44,7 +44,7 @@ class Look:
         self.on = {name: rng.random() < prob for name, prob in (
             ('hair', _HAIR), ('fringe', _FRINGE), ('brows', _BROWS),
             ('glasses', _GLASSES), ('beard', _BEARD), ('lips', _LIPS),
-            ('field', _FIELD), ('colour', _COLOUR), ('grey', _GREY),
+            ('field', _FIELD), ('color', _COLOR), ('grey', _GREY),
             ('border', _BORDER))}
         tone = rng.uniform(10, 190)
         self.hair = np.clip(tone * np.array([1., .82, .65])
@@ -70,13 +70,13 @@ class Look:
         self.field = np.exp(cv2.resize(small, (size, size),
                                        interpolation=cv2.INTER_CUBIC)
                             ).astype(np.float32)
-        mix = np.eye(3) + self.on['colour'] * rng.normal(0, .12, (3, 3))
+        mix = np.eye(3) + self.on['color'] * rng.normal(0, .12, (3, 3))
         if self.on['grey']:
             mix = np.full((3, 3), 1 / 3)
         self.mix = mix / mix.sum(1, keepdims=True)
-        gains = np.exp(self.on['colour'] * (
+        gains = np.exp(self.on['color'] * (
             rng.normal(0, .12, 3) + rng.normal(0, .2)))
-        gamma = np.exp(self.on['colour'] * rng.normal(0, .3))
+        gamma = np.exp(self.on['color'] * rng.normal(0, .3))
         ramp = (np.arange(256)[:, None] / 255)**gamma * gains
         self.curve = np.rint(255 * np.clip(ramp, 0, 1)).astype(np.uint8)[None]
         self.border = rng.uniform(0, .3, 4) * (rng.random(4) < .6)

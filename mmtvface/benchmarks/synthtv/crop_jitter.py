@@ -71,7 +71,7 @@ def turn_light(light: torch.Tensor, angle: torch.Tensor) -> torch.Tensor:
         cos2 * square - sin2 * xy, zz], 1)
 
 
-def reframe_codes(flame: FLAME, codes: Mapping[str, torch.Tensor],
+def crop_jitter_codes(flame: FLAME, codes: Mapping[str, torch.Tensor],
                   moves: torch.Tensor) -> dict[str, torch.Tensor]:
     """Codes of clips whose pictures were moved.
 
@@ -95,8 +95,8 @@ def reframe_codes(flame: FLAME, codes: Mapping[str, torch.Tensor],
     root = root[:, :2].to(moves)
     rotation = turn @ axis_angle_to_matrix(codes['pose'][:, :3].to(moves))
     scale = zoom * codes['cam'][:, :1].to(moves)
-    centre = codes['cam'][:, 1:].to(moves) + root
-    moved = (turn[:, :2, :2] @ centre[..., None])[..., 0] - root
+    center = codes['cam'][:, 1:].to(moves) + root
+    moved = (turn[:, :2, :2] @ center[..., None])[..., 0] - root
     up = shift * shift.new_tensor([1., -1.])
     changed = dict(
         codes,

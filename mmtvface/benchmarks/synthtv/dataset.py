@@ -17,7 +17,7 @@ from mmtvface.registry import DATASETS
 from mmtvface.structures import FaceClipSample
 
 from .appearance import change_look
-from .crop_jitter import Reframing, move_images, move_points, reframe_codes
+from .crop_jitter import Reframing, crop_jitter_codes, move_images, move_points
 from .degradation_levels import DIFFICULTIES, GRADES
 from .effects import degrade_clip
 from .folder import StoredScenes
@@ -67,7 +67,7 @@ class SynthTVDataset(BaseDataset):
             beard, glasses, colours), see :func:`change_look`: for models
             that are to see photographs. The masks count what is painted as
             skin. The benchmark itself does without.
-        reframe: Turn, zoom and shift the clips: changes to
+        crop_jitter: Turn, zoom and shift the clips: changes to
             :class:`Reframing`, or True; for training as well.
         with_vertices: Add ``gt_vertices``, by the head model from the codes.
         test_mode: Kept for mmengine; the clips are the same.
@@ -96,7 +96,7 @@ class SynthTVDataset(BaseDataset):
                  wrinkles: Mapping[str, Any] | bool = False,
                  performance: str = 'talking',
                  vary_looks: float = 0.,
-                 reframe: Mapping[str, float] | bool = False,
+                 crop_jitter: Mapping[str, float] | bool = False,
                  with_vertices: bool = False,
                  test_mode: bool = False,
                  lazy_init: bool = False,
@@ -130,8 +130,9 @@ class SynthTVDataset(BaseDataset):
                              f'{vary_looks}.')
         self.vary_looks = vary_looks
         self.reframing = None
-        if reframe is not False:
-            self.reframing = Reframing(**({} if reframe is True else reframe))
+        if crop_jitter is not False:
+            self.reframing = Reframing(
+                **({} if crop_jitter is True else crop_jitter))
         self.with_vertices = with_vertices
         self._flame: FLAME | None = None
         super().__init__(
@@ -189,7 +190,7 @@ class SynthTVDataset(BaseDataset):
                 _TAG, part, settings.seed, SPLITS.index(settings.split),
                 info['sample_idx']]) for part in (2, 3))
         if self.reframing is not None:
-            scene = self._reframe(scene, frame_dice)
+            scene = self._crop_jitter(scene, frame_dice)
         images = scene.images
         if self.vary_looks:
             if dice.random() < self.vary_looks:
@@ -211,14 +212,14 @@ class SynthTVDataset(BaseDataset):
         return self._flame
 
     @torch.no_grad()
-    def _reframe(self, scene: Scene, rng: np.random.Generator) -> Scene:
+    def _crop_jitter(self, scene: Scene, rng: np.random.Generator) -> Scene:
         """The scene in another frame."""
         moves = self.reframing.draw(rng, len(scene.images))
         # Crops at the border of a picture are black there.
         border = cv2.BORDER_CONSTANT if rng.random() < .5 else (
             cv2.BORDER_REFLECT_101)
         layout = self.settings.layout
-        codes = layout.join(reframe_codes(
+        codes = layout.join(crop_jitter_codes(
             self.flame,
             layout.split(torch.from_numpy(np.array(scene.codes))),
             torch.from_numpy(moves))).numpy()

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mmtvface.datasets.synthetic.degradations import (
-    adjust_colour,
+    adjust_color,
     motion_kernel,
 )
 from mmtvface.datasets.synthetic.occluders import cover, draw_occluder
@@ -42,7 +42,7 @@ def degrade_clip(images: np.ndarray, masks: np.ndarray, plan: ClipPlan,
     masks = masks.copy()
     if plan.occlusion is not None:
         images, masks = _occlude(images, masks, plan.occlusion)
-    frames = list(adjust_colour(images, (1., 1., 1.), 1., plan.saturation))
+    frames = list(adjust_color(images, (1., 1., 1.), 1., plan.saturation))
     frames = [blur_frame(frame, sigma * side, smear * side)
               for frame, sigma, smear in zip(
                   frames, plan.blur, plan.smear, strict=True)]

@@ -3,7 +3,7 @@
 
 SPyNet: Ranjan & Black, CVPR 2017. Deviations: instead of one level after the
 other, all are trained at once; first with common weights, at half the size,
-where a step costs a quarter. Heads in video of all grades replace films of
+where a step costs a quarter. Heads in video of all grades replace videos of
 rendered scenes.
 """
 

@@ -136,15 +136,15 @@ def _map_array(path: Path, shape: tuple[int, ...], dtype: type,
     Raises:
         ValueError: If it is damaged or another one.
     """
-    cure = f'Delete {path.parent} and generate it again.'
+    remedy = f'Delete {path.parent} and generate it again.'
     try:
         array = np.load(path, mmap_mode=mode, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise ValueError(f'Cannot read {path} ({error}). {cure}') from error
+        raise ValueError(f'Cannot read {path} ({error}). {remedy}') from error
     if array.shape != shape or array.dtype != dtype:
         raise ValueError(
             f'{path} must hold {np.dtype(dtype)} of the shape {shape}, but '
-            f'it has {array.dtype} {array.shape}. {cure}')
+            f'it has {array.dtype} {array.shape}. {remedy}')
     return array
 
 

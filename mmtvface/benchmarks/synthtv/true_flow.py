@@ -77,9 +77,9 @@ def _surface_flow(first: Fragments, second: Fragments, faces: torch.Tensor,
     """
     height, width = first.depth.shape[1:]
     motion = interpolate(first, faces, step)
-    centres = pixel_centers(torch.arange(height * width, device=step.device),
+    centers = pixel_centers(torch.arange(height * width, device=step.device),
                             height, width).to(step)
-    target = centres.T.reshape(2, height, width) + motion[:, :2]
+    target = centers.T.reshape(2, height, width) + motion[:, :2]
     inside = (target.abs() <= 1).all(1)
     # Nearest: depths must not be mixed over an outline. Empty ones are
     # infinitely far, where nothing is hidden.

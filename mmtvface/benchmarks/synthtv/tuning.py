@@ -19,7 +19,7 @@ def tune(clips: Sequence[Codes],
          ) -> tuple[SmoothSettings, list[dict[str, float]]]:
     """The settings with the least jitter that cost no accuracy.
 
-    Identity and movement are tuned one after the other, since they hardly
+    Identity and motion are tuned one after the other, since they hardly
     depend on each other.
 
     Args:

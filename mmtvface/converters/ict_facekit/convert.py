@@ -16,10 +16,9 @@ from mmtvface.heads.head_files import save_head_files
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.heads.landmark_embedding import LandmarkEmbedding
 from mmtvface.heads.providers.procedural.rigging import JAW, PARENTS
-from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
+from mmtvface.heads.providers.procedural.uv_layout import UVLayout
 from mmtvface.utils.atomic import atomic_path
 
-from .atlas import Sheet, pack_atlas
 from .eyes import Sphere, fit_sphere, split_gaze
 from .head_mesh import HeadMesh, select_head
 from .jaw import JawRig, fit_hinge, fit_jaw
@@ -38,6 +37,7 @@ from .layout import (
 from .maps import AlbedoMaps, head_topology, transfer_albedo
 from .skeleton import EYES, joint_regressor, skinning_weights
 from .smoothing import pieces
+from .uv_map import Sheet, pack_uv_map
 
 TEXTURES = ('full', 'mean', 'none')
 INFO_FILE = 'ict_facekit.json'
@@ -54,7 +54,7 @@ class IctHead:
     Attributes:
         model: In the layout of FLAME.
         landmarks: Its landmarks.
-        topology: Its atlas and maps.
+        topology: Its UV map and maps.
         mesh: What was taken of the kit.
         expression_names: Of the components in use, in order.
         jaw: The joint of the jaw.
@@ -121,7 +121,7 @@ def _expressions(kit: IctKit, mesh: HeadMesh, eyes: dict[str, Sphere],
             turned = split_gaze(
                 mesh.vertices, offsets, {eye: mesh.parts[eye]
                                          for eye in EYES},
-                {eye: eyes[eye].centre for eye in EYES})
+                {eye: eyes[eye].center for eye in EYES})
             shapes[name], gaze[name] = turned.offsets, turned.poses
     if np.abs(rest).max() > _NOTHING:
         shapes[JAW_REST] = rest
@@ -169,7 +169,7 @@ def convert_kit(kit: IctKit,
     * jawForward stays a plain component: the jaw glides, and a turn about
       its hinge explains little of that.
     * Of eyeLook*, the turning of the eyeballs is a pose of the eyes' joints
-      instead; the component has the lids.
+      instead; the component has the eyelids.
 
     Args:
         kit: Of :func:`read_kit`.
@@ -208,14 +208,14 @@ def convert_kit(kit: IctKit,
         posedirs=correctives,
         J_regressor=joint_regressor(
             mesh, jaw.hinge.joint,
-            {eye: sphere.centre for eye, sphere in eyes.items()}),
+            {eye: sphere.center for eye, sphere in eyes.items()}),
         parents=PARENTS.copy(),
         weights=skinning_weights(mesh, jaw.weights))
-    atlas, sheets = pack_atlas(mesh.uv_coords, mesh.uv_faces,
+    uv_map, sheets = pack_uv_map(mesh.uv_coords, mesh.uv_faces,
                                face_parts(mesh))
     return IctHead(
         model=model, landmarks=embed_landmarks(mesh),
-        topology=head_topology(mesh, atlas), mesh=mesh,
+        topology=head_topology(mesh, uv_map), mesh=mesh,
         expression_names=tuple(shapes), jaw=jaw, gaze=gaze, eyes=eyes,
         sheets=sheets, full_activation=full_activation, licence=kit.licence)
 
@@ -244,8 +244,8 @@ def head_albedo(head: IctHead, texture: str) -> AlbedoMaps | None:
                          f'{texture!r}.')
     if texture == 'none':
         return None
-    atlas = UVAtlas(head.topology.uv_coords, head.topology.uv_faces)
-    return transfer_albedo(head.mesh, atlas, head.eyes,
+    uv_map = UVLayout(head.topology.uv_coords, head.topology.uv_faces)
+    return transfer_albedo(head.mesh, uv_map, head.eyes,
                            with_basis=texture == 'full')
 
 

@@ -17,7 +17,7 @@ _STILL = np.radians(.5)
 class Sphere(NamedTuple):
     """A sphere: (3,) centre and radius."""
 
-    centre: np.ndarray
+    center: np.ndarray
     radius: float
 
 
@@ -42,10 +42,10 @@ def fit_sphere(points: np.ndarray, rounds: int = 8) -> Sphere:
         if rank < 4:
             raise ValueError(f'{len(points)} vertices of an eyeball do not '
                              'lie on a sphere.')
-        centre = solution[:3]
-        sphere = Sphere(middle + centre,
-                        float(np.sqrt(solution[3] + centre @ centre)))
-        miss = np.abs(np.linalg.norm(offset - centre, axis=1) -
+        center = solution[:3]
+        sphere = Sphere(middle + center,
+                        float(np.sqrt(solution[3] + center @ center)))
+        miss = np.abs(np.linalg.norm(offset - center, axis=1) -
                       sphere.radius)
         # never fewer than half: the ball is what most points agree on
         kept = miss <= max(np.median(miss), min(
@@ -68,7 +68,7 @@ class Gaze(NamedTuple):
 
 def split_gaze(vertices: np.ndarray, offsets: np.ndarray,
                balls: dict[str, np.ndarray],
-               centres: dict[str, np.ndarray]) -> Gaze:
+               centers: dict[str, np.ndarray]) -> Gaze:
     """Take the turning of the eyeballs out of an expression.
 
     Together, the offsets and the eyes' joints at the poses give the
@@ -78,11 +78,11 @@ def split_gaze(vertices: np.ndarray, offsets: np.ndarray,
         vertices: (V, 3) metres.
         offsets: (V, 3) the whole expression.
         balls: Eye -> (V,) bool.
-        centres: Eye -> (3,) metres.
+        centers: Eye -> (3,) metres.
     """
     offsets, poses = offsets.copy(), {}
     for eye, members in balls.items():
-        rest = vertices[members] - centres[eye]
+        rest = vertices[members] - centers[eye]
         there = rest + offsets[members]
         # mirrored copies of both make the alignment turn about the centre
         turn = procrustes(np.concatenate([rest, -rest]),

@@ -1,12 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The kit's movements of the jaw as rotations of a joint.
+"""The kit's motions of the jaw as rotations of a joint.
 
 A vertex at v that follows a joint at p with the weight w moves by
 w (R - I) (v - p). Given jawOpen, the hinge p, the angle of R and all w are
 fitted by least squares, then the rotation that explains jawLeft and
 jawRight best. What is left over becomes pose correctives, linear in the
 entries of R - I like those of FLAME (Li et al., SIGGRAPH Asia 2017, equation
-4), which vanish at rest and are exact at the kit's full movements.
+4), which vanish at rest and are exact at the kit's full motions.
 """
 
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Hinge(NamedTuple):
         joint: (3,) metres, x = 0.
         angle: Radians about x, of jawOpen.
         at_limit: Whether the joint lies at the border of where it was
-            looked for, which is a sign of a movement that is no rotation.
+            looked for, which is a sign of a motion that is no rotation.
     """
 
     joint: np.ndarray
@@ -52,7 +52,7 @@ class JawRig(NamedTuple):
         correctives: (V, 3, 9) metres per entry of the row-major R - I.
         rest: (V, 3) metres: what jawLeft and jawRight have in common beyond
             joint and correctives, to be added at either.
-        explained: Name -> share of the movement's mean square that the
+        explained: Name -> share of the motion's mean square that the
             joint alone explains.
         left_over: Name -> RMS in metres, over the vertices that move, of
             what the joint alone does not explain.

@@ -21,7 +21,7 @@ from .layout import (
 )
 
 NEUTRAL = 'generic_neutral_mesh.obj'
-KIT_CURE = (
+KIT_REMEDY = (
     'Clone https://github.com/ICT-VGL/ICT-FaceKit (the Light model, MIT '
     'licence) and give the path of the checkout or of its folder FaceXModel.')
 #: Wraps a sequence, with a description, as rich's ``track`` does.
@@ -65,7 +65,7 @@ def find_model_folder(path: str | os.PathLike) -> Path:
     raise FileNotFoundError(
         f'ICT-FaceKit Light not found in {path}: there is no '
         f'{path / NEUTRAL} and no {path / "FaceXModel" / NEUTRAL}. '
-        f'{KIT_CURE}')
+        f'{KIT_REMEDY}')
 
 
 def _refuse_pointer(path: Path) -> None:
@@ -90,23 +90,23 @@ def read_positions(path: Path, count: int) -> np.ndarray:
         ValueError: If there are more or fewer vertices or other than
             finite numbers; the message names the file.
     """
-    path = require_file(path, 'Mesh of ICT-FaceKit', KIT_CURE)
+    path = require_file(path, 'Mesh of ICT-FaceKit', KIT_REMEDY)
     _refuse_pointer(path)
     rows = [line[2:] for line in path.read_bytes().split(b'\n')
             if line.startswith((b'v ', b'v\t'))]
     if len(rows) != count:
         raise ValueError(f'{path} has {len(rows)} vertices instead of '
                          f'{count}: it is damaged, or of another version '
-                         f'than {NEUTRAL}. {KIT_CURE}')
+                         f'than {NEUTRAL}. {KIT_REMEDY}')
     try:
         values = np.array(b' '.join(rows).split(), np.float64)
         positions = values.reshape(count, -1)[:, :3]
     except ValueError as error:
         raise ValueError(f'{path}: its "v" lines are damaged ({error}). '
-                         f'{KIT_CURE}') from error
+                         f'{KIT_REMEDY}') from error
     if positions.shape[1] != 3 or not np.isfinite(positions).all():
         raise ValueError(f'{path}: its "v" lines must hold three finite '
-                         f'numbers. {KIT_CURE}')
+                         f'numbers. {KIT_REMEDY}')
     return np.ascontiguousarray(positions)
 
 
@@ -117,13 +117,13 @@ def _read_neutral(path: Path, layout: IctLayout) -> ObjMesh:
         raise ValueError(
             f'{path} has {len(mesh.vertices)} vertices, but ICT-FaceKit '
             f'Light has {layout.num_vertices}: it is another version of the '
-            f'model, whose layout is not known. {KIT_CURE}')
+            f'model, whose layout is not known. {KIT_REMEDY}')
     if mesh.uv_faces is None:
         raise ValueError(f'{path} has no UV coordinates on its faces. '
-                         f'{KIT_CURE}')
+                         f'{KIT_REMEDY}')
     if not (np.isfinite(mesh.vertices).all()
             and np.isfinite(mesh.uv_coords).all()):
-        raise ValueError(f'{path} holds NaN or infinity. {KIT_CURE}')
+        raise ValueError(f'{path} holds NaN or infinity. {KIT_REMEDY}')
     _check_axes(path, mesh.vertices[list(layout.landmarks)], layout)
     return mesh
 
@@ -139,13 +139,13 @@ def _check_axes(path: Path, points: np.ndarray, layout: IctLayout) -> None:
             'forward, but from the right to the left eye it goes by '
             f'{np.round(left, 3).tolist()}, from chin to nasion by '
             f'{np.round(up, 3).tolist()}, from the ears to the nose by '
-            f'{np.round(forward, 3).tolist()}. {KIT_CURE}')
+            f'{np.round(forward, 3).tolist()}. {KIT_REMEDY}')
     width = np.linalg.norm(left) * layout.metres
     if not .06 < width < .13:
         raise ValueError(
             f'{path}: the outer corners of the eyes are '
             f'{np.linalg.norm(left):.4g} units apart, which is '
-            f'{1000 * width:.4g} mm; a head has about 90 mm. {KIT_CURE}')
+            f'{1000 * width:.4g} mm; a head has about 90 mm. {KIT_REMEDY}')
 
 
 def _licence(folder: Path) -> str | None:
@@ -184,7 +184,7 @@ def read_kit(path: str | os.PathLike,
     if missing := [f'{stem}.obj' for stem in needed if stem not in stems]:
         more = f' and {len(missing) - 4} more' if len(missing) > 4 else ''
         raise FileNotFoundError(f'{folder} lacks {", ".join(missing[:4])}'
-                                f'{more}. {KIT_CURE}')
+                                f'{more}. {KIT_REMEDY}')
     neutral = _read_neutral(folder / NEUTRAL, layout)
     shapes = {
         stem: read_positions(folder / f'{stem}.obj', layout.num_vertices) -

@@ -9,14 +9,14 @@ from types import MappingProxyType
 ALWAYS = ('face', 'head', 'eyeballs')
 OPTIONAL = ('mouth_socket', 'eye_sockets', 'gums', 'teeth')
 
-#: Movements that the jaw joint takes over.
+#: Motions that the jaw joint takes over.
 JAW_OPEN, JAW_LEFT, JAW_RIGHT = 'jawOpen', 'jawLeft', 'jawRight'
-#: What of the movements to the sides the jaw joint cannot express.
+#: What of the motions to the sides the jaw joint cannot express.
 JAW_REST = 'jawSide_rest'
-#: Movements whose names start so turn the eyeballs.
+#: Motions whose names start so turn the eyeballs.
 GAZE = 'eyelook'
 
-#: Movements of the face in the order of their components: what matters most
+#: Motions of the face in the order of their components: what matters most
 #: stands first, since models use the first 50 components by default.
 _ORDER = (
     'mouthSmile', 'eyeBlink', 'browInnerUp', 'browDown', 'browOuterUp',
@@ -87,7 +87,7 @@ ICT_LIGHT = IctLayout(
 def expression_order(names: Iterable[str]) -> tuple[str, ...]:
     """Names of expressions in the order of their components.
 
-    Known movements first, then unknown ones by name, then those that follow
+    Known motions first, then unknown ones by name, then those that follow
     the eyes; of each the one without a side, the left, the right.
 
     Args:

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Masks and a texture in the atlas of a head of the kit.
+"""Masks and a texture in the UV map of a head of the kit.
 
 The kit's Light model has no albedo. What is made here is the generated,
 licence-free albedo of the built-in head, brought over place by place.
@@ -15,10 +15,10 @@ from mmtvface.heads.providers.procedural import anatomy, procedural_head
 from mmtvface.heads.providers.procedural.embedding import closest_points
 from mmtvface.heads.providers.procedural.regions import front_skin
 from mmtvface.heads.providers.procedural.surface import point_to_chart
-from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
+from mmtvface.heads.providers.procedural.uv_layout import UVLayout
 from mmtvface.heads.providers.procedural.uv_raster import (
     TexelMap,
-    rasterize_atlas,
+    rasterize_uv_map,
     sample,
 )
 
@@ -29,7 +29,7 @@ from .head_mesh import HeadMesh
 _AT_ONCE = 8192
 _NEIGHBOURS = 10
 #: Colours of what the built-in head lacks, RGB.
-_COLOURS = {
+_COLORS = {
     'mouth_socket': (.35, .12, .11), 'gums': (.62, .28, .27),
     'teeth': (.82, .79, .72), 'eye_sockets': (.50, .27, .23)}
 
@@ -53,7 +53,7 @@ def anatomy_positions(mesh: HeadMesh) -> np.ndarray:
 
 
 def face_masks(mesh: HeadMesh,
-               atlas: UVAtlas) -> tuple[np.ndarray, np.ndarray]:
+               uv_map: UVLayout) -> tuple[np.ndarray, np.ndarray]:
     """Masks of the skin of the face, without and with the eyeballs.
 
     The kit's part ``face``, as far as it lies between hair line, ears and
@@ -63,7 +63,7 @@ def face_masks(mesh: HeadMesh,
     Returns:
         Two (256, 256) float64 in [0, 1], row 0 at v = 1.
     """
-    texels = rasterize_atlas(atlas, MAP_SIZE)
+    texels = rasterize_uv_map(uv_map, MAP_SIZE)
     charts = point_to_chart(anatomy_positions(mesh))
     attributes = np.stack(
         [np.degrees(np.abs(charts[:, 0])), charts[:, 1]], -1)
@@ -78,11 +78,11 @@ def face_masks(mesh: HeadMesh,
     return np.round(mask, 6), np.round(np.where(eye, 1., mask), 6)
 
 
-def head_topology(mesh: HeadMesh, atlas: UVAtlas) -> HeadTopology:
-    """Atlas, masks and the zero displacement of a head."""
-    mask, with_eyes = face_masks(mesh, atlas)
+def head_topology(mesh: HeadMesh, uv_map: UVLayout) -> HeadTopology:
+    """UV map, masks and the zero displacement of a head."""
+    mask, with_eyes = face_masks(mesh, uv_map)
     return HeadTopology(
-        faces=mesh.faces, uv_coords=atlas.coords, uv_faces=atlas.faces,
+        faces=mesh.faces, uv_coords=uv_map.coords, uv_faces=uv_map.faces,
         uv_face_mask=mask, uv_face_eye_mask=with_eyes,
         fixed_displacement=np.zeros((MAP_SIZE, MAP_SIZE)))
 
@@ -127,20 +127,20 @@ def _source_texels(mesh: HeadMesh, texels: TexelMap,
     for eye, sphere in eyes.items():
         ball = covered & mesh.parts[eye][corner]
         side = np.array([1 if eye == 'left_eye' else -1, 1, 1])
-        points = (anatomy.EYE_CENTRE * side + anatomy.EYE_RADIUS *
-                  (metres[ball] - sphere.centre) / sphere.radius)
+        points = (anatomy.EYE_CENTER * side + anatomy.EYE_RADIUS *
+                  (metres[ball] - sphere.center) / sphere.radius)
         name = f'{eye}ball'
         fill(ball, points, regions[name][head.model.faces].all(1))
     return result
 
 
-def transfer_albedo(mesh: HeadMesh, atlas: UVAtlas, eyes: dict[str, Sphere],
+def transfer_albedo(mesh: HeadMesh, uv_map: UVLayout, eyes: dict[str, Sphere],
                     size: int = 512, with_basis: bool = True) -> AlbedoMaps:
     """Bring the generated albedo of the built-in head over.
 
     Args:
         mesh: The head.
-        atlas: Its UV coordinates.
+        uv_map: Its UV coordinates.
         eyes: ``'left_eye'``/``'right_eye'`` -> the eyeball, metres.
         size: Side of the maps, texels.
         with_basis: Whether the components are wanted too.
@@ -150,15 +150,15 @@ def transfer_albedo(mesh: HeadMesh, atlas: UVAtlas, eyes: dict[str, Sphere],
         the albedo is one colour for all codes.
     """
     head = procedural_head()
-    texels = rasterize_atlas(atlas, size)
+    texels = rasterize_uv_map(uv_map, size)
     source = _source_texels(mesh, texels, eyes)
     known = source[..., 0] >= 0
     row, column = np.moveaxis(np.where(known[..., None], source, 0), -1, 0)
     mean = head.albedo.mean[row, column] * known[..., None]
     corner = mesh.faces[np.maximum(texels.face, 0), 0]
-    for name, colour in _COLOURS.items():
+    for name, color in _COLORS.items():
         if name in mesh.parts:
-            mean[(texels.face >= 0) & mesh.parts[name][corner]] = colour
+            mean[(texels.face >= 0) & mesh.parts[name][corner]] = color
     # gaps take what is nearest
     place = distance_transform_edt(texels.face < 0, return_distances=False,
                                    return_indices=True)
@@ -171,6 +171,6 @@ def transfer_albedo(mesh: HeadMesh, atlas: UVAtlas, eyes: dict[str, Sphere],
     patterns = head.albedo.patterns[row, column] * known[..., None]
     basis = np.empty((size, size, 3, patterns.shape[-1]), np.float32)
     for channel in range(3):
-        np.multiply(patterns, head.albedo.colours[:, channel],
+        np.multiply(patterns, head.albedo.colors[:, channel],
                     out=basis[:, :, channel], casting='same_kind')
     return AlbedoMaps(mean, basis)

@@ -62,7 +62,7 @@ def _spine(mesh: HeadMesh, height: float, depth: float) -> np.ndarray:
 
 
 def joint_regressor(mesh: HeadMesh, hinge: np.ndarray,
-                    centres: dict[str, np.ndarray]) -> np.ndarray:
+                    centers: dict[str, np.ndarray]) -> np.ndarray:
     """Rows of weights that give the joints from the vertices.
 
     Each joint is the average of vertices around it, of the skin or the
@@ -72,7 +72,7 @@ def joint_regressor(mesh: HeadMesh, hinge: np.ndarray,
     Args:
         mesh: The head.
         hinge: (3,) of the jaw.
-        centres: ``'left_eye'``/``'right_eye'`` -> (3,).
+        centers: ``'left_eye'``/``'right_eye'`` -> (3,).
 
     Returns:
         (5, V), mostly zero.
@@ -100,7 +100,7 @@ def joint_regressor(mesh: HeadMesh, hinge: np.ndarray,
     for eye, joint in EYES.items():
         members = np.flatnonzero(mesh.parts[eye])
         regressor[joint, members] = fit_average(vertices[members],
-                                                centres[eye])
+                                                centers[eye])
     return regressor
 
 

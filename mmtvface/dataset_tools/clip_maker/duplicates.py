@@ -5,7 +5,7 @@ Title sequences, recaps and re-runs put the same pictures into many videos. A
 clip is a duplicate if most of it is, frame for frame, part of one other clip:
 its middle frame looks alike (difference hash), and at the offset which that
 suggests the faces move alike. Two clips of one person who sits still look
-alike, but their lips and lids do not move alike.
+alike, but their lips and eyelids do not move alike.
 """
 
 from collections.abc import Callable, Sequence

@@ -76,8 +76,8 @@ class FaceRun:
         """
         self._image_size = frame.image.shape[:2]
         with stage('cropping'):
-            centre, side = self._square.follow(face.box)
-            matrix = square_matrix(centre, side, self._side)
+            center, side = self._square.follow(face.box)
+            matrix = square_matrix(center, side, self._side)
             crop = warp(frame.image, matrix, self._side, 'area')
             points = transform_points(face.landmarks.points, matrix)
             grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
@@ -88,7 +88,7 @@ class FaceRun:
                 None if mesh is None else transform_points(mesh, matrix))
         record = {
             'number': frame.index, 'time': round(frame.time, 4),
-            'square': [round(float(v), 3) for v in (*centre, side)],
+            'square': [round(float(v), 3) for v in (*center, side)],
             'box': [round(float(v), 2) for v in face.box],
             **{key: value if isinstance(value, bool) else round(value, 4)
                for key, value in asdict(measures).items()},

@@ -1,10 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A square that follows a face calmly while the film runs."""
+"""A square that follows a face calmly while the video runs."""
 
 import numpy as np
 
 # Share of the way to the face that the square goes in each frame.
-_CENTRE_RATE = 0.15
+_CENTER_RATE = 0.15
 _SIDE_RATE = 0.05
 # The face's box, enlarged by this factor, stays inside of the square.
 _ROOM = 1.6
@@ -26,7 +26,7 @@ class LazySquare:
 
     def __init__(self, box: np.ndarray, margin: float) -> None:
         self.margin = margin
-        self._centre, size = _centre_size(box)
+        self._center, size = _center_size(box)
         self._side = size * margin
 
     def follow(self, box: np.ndarray) -> tuple[np.ndarray, float]:
@@ -38,17 +38,17 @@ class LazySquare:
         Returns:
             centre (2,) and side in pixels.
         """
-        centre, size = _centre_size(box)
+        center, size = _center_size(box)
         self._side += _SIDE_RATE * (size * self.margin - self._side)
         room = min(_ROOM, self.margin) * float(max(
             box[2] - box[0], box[3] - box[1]))
         self._side = max(self._side, room)
-        self._centre = self._centre + _CENTRE_RATE * (centre - self._centre)
+        self._center = self._center + _CENTER_RATE * (center - self._center)
         reach = (self._side - room) / 2
-        self._centre = np.clip(self._centre, centre - reach, centre + reach)
-        return self._centre.copy(), self._side
+        self._center = np.clip(self._center, center - reach, center + reach)
+        return self._center.copy(), self._side
 
 
-def _centre_size(box: np.ndarray) -> tuple[np.ndarray, float]:
+def _center_size(box: np.ndarray) -> tuple[np.ndarray, float]:
     box = np.asarray(box, np.float64)
     return (box[:2] + box[2:]) / 2, float((box[2:] - box[:2]).mean())

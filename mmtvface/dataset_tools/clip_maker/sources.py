@@ -74,9 +74,9 @@ def find_videos(inputs: Sequence[str | os.PathLike]
     without: dict[str, str] = {}  # folders
     for text in inputs:
         path = Path(text).expanduser()
-        files, remark = _files(path)
-        if remark:
-            without[str(path)] = remark
+        files, warning = _files(path)
+        if warning:
+            without[str(path)] = warning
         for path in files:
             try:
                 key, size = video_key(path), path.stat().st_size
@@ -86,7 +86,7 @@ def find_videos(inputs: Sequence[str | os.PathLike]
             if not size:
                 skipped[str(path)] = 'the file is empty'
                 continue
-            # The same film under another name has the same digest.
+            # The same video under another name has the same digest.
             digest = key.rsplit('-', 1)[1]
             if digest in found:
                 if found[digest].path.resolve() != path.resolve():

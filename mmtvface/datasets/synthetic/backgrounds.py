@@ -15,7 +15,7 @@ _GRID = 96
 _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 
 
-def _colour(rng: np.random.Generator) -> np.ndarray:
+def _color(rng: np.random.Generator) -> np.ndarray:
     """A colour as rooms and streets have them: rarely saturated."""
     grey = rng.uniform(.05, .9)
     return np.clip(grey + rng.normal(0, .06, 3), 0, 1)
@@ -37,9 +37,9 @@ def draw_background(rng: np.random.Generator, size: int,
     """
     kind = rng.choice(KINDS, p=(.1, .2, .3, .4)) if kind is None else kind
     if kind == 'plain':
-        return np.full((size, size, 3), _colour(rng) * 255, np.uint8)
+        return np.full((size, size, 3), _color(rng) * 255, np.uint8)
     if kind == 'gradient':
-        small = np.stack([_colour(rng) for _ in range(4)]).reshape(2, 2, 3)
+        small = np.stack([_color(rng) for _ in range(4)]).reshape(2, 2, 3)
         small = cv2.resize(small, (8, 8), interpolation=cv2.INTER_LINEAR)
     elif kind == 'noise':
         small = np.zeros((_GRID, _GRID, 3))
@@ -48,7 +48,7 @@ def draw_background(rng: np.random.Generator, size: int,
                 0, .2, (cells, cells, 3))
             small += weight * cv2.resize(grid, (_GRID, _GRID),
                                          interpolation=cv2.INTER_CUBIC)
-        small = _colour(rng) + .3 * small
+        small = _color(rng) + .3 * small
     else:
         small = _shapes(rng)
     image = np.clip(small * 255, 0, 255).astype(np.uint8)
@@ -57,20 +57,20 @@ def draw_background(rng: np.random.Generator, size: int,
 
 def _shapes(rng: np.random.Generator) -> np.ndarray:
     """Furniture, windows and lamps, blurred: (G, G, 3) 0..1."""
-    canvas = np.tile(_colour(rng), (_GRID, _GRID, 1))
+    canvas = np.tile(_color(rng), (_GRID, _GRID, 1))
     slope = np.linspace(-.12, .12, _GRID)[:, None, None] * rng.normal()
     canvas += slope
     for _ in range(rng.integers(3, 12)):
-        colour = tuple(_colour(rng).tolist())
-        centre = rng.integers(0, _GRID, 2).tolist()
+        color = tuple(_color(rng).tolist())
+        center = rng.integers(0, _GRID, 2).tolist()
         extent = rng.integers(3, _GRID // 2, 2)
         if rng.random() < .35:
-            cv2.ellipse(canvas, centre, extent.tolist(),
-                        float(rng.uniform(0, 180)), 0, 360, colour, -1)
+            cv2.ellipse(canvas, center, extent.tolist(),
+                        float(rng.uniform(0, 180)), 0, 360, color, -1)
         else:
             upright = 0. if rng.random() < .7 else float(rng.uniform(0, 90))
-            corners = cv2.boxPoints((centre, extent.tolist(), upright))
-            cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], colour)
+            corners = cv2.boxPoints((center, extent.tolist(), upright))
+            cv2.fillPoly(canvas, [np.rint(corners).astype(np.int32)], color)
     sigma = float(rng.uniform(.5, 5.))
     return cv2.GaussianBlur(canvas, (0, 0), sigma)
 
@@ -133,20 +133,20 @@ def pan_background(rng: np.random.Generator, image: np.ndarray, size: int,
     """
     room = (image.shape[0] - size) / 2
     moves = np.tanh(.5 * smooth_noise(rng, num_frames, 2, .6, fps)) * room
-    centres = (image.shape[0] - 1) / 2 + moves
-    return np.stack([cv2.getRectSubPix(image, (size, size), centre)
-                     for centre in centres.tolist()])
+    centers = (image.shape[0] - 1) / 2 + moves
+    return np.stack([cv2.getRectSubPix(image, (size, size), center)
+                     for center in centers.tolist()])
 
 
 def draw_torso(backgrounds: np.ndarray, neck: np.ndarray,
-               colour: np.ndarray, skin: np.ndarray,
+               color: np.ndarray, skin: np.ndarray,
                proportions: np.ndarray) -> None:
     """Draw shoulders under the head into the frames, in place.
 
     Args:
         backgrounds: (t, H, W, 3) uint8, changed.
         neck: (t, 3) centre x, y and width of the neck's lower end, pixels.
-        colour: (3,) RGB 0..255 of the clothes.
+        color: (3,) RGB 0..255 of the clothes.
         skin: (3,) RGB 0..255 of the throat.
         proportions: (3,) in 0..1: width and slope of the shoulders, depth
             of the neckline.
@@ -164,6 +164,6 @@ def draw_torso(backgrounds: np.ndarray, neck: np.ndarray,
     throat = np.array([[-.34, -.4], [.34, -.4], [.44, -.08], [.0, depth],
                        [-.44, -.08]])
     for frame, (x, y, width) in zip(backgrounds, neck, strict=True):
-        for points, fill in ((outline, colour), (throat, skin)):
+        for points, fill in ((outline, color), (throat, skin)):
             pixels = np.rint((points * width + (x, y)) * 16).astype(np.int32)
             cv2.fillPoly(frame, [pixels], fill.tolist(), cv2.LINE_AA, 4)

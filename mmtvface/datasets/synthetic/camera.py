@@ -36,5 +36,5 @@ def draw_camera(rng: np.random.Generator, landmarks: np.ndarray,
     moves = shake * smooth_noise(rng, num_frames, 3, 1.2, fps)
     factor = rng.uniform(*scale) * (1 + moves[:, 0])
     shifts = rng.uniform(-shift, shift, 2) + moves[:, 1:]
-    centres, sides = track_squares(boxes, factor, shifts, 'smooth')
-    return np.concatenate([2 / sides[:, None], -centres], -1)
+    centers, sides = track_squares(boxes, factor, shifts, 'smooth')
+    return np.concatenate([2 / sides[:, None], -centers], -1)

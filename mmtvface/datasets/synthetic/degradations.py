@@ -15,7 +15,7 @@ import numpy as np
 # Probability and range of each step. Lengths are fractions of the image side
 # so that the same numbers fit every image size.
 DEFAULT_DEGRADATIONS: dict[str, dict] = {
-    'colour': dict(prob=.8, gain=.12, gamma=.2, saturation=.3),
+    'color': dict(prob=.8, gain=.12, gamma=.2, saturation=.3),
     'low_resolution': dict(prob=.25, factor=(1.2, 2.5)),
     'defocus': dict(prob=.3, sigma=(.002, .008)),
     'motion': dict(prob=.2, length=(.01, .04)),
@@ -91,13 +91,13 @@ def draw_degradation(rng: np.random.Generator,
     def between(pair: tuple[float, float], value: float) -> float:
         return float(pair[0] + (pair[1] - pair[0]) * value)
 
-    colour = config['colour'] if on('colour') else None
+    color = config['color'] if on('color') else None
     signed = 2 * values - 1
     return Degradation(
-        gains=tuple((1 + colour['gain'] * (.7 * signed[0] + .3 * signed[1:4])
-                     ).tolist()) if colour else None,
-        gamma=math.exp(colour['gamma'] * signed[4]) if colour else None,
-        saturation=1 + colour['saturation'] * signed[5] if colour else None,
+        gains=tuple((1 + color['gain'] * (.7 * signed[0] + .3 * signed[1:4])
+                     ).tolist()) if color else None,
+        gamma=math.exp(color['gamma'] * signed[4]) if color else None,
+        saturation=1 + color['saturation'] * signed[5] if color else None,
         low_resolution=between(config['low_resolution']['factor'], values[6])
         if on('low_resolution') else None,
         defocus=between(config['defocus']['sigma'], values[7])
@@ -110,7 +110,7 @@ def draw_degradation(rng: np.random.Generator,
         if on('jpeg') else None)
 
 
-def adjust_colour(images: np.ndarray, gains: tuple[float, float, float],
+def adjust_color(images: np.ndarray, gains: tuple[float, float, float],
                   gamma: float, saturation: float) -> np.ndarray:
     """Gains, gamma and saturation.
 
@@ -146,11 +146,11 @@ def motion_kernel(length: float, angle: float) -> np.ndarray:
     size = 2 * math.ceil(length / 2) + 1
     kernel = np.zeros((size, size), np.float32)
     half = np.array([math.cos(angle), math.sin(angle)]) * length / 2
-    centre = size // 2
-    ends = np.rint((centre + np.stack([-half, half])) * 256).astype(int)
+    center = size // 2
+    ends = np.rint((center + np.stack([-half, half])) * 256).astype(int)
     cv2.line(kernel, ends[0].tolist(), ends[1].tolist(), 1.,
              lineType=cv2.LINE_AA, shift=8)
-    kernel[centre, centre] = max(kernel[centre, centre], 1e-3)
+    kernel[center, center] = max(kernel[center, center], 1e-3)
     return kernel / kernel.sum()
 
 
@@ -186,7 +186,7 @@ def apply_degradation(images: np.ndarray, degradation: Degradation,
                                borderType=cv2.BORDER_REFLECT_101)
                   for frame in frames]
     if degradation.gains is not None:
-        frames = list(adjust_colour(
+        frames = list(adjust_color(
             np.stack(frames), degradation.gains, degradation.gamma,
             degradation.saturation))
     if degradation.noise is not None:

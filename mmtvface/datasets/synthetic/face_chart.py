@@ -28,7 +28,7 @@ class FaceChart(NamedTuple):
         landmarks: (68, 2) p and q of the landmarks, mm.
         pitch: Typical distance of neighbouring texels, mm.
         unit: Size of this face relative to an average adult.
-        size: Side S of the atlas, texels.
+        size: Side S of the UV map, texels.
     """
 
     texels: np.ndarray
@@ -54,8 +54,8 @@ def _texel_pitch(positions: np.ndarray, inside: np.ndarray) -> float:
     whole = inside[:-1, :-1] & inside[:-1, 1:] & inside[1:, :-1]
     if not whole.any():
         raise ValueError(
-            f'The face covers {int(inside.sum())} texels of an atlas of '
-            f'{inside.shape}, none with its neighbours: the atlas is too '
+            f'The face covers {int(inside.sum())} texels of a UV map of '
+            f'{inside.shape}, none with its neighbours: the UV map is too '
             'small for wrinkles.')
     area = np.linalg.norm(np.cross(right[whole], down[whole]), axis=-1)
     return float(np.sqrt(np.median(area)))

@@ -1,10 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Short hair painted on the atlas of a head model."""
+"""Short hair painted on the UV map of a head model."""
 
 import cv2
 import numpy as np
 
-_COLOURS = np.array([[.04, .03, .03], [.10, .06, .04], [.22, .13, .08],
+_COLORS = np.array([[.04, .03, .03], [.10, .06, .04], [.22, .13, .08],
                      [.42, .28, .15], [.62, .47, .28], [.50, .49, .47],
                      [.30, .10, .04]])
 """Black, dark brown, brown, light brown, blond, grey, red."""
@@ -45,13 +45,13 @@ def hair_weight(vertices: np.ndarray, landmarks: np.ndarray,
     return 1 / (1 + np.exp(-level / .022))
 
 
-def hair_colour(style: np.ndarray) -> np.ndarray:
+def hair_color(style: np.ndarray) -> np.ndarray:
     """Colour of the hair, (3,) RGB 0..1, from style entries 4 to 6."""
-    place = style[4] * (len(_COLOURS) - 1.001)
+    place = style[4] * (len(_COLORS) - 1.001)
     low = int(place)
     mix = (place - low) * .5
-    colour = (1 - mix) * _COLOURS[low] + mix * _COLOURS[low + 1]
-    return np.clip(colour * (.7 + .6 * style[5]), .02, .9)
+    color = (1 - mix) * _COLORS[low] + mix * _COLORS[low + 1]
+    return np.clip(color * (.7 + .6 * style[5]), .02, .9)
 
 
 def hair_texture(style: np.ndarray, size: int) -> np.ndarray:
@@ -59,7 +59,7 @@ def hair_texture(style: np.ndarray, size: int) -> np.ndarray:
 
     Args:
         style: (16,) uniform numbers; entry 7 seeds the pattern.
-        size: Side of the atlas in texels.
+        size: Side of the UV map in texels.
 
     Returns:
         (size, size) around 1.

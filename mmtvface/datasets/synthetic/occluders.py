@@ -17,9 +17,9 @@ def _fixed(points: np.ndarray) -> np.ndarray:
 
 
 def _capsule(canvas: np.ndarray, start: np.ndarray, end: np.ndarray,
-             width: float, colour: tuple) -> None:
+             width: float, color: tuple) -> None:
     """A thick line with round ends; ends in pixels."""
-    cv2.line(canvas, _fixed(start).tolist(), _fixed(end).tolist(), colour,
+    cv2.line(canvas, _fixed(start).tolist(), _fixed(end).tolist(), color,
              max(1, round(width)), cv2.LINE_AA, _SUB)
 
 
@@ -88,16 +88,16 @@ def draw_occluder(rng: np.random.Generator, size: int, skin: np.ndarray,
     elif kind == 'microphone':
         _draw_microphone(canvas, rng)
     else:
-        colour = (*(rng.uniform(0, 255, 3)).tolist(), 255.)
+        color = (*(rng.uniform(0, 255, 3)).tolist(), 255.)
         half = side * rng.uniform(.04, .14, 2)
         if kind == 'ellipse':
             cv2.ellipse(canvas, _fixed((side / 2, side / 2)).tolist(),
-                        _fixed(half).tolist(), 0, 0, 360, colour, -1,
+                        _fixed(half).tolist(), 0, 0, 360, color, -1,
                         cv2.LINE_AA, _SUB)
         else:
             half[0] *= rng.choice([1., 4.])
             low, high = _fixed(side / 2 - half), _fixed(side / 2 + half)
-            cv2.rectangle(canvas, low.tolist(), high.tolist(), colour, -1,
+            cv2.rectangle(canvas, low.tolist(), high.tolist(), color, -1,
                           cv2.LINE_AA, _SUB)
         # A gradient, so that it does not look cut out of paper
         slope = 1 + np.linspace(-.4, .4, side) * rng.uniform(-1, 1)
@@ -125,10 +125,10 @@ def occluder_path(rng: np.random.Generator, num_frames: int, size: int,
     outward = np.array([math.sin(angle), abs(math.cos(angle))])
     wave = smooth_noise(rng, num_frames, 4, .9, fps)
     distance = rng.uniform(.15, .55) + .15 * wave[:, 0]
-    centre = size / 2 + size * (
+    center = size / 2 + size * (
         distance[:, None] * outward + .05 * wave[:, 1:3])
     lean = -np.degrees(angle) * .6 + 6 * wave[:, 3]
-    return np.concatenate([centre, lean[:, None]], -1)
+    return np.concatenate([center, lean[:, None]], -1)
 
 
 def cover(frames: np.ndarray, occluder: np.ndarray,

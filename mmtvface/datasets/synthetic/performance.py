@@ -22,14 +22,14 @@ from .trajectories import (
 
 SPLITS = ('train', 'val', 'test')
 _SIDES = ('_l', '_r', '_left', '_right', 'left', 'right')
-_LIDS = ('blink', 'eyeclose', 'eye_close')
+_EYELIDS = ('blink', 'eyeclose', 'eye_close')
 _JAW = ('jawopen', 'jawdrop', 'jaw_open', 'jaw', 'mouthopen')
 _UNNAMED = ('residual', )
 
 
 @dataclass(frozen=True)
 class PerformanceConfig:
-    """Ranges of the movements.
+    """Ranges of the motions.
 
     Attributes:
         pose_limits: Largest yaw, pitch and roll in degrees.
@@ -37,11 +37,11 @@ class PerformanceConfig:
         shape_scale: Standard deviation of the identity coefficients.
         tex_scale: Standard deviation of the albedo coefficients; at 1, few
             of the people a linear albedo model gives look healthy.
-        expression_noise: Standard deviation of the generic movement of the
+        expression_noise: Standard deviation of the generic motion of the
             first expression coefficients; later ones move less.
         expression_strength: Coefficient of a named expression at full
             activation (2 in the built-in head).
-        blink_strength: Coefficient of closed lids.
+        blink_strength: Coefficient of closed eyelids.
         expressions_per_clip: Mean number of named expressions in a clip.
         jaw_open: Jaw angle of the widest speech, radians.
         talking: Probability that the person talks.
@@ -123,12 +123,12 @@ class ExpressionPlan:
     """What the coefficients of a head model mean.
 
     Attributes:
-        lids: Coefficients that close the lids.
+        eyelids: Coefficients that close the eyelids.
         jaw: Coefficients that open the jaw (the jaw joint does that here).
         groups: Coefficients that act together (left and right).
     """
 
-    lids: tuple[int, ...] = ()
+    eyelids: tuple[int, ...] = ()
     jaw: tuple[int, ...] = ()
     groups: tuple[tuple[int, ...], ...] = field(default=())
 
@@ -141,20 +141,20 @@ def split_generator(rng: np.random.Generator,
 
 
 def plan_expressions(names: Sequence[str], num: int) -> ExpressionPlan:
-    """Find lids, jaw and pairs in the names of expression coefficients.
+    """Find eyelids, jaw and pairs in the names of expression coefficients.
 
     Args:
         names: Of the first coefficients; '' or 'residual...' for those
             without a meaning.
         num: Coefficients in use; names beyond are ignored.
     """
-    lids, jaw, groups = [], [], {}
+    eyelids, jaw, groups = [], [], {}
     for index, name in enumerate(names[:num]):
         key = name.lower()
         if not key or key.startswith(_UNNAMED):
             continue
-        if any(word in key for word in _LIDS):
-            lids.append(index)
+        if any(word in key for word in _EYELIDS):
+            eyelids.append(index)
         elif key in _JAW:
             jaw.append(index)
         else:
@@ -163,7 +163,7 @@ def plan_expressions(names: Sequence[str], num: int) -> ExpressionPlan:
                     key = key[:-len(side)]
                     break
             groups.setdefault(key, []).append(index)
-    return ExpressionPlan(tuple(lids), tuple(jaw),
+    return ExpressionPlan(tuple(eyelids), tuple(jaw),
                           tuple(tuple(group) for group in groups.values()))
 
 
@@ -220,7 +220,7 @@ def draw_expression(rng: np.random.Generator, num_frames: int, num: int,
     level = .7 * rng.standard_normal(num)
     codes = fade * (level + .7 * smooth_noise(rng, num_frames, num, 1., fps))
     named = [index for group in plan.groups for index in group]
-    for index in (*plan.lids, *plan.jaw, *named):
+    for index in (*plan.eyelids, *plan.jaw, *named):
         codes[:, index] = 0
     count = min(len(plan.groups), rng.poisson(config.expressions_per_clip))
     chosen = rng.permutation(len(plan.groups))[:count]
@@ -242,7 +242,7 @@ def draw_expression(rng: np.random.Generator, num_frames: int, num: int,
                 opening * np.maximum(wave, 0))
     closure = blinks(rng, num_frames, config.blink_rate, fps)
     tired = config.tired * rng.random()
-    for index in plan.lids:
+    for index in plan.eyelids:
         codes[:, index] = config.blink_strength * (
             closure + (1 - closure) * tired)
     return codes
@@ -252,7 +252,7 @@ def draw_performance(rng: np.random.Generator, num_frames: int,
                      num_expression: int, plan: ExpressionPlan,
                      config: PerformanceConfig = PerformanceConfig()
                      ) -> Performance:
-    """Movements and light of a clip.
+    """Motions and light of a clip.
 
     Args:
         rng: Generator of the clip.

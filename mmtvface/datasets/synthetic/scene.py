@@ -18,7 +18,7 @@ from mmtvface.heads.flame_io import PROCEDURAL
 from mmtvface.renderers import DetailSurface, MeshRenderer, UVMapper
 from mmtvface.renderers.mesh_renderer import picture_layers
 
-from .hair import hair_colour, hair_texture, hair_weight
+from .hair import hair_color, hair_texture, hair_weight
 from .performance import Identity
 from .wrinkles import WrinkleModel
 
@@ -33,12 +33,12 @@ class Picture(NamedTuple):
     """A rendered head without its background.
 
     Attributes:
-        colour: (t, H, W, 3) float32 RGB 0..1, multiplied by the opacity.
+        color: (t, H, W, 3) float32 RGB 0..1, multiplied by the opacity.
         opacity: (t, H, W, 1) float32 0..1, soft at the outline.
         skin: (t, H, W) float32 0..1, the face and eyes without hair.
     """
 
-    colour: np.ndarray
+    color: np.ndarray
     opacity: np.ndarray
     skin: np.ndarray
 
@@ -100,18 +100,18 @@ class HeadScene:
                  detail_size: int = 256):
         config = complete_head(head)
         # Texels about as small as pixels
-        atlas = 128 if image_size * supersample <= 128 else 256
+        uv_map = 128 if image_size * supersample <= 128 else 256
         self.size = image_size
         self.supersample = supersample
         self.hair = hair
-        self.atlas = atlas
+        self.uv_map = uv_map
         self.flame = build_flame(config)
         self.texture = FLAMETexture(
             config['texture_path'], config['num_tex'],
-            atlas).requires_grad_(False)
+            uv_map).requires_grad_(False)
         self.renderer = MeshRenderer(
-            config['topology'], image_size * supersample, atlas, rasterizer)
-        self.mapper = UVMapper(config['topology'], atlas) if hair else None
+            config['topology'], image_size * supersample, uv_map, rasterizer)
+        self.mapper = UVMapper(config['topology'], uv_map) if hair else None
         self.scalp = known_scalp(config['model_path'])
         self._people: OrderedDict[str, tuple] = OrderedDict()
         self._creases: OrderedDict[str, torch.Tensor] = OrderedDict()
@@ -156,8 +156,8 @@ class HeadScene:
                 self.scalp)
             weight = self.mapper.to_uv(
                 torch.from_numpy(weight).float()[None, :, None])
-            strands = hair_colour(identity.style)[:, None, None] * (
-                hair_texture(identity.style, self.atlas))
+            strands = hair_color(identity.style)[:, None, None] * (
+                hair_texture(identity.style, self.uv_map))
             albedo = torch.lerp(
                 albedo, torch.from_numpy(strands).float()[None], weight)
         _remember(self._people, identity.name, (albedo, weight))
@@ -221,7 +221,7 @@ class HeadScene:
         return torch.stack([(low[:, 0] + high[:, 0]) / 2, high[:, 1],
                             high[:, 0] - low[:, 0]], -1).numpy()
 
-    def skin_colour(self, identity: Identity) -> np.ndarray:
+    def skin_color(self, identity: Identity) -> np.ndarray:
         """Mean albedo of the face, (3,) RGB 0..1."""
         albedo, hair = self.person(identity)
         weight = F.interpolate(self.renderer.uv_face_eye_mask,
@@ -288,7 +288,7 @@ def soften_outline(layers: np.ndarray) -> np.ndarray:
 
 def compose(picture: Picture, backgrounds: np.ndarray) -> np.ndarray:
     """Put a head over backgrounds (t, H, W, 3) uint8 -> uint8."""
-    mixed = picture.colour * 255
+    mixed = picture.color * 255
     mixed += (1 - picture.opacity) * backgrounds
     return np.clip(np.rint(mixed), 0, 255).astype(np.uint8)
 

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Smooth movements of a talking head along a clip.
+"""Smooth motions of a talking head along a clip.
 
 Every function is pure: random generator and number of frames in, values per
-frame out. Times are in seconds, so the frame rate only samples the movement.
+frame out. Times are in seconds, so the frame rate only samples the motion.
 """
 
 import math
@@ -82,7 +82,7 @@ def head_rotation(rng: np.random.Generator, num_frames: int,
                   limits: Sequence[float] = (40., 20., 15.),
                   scale: float = 1., fps: float = FPS,
                   turn_rate: float = 0.) -> np.ndarray:
-    """Turning of the head: a posture of the clip and movement around it.
+    """Turning of the head: a posture of the clip and motion around it.
 
     Args:
         rng: Generator.
@@ -141,7 +141,7 @@ def speech(rng: np.random.Generator, num_frames: int, fps: float = FPS,
 
 def blinks(rng: np.random.Generator, num_frames: int, rate: float = .35,
            fps: float = FPS) -> np.ndarray:
-    """Lids that close quickly and open a little more slowly.
+    """Eyelids that close quickly and open a little more slowly.
 
     Args:
         rng: Generator.

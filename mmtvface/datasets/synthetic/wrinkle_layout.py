@@ -16,8 +16,8 @@ from .creases import Crease
 from .face_chart import FaceChart
 
 #: Landmarks of the person's left side and of the right one.
-_LEFT = dict(eye=45, lids=(46, 47), brow=22, wing=35, mouth=54)
-_RIGHT = dict(eye=36, lids=(40, 41), brow=21, wing=31, mouth=48)
+_LEFT = dict(eye=45, eyelids=(46, 47), brow=22, wing=35, mouth=54)
+_RIGHT = dict(eye=36, eyelids=(40, 41), brow=21, wing=31, mouth=48)
 
 #: Depth of the deepest crease of a region, mm.
 DEPTHS = dict(forehead=.9, glabella=.9, root=.65, crow=.75, under_eye=.6,
@@ -29,7 +29,7 @@ class Side(NamedTuple):
 
     sign: int
     eye: np.ndarray
-    lids: np.ndarray
+    eyelids: np.ndarray
     brow: np.ndarray
     wing: np.ndarray
     mouth: np.ndarray
@@ -134,8 +134,8 @@ def crow(rng: np.random.Generator, side: Side, unit: float) -> list[Crease]:
 
 def under_eye(rng: np.random.Generator, side: Side,
               unit: float) -> list[Crease]:
-    """Curved lines below the lower lid."""
-    middle = side.lids / unit
+    """Curved lines below the lower eyelid."""
+    middle = side.eyelids / unit
     lines = []
     for index in range(rng.integers(1, 4)):
         half = rng.uniform(11., 15.) + 2. * index
@@ -158,11 +158,11 @@ def _through(points: np.ndarray, sign: int) -> Crease:
     along = last - first
     length = np.hypot(*along)
     angle = math.atan2(along[1], along[0])
-    centre = (first + last) / 2
-    offset = middle - centre
+    center = (first + last) / 2
+    offset = middle - center
     sag = -math.sin(angle) * offset[0] + math.cos(angle) * offset[1]
     bend = -sag / (length / 2)**2
-    origin = centre + sag * np.array([-math.sin(angle), math.cos(angle)])
+    origin = center + sag * np.array([-math.sin(angle), math.cos(angle)])
     return Crease(tuple(origin), angle, -length / 2, length / 2, 0., 1.,
                   bend=bend)
 

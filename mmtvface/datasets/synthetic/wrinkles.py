@@ -85,7 +85,7 @@ class WrinkleModel:
 
     Args:
         surface: The atlas.
-        vertices: (V, 3) mean head at rest, metres.
+        vertices: (V, 3) mean neutral head, metres.
         landmarks: (68, 3) of it, metres.
         expression_names: Names of the expression coefficients; without them
             creases stay as they are at rest.

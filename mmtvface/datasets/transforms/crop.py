@@ -93,11 +93,11 @@ class CropFaceClip:
         frames, landmarks = results['frames'], results['landmarks']
         scale, shift = self._draw(results['rng'], len(frames))
         boxes = np.array([landmark_box(points) for points in landmarks])
-        centres, sides = track_squares(boxes, scale, shift, self.mode)
+        centers, sides = track_squares(boxes, scale, shift, self.mode)
         size = self.image_size
         matrices = np.stack([
-            square_matrix(centre, side, size)
-            for centre, side in zip(centres, sides, strict=True)])
+            square_matrix(center, side, size)
+            for center, side in zip(centers, sides, strict=True)])
         images = np.empty((len(frames), size, size, 3), np.uint8)
         for image, frame, matrix, factor in zip(
                 images, frames, matrices, results.get(

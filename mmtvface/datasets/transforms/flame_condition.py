@@ -13,7 +13,7 @@ import torch
 from mmtvface.geometry.normal_images import encode_normals
 from mmtvface.heads.flame import FLAME
 from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
-from mmtvface.io.arrays import CODES_CURE
+from mmtvface.io.arrays import CODES_REMEDY
 from mmtvface.registry import TRANSFORMS
 from mmtvface.renderers.mesh_renderer import MeshRenderer, RenderOutput
 from mmtvface.utils.assets import require_file
@@ -34,13 +34,13 @@ def _read_version(path: Path, mtime_ns: int, size: int) -> ReconstructedHeads:
 
 def _read(path: str | os.PathLike) -> ReconstructedHeads:
     """Codes of a file; it is read again when it was written anew."""
-    path = require_file(path, 'Codes', CODES_CURE)
+    path = require_file(path, 'Codes', CODES_REMEDY)
     found = path.stat()
     return _read_version(path, found.st_mtime_ns, found.st_size)
 
 
 def encode_uv(grid: np.ndarray, covered: np.ndarray) -> np.ndarray:
-    """Atlas coordinates as an RGB image.
+    """UV map coordinates as an RGB image.
 
     Args:
         grid: (H, W, 2) coordinates for ``grid_sample``, see

@@ -12,7 +12,7 @@ from ..synthetic.occluders import KINDS, cover, draw_occluder, occluder_path
 _DEFAULT_SKIN = np.array([200., 160., 140.])
 
 
-def skin_colour(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
+def skin_color(images: np.ndarray, masks: np.ndarray) -> np.ndarray:
     """Mean colour of the masked pixels.
 
     Args:
@@ -44,7 +44,7 @@ class ClipOcclusion:
         hide_landmarks: Covered landmarks get the visibility 0. Their
             places are known all the same, so the default teaches the model
             to guess what it does not see.
-        fps: Frames per second, for the speed of the movement.
+        fps: Frames per second, for the speed of the motion.
     """
 
     def __init__(self, prob: float = .3, kinds: Sequence[str] = KINDS,
@@ -70,7 +70,7 @@ class ClipOcclusion:
         results = {**results, 'masks': masks}
         if rng.random() >= self.prob:
             return results
-        tone = skin_colour(images, masks) * rng.uniform(.7, 1.1)
+        tone = skin_color(images, masks) * rng.uniform(.7, 1.1)
         kind = self.kinds[int(rng.integers(len(self.kinds)))]
         thing = draw_occluder(rng, size, tone, kind)
         path = occluder_path(rng, frames, size, self.fps)

@@ -8,7 +8,7 @@ import numpy as np
 from mmtvface.registry import TRANSFORMS
 
 from ..synthetic.degradations import (
-    adjust_colour,
+    adjust_color,
     apply_degradation,
     check_degradations,
     draw_degradation,
@@ -42,7 +42,7 @@ class ClipColorJitter:
         rng = results['rng']
         gain = 1 + self.brightness * rng.uniform(-1, 1)
         gains = gain * (1 + self.balance * rng.uniform(-1, 1, 3))
-        images = adjust_colour(
+        images = adjust_color(
             results['images'], tuple(gains.tolist()),
             float(np.exp(self.gamma * rng.uniform(-1, 1))),
             1 + self.saturation * rng.uniform(-1, 1))

@@ -107,7 +107,7 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
         (t - 2,), the lag, and the terms of the motion by signal
         (:func:`clip_motion`). Of vertices those of :func:`face_region` count:
 
-        * ``neutral_mm``: heads at rest, from the shape codes alone, after
+        * ``neutral_mm``: neutral heads, from the shape codes alone, after
           rigid alignment (not scaled: size counts).
         * ``neutral_mean_mm``: the same of the mean head (shape code zero): who
           cannot tell people apart can still reach it.
@@ -141,17 +141,17 @@ def clip_errors(flame: nn.Module, pred: Codes, truth: Codes,
     # Heads are linear in the code: this is identity_drift without posing
     # all of them again.
     drift = (neutral.double() - neutral.double().mean(0)).norm(dim=-1)
-    centred, true_centred = (
+    centerd, true_centerd = (
         points - points.mean(1, keepdim=True)
         for points in (vertices, target))
     points = project(own.landmarks2d, pred['cam'])[..., :2].double()
     true_points, visible = landmarks[..., :2].double(), landmarks[..., 2] > 0
     percent = 100 / mean_of_finite(box_size(true_points, visible))
-    lag = lag_terms(centred * MM_PER_M, true_centred * MM_PER_M)
+    lag = lag_terms(centerd * MM_PER_M, true_centerd * MM_PER_M)
     errors = dict(
         neutral_mm=neutral_mm, neutral_mean_mm=neutral_mean_mm,
-        posed_mm=vertex_error(centred, true_centred, 'none'),
-        posed_rigid_mm=vertex_error(centred, true_centred),
+        posed_mm=vertex_error(centerd, true_centerd, 'none'),
+        posed_rigid_mm=vertex_error(centerd, true_centerd),
         nme=100 * normalized_mean_error(points, true_points, visible),
         jitter_mm=MM_PER_M * acceleration_error(vertices, target),
         jitter_pred_mm=MM_PER_M * jitter(vertices),

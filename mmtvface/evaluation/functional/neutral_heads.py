@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Heads at rest: a shape code without expression and pose."""
+"""Neutral heads: a shape code without expression and pose."""
 
 import torch
 from torch import nn

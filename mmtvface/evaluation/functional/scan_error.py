@@ -75,10 +75,10 @@ def check_now_landmarks(name: str, landmarks: np.ndarray) -> None:
 
 def evaluation_region(points: np.ndarray, landmarks: np.ndarray,
                       radius_factor: float = .7,
-                      centre_height: float = .3) -> np.ndarray:
+                      center_height: float = .3) -> np.ndarray:
     """Points of a scan that count: those in a sphere around the face.
 
-    The centre lies ``centre_height`` of the way from the base of the nose to
+    The centre lies ``center_height`` of the way from the base of the nose to
     its bridge (the middle of the inner corners of the eyes); the radius is
     ``radius_factor`` * (distance of the outer corners of the eyes + distance
     of the nose's base from its bridge).
@@ -87,7 +87,7 @@ def evaluation_region(points: np.ndarray, landmarks: np.ndarray,
         points: (P, 3) of the scan.
         landmarks: (7, 3) of the scan.
         radius_factor: Larger takes in more of the forehead and the cheeks.
-        centre_height: 0 is the base of the nose, 1 its bridge.
+        center_height: 0 is the base of the nose, 1 its bridge.
 
     Returns:
         (P,) bool.
@@ -96,8 +96,8 @@ def evaluation_region(points: np.ndarray, landmarks: np.ndarray,
     nose = bridge - landmarks[_NOSE]
     eyes = landmarks[_OUTER_RIGHT] - landmarks[_OUTER_LEFT]
     radius = radius_factor * (np.linalg.norm(eyes) + np.linalg.norm(nose))
-    centre = landmarks[_NOSE] + centre_height * nose
-    return np.linalg.norm(points - centre, axis=1) <= radius
+    center = landmarks[_NOSE] + center_height * nose
+    return np.linalg.norm(points - center, axis=1) <= radius
 
 
 def scan_error(vertices: np.ndarray,

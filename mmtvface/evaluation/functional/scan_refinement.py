@@ -111,8 +111,8 @@ def _step(points: np.ndarray, target: np.ndarray, normals: np.ndarray,
         weights: (N,).
         with_scale: Whether the scale may change.
     """
-    centre = target.mean(0)
-    arm = target - centre
+    center = target.mean(0)
+    arm = target - center
     columns = [np.cross(arm, normals), normals]
     if with_scale:
         columns.append((arm * normals).sum(1, keepdims=True))
@@ -127,7 +127,7 @@ def _step(points: np.ndarray, target: np.ndarray, normals: np.ndarray,
     rotation = Rotation.from_rotvec(solution[:3]).as_matrix()
     scale = np.asarray(np.exp(solution[6]) if with_scale else 1.)
     return Similarity(scale, rotation,
-                      centre + solution[3:6] - scale * rotation @ centre)
+                      center + solution[3:6] - scale * rotation @ center)
 
 
 def _chain(after: Similarity, before: Similarity) -> Similarity:

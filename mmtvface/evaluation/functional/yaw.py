@@ -29,8 +29,8 @@ def bin_names(edges: Sequence[float]) -> list[str]:
     if len(edges) < 2 or any(
             not low < high
             for low, high in zip(edges, edges[1:], strict=False)):
-        raise ValueError('yaw_bins must be at least two growing edges such as '
-                         f'(0, 30, 60, 90), but they are {tuple(edges)}.')
+        raise ValueError('yaw_bins must be at least two increasing edges such '
+                         f'as (0, 30, 60, 90), but they are {tuple(edges)}.')
     return [f'{low:g}_{high:g}'
             for low, high in zip(edges, edges[1:], strict=False)]
 
@@ -40,7 +40,7 @@ def bin_index(yaw: torch.Tensor, edges: Sequence[float]) -> torch.Tensor:
 
     Args:
         yaw: (N,) degrees.
-        edges: K + 1 growing edges. What lies beyond the last counts in the
+        edges: K + 1 increasing edges. What lies beyond the last counts in the
             last bin: the three bins of AFLW2000-3D hold all of its images,
             some of which are turned by more than 90 degrees.
 

@@ -24,7 +24,7 @@ _MASK = 0.5
 class DetailNormalError(ClipMetric):
     """Mean angle between the normals of the reconstruction and the truth.
 
-    Normals are compared texel by texel of the atlas: inside of the face mask
+    Normals are compared texel by texel of the UV map: inside of the face mask
     (without the border of the charts), where the true head faces the camera.
     Both surfaces are their vertices plus their displacement map; the
     predicted head is first moved rigidly onto the true one, as for

@@ -45,8 +45,8 @@ def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
     Raises:
         ValueError: If the codes do not lead to the vertices.
     """
-    cure = (f"Give {metric} the model's own head: flame=..., the same config "
-            'as model.flame (tools/test.py does so by itself).')
+    remedy = (f"Give {metric} the model's own head: flame=..., the same "
+              'config as model.flame (tools/test.py does so by itself).')
     codes = {name: code[:1].detach().float().cpu()
              for name, code in sample['pred_codes'].items()}
     for name, size in (('shape', flame.num_shape),
@@ -55,7 +55,7 @@ def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
             raise ValueError(
                 f"{metric}: the predictions' code '{name}' has "
                 f'{codes[name].shape[-1]} entries, but the head model takes '
-                f'{size}. {cure}')
+                f'{size}. {remedy}')
     vertices = sample.get('pred_vertices')
     if vertices is None or not {'exp', 'pose'} <= codes.keys():
         return
@@ -66,12 +66,12 @@ def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
     if own.shape != vertices.shape:
         raise ValueError(f'{metric}: the predictions have '
                          f'{vertices.shape[1]} vertices, the head model '
-                         f'{own.shape[1]}. {cure}')
+                         f'{own.shape[1]}. {remedy}')
     gap = (own - vertices).abs().max().item()
     if gap > _TOLERANCE:
         raise ValueError(f'{metric}: the predicted codes lead to other '
                          f'vertices with this head model, by {1000 * gap:.3g}'
-                         f' mm. {cure}')
+                         f' mm. {remedy}')
 
 
 @torch.no_grad()

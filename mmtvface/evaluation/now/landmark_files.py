@@ -12,8 +12,8 @@ from mmtvface.utils.assets import require_file
 
 #: Endings in the order in which they are looked for.
 LANDMARK_SUFFIXES = ('.pp', '.npy', '.txt', '.bnd')
-_CURE = ('Landmarks are a MeshLab file of picked points (.pp), a NumPy array '
-         '(.npy) or text with three numbers per line (.txt, .bnd).')
+_REMEDY = ('Landmarks are a MeshLab file of picked points (.pp), a NumPy '
+           'array (.npy) or text with three numbers per line (.txt, .bnd).')
 
 
 def _picked_points(path: Path) -> list[list[float]]:
@@ -52,19 +52,19 @@ def read_scan_landmarks(path: str | os.PathLike) -> np.ndarray:
         FileNotFoundError: If there is no such file.
         ValueError: If it cannot be read, or holds no or bad points.
     """
-    path = require_file(path, 'Landmarks of the scan', _CURE)
+    path = require_file(path, 'Landmarks of the scan', _REMEDY)
     readers = {'.pp': _picked_points, '.txt': _text_points,
                '.bnd': _text_points,
                '.npy': lambda p: np.load(p, allow_pickle=False)}
     if path.suffix.lower() not in readers:
         raise ValueError(f"{path}: landmarks cannot be read from "
-                         f"'{path.suffix}' files. {_CURE}")
+                         f"'{path.suffix}' files. {_REMEDY}")
     try:
         points = np.asarray(readers[path.suffix.lower()](path), np.float64)
     # A damaged file makes the readers raise errors of many kinds.
     except Exception as error:
         raise ValueError(f'{path} holds no landmarks that can be read '
-                         f'({error}). {_CURE}') from error
+                         f'({error}). {_REMEDY}') from error
     if points.ndim != 2 or points.shape[1:] != (3, ):
         raise ValueError(f'{path}: landmarks must be an array (N, 3), but '
                          f'the shape is {points.shape}.')

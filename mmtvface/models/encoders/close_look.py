@@ -10,7 +10,7 @@ from torchvision.models.resnet import BasicBlock
 
 from mmtvface.geometry.landmarks import MIRROR
 
-from .point_votes import PointVotes, cell_centres
+from .point_votes import PointVotes, cell_centers
 from .resnet_encoder import init_resnet_convs, residual_block
 
 _CHANNELS = (32, 64, 64)
@@ -83,8 +83,8 @@ class CloseLook(nn.Module):
                       (1, -1), self.rows.split(self._count), strict=False)]
         frame = torch.cat(frames)[:, None]
         images = torch.cat(len(frames) * [images.to(points.dtype)])
-        centres = cell_centres(self.size, self.size, points)
-        grid = frame[..., :2] + frame[..., 2:] * centres.flatten(1).T
+        centers = cell_centers(self.size, self.size, points)
+        grid = frame[..., :2] + frame[..., 2:] * centers.flatten(1).T
         x = nn.functional.grid_sample(
             images, grid.unflatten(1, (self.size, self.size)),
             padding_mode='border', align_corners=False)

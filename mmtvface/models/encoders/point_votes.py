@@ -12,7 +12,7 @@ from mmtvface.utils.host_sync import constant
 NUM_VALUES = 3
 
 
-def cell_centres(height: int, width: int, like: torch.Tensor
+def cell_centers(height: int, width: int, like: torch.Tensor
                  ) -> torch.Tensor:
     """(2, height, width) x and y of the middles of cells, -1 to 1."""
     return torch.stack(torch.meshgrid(*(
@@ -70,7 +70,7 @@ class PointVotes(nn.Module):
                 1, (NUM_VALUES, self.count)).flatten(3)
         weights = votes[:, 0].softmax(-1)
         cell = constant((2 / size[1], 2 / size[0]), votes)
-        places = (cell_centres(*size, votes).flatten(1)[:, None]
+        places = (cell_centers(*size, votes).flatten(1)[:, None]
                   + cell[:, None, None] * votes[:, 1:])
         mean = (weights[:, None] * places).sum(-1)
         spread = (weights[:, None] * (places - mean[..., None]).square()).sum(

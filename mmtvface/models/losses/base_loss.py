@@ -18,7 +18,7 @@ in NDC, ``located_landmarks`` and, before close looks, ``located_first``
 ``expression_landmarks`` (B, 68, 3) metres of the mean head with the frames'
 expression and jaw, without their pose,
 ``num_frames`` t and ``num_copies`` c (integers). Of the detail stage, in the
-atlas: ``displacement`` (B, 1, S, S) metres as decoded, without any mask,
+UV map: ``displacement`` (B, 1, S, S) metres as decoded, without any mask,
 ``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S), ``uv_images`` (B, 3,
 S, S) albedo (a constant) times ``uv_shading``, and ``face_mask_uv`` (1, 1, S,
 S) where the face and the eyes are.

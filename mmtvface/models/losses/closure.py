@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Eye and lip closure: distances between upper and lower lids or lips.
+"""Eye and lip closure: distances between upper and lower eyelids or lips.
 
 Relative distances are blind to the position of the whole face, so they see a
 blink or a closed mouth that the landmark loss drowns (DECA, Feng et al.,
@@ -75,7 +75,7 @@ class _ClosureLoss(FaceLoss):
 
 @MODELS.register_module()
 class EyeClosureLoss(_ClosureLoss):
-    """Difference of the openings of the eyes, four lid pairs.
+    """Difference of the openings of the eyes, four eyelid pairs.
 
     Args:
         loss_weight: Factor of the loss, 1.0 in the published training.

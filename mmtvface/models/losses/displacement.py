@@ -58,7 +58,7 @@ def hidden_asymmetry(displacement: torch.Tensor,
     Gradients flow to the hidden side only: the other one is a constant.
 
     Args:
-        displacement: (c * B, 1, S, S) metres, atlas symmetric left to right.
+        displacement: (c * B, 1, S, S) metres, UV map symmetric left to right.
         hidden: (B, 1, S, S) 0..1, the same for every copy.
 
     Returns:

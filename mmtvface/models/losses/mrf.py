@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""ID-MRF loss: the shaded atlas has the texture of the input, feature-wise."""
+"""ID-MRF loss: the shaded UV map has the features of the input's texture."""
 
 import os
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ _LAYERS = dict(relu3_2=1.0, relu4_2=2.0)
 
 @MODELS.register_module()
 class IDMRFLoss(FrozenNetworkLoss):
-    """Distance of the VGG-19 patches of the shaded atlas and the input.
+    """Distance of the VGG-19 patches of the shaded UV map and the input.
 
     Sum over layers of weight * :func:`patch_distance` of the patches of
     :func:`uv_patch`, both times the visibility (DECA, Feng et al., SIGGRAPH

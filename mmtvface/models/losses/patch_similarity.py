@@ -104,9 +104,9 @@ def patch_distance(pred: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
         (B,) in 0..2 log(h w); can be differentiated once.
     """
     target = target.detach()
-    centre = target.mean(1, keepdim=True)
-    goals = unit_vectors(target - centre)
-    units = unit_vectors(pred - centre)
+    center = target.mean(1, keepdim=True)
+    goals = unit_vectors(target - center)
+    units = unit_vectors(pred - center)
     if not (torch.is_grad_enabled() and units.requires_grad):
         return _distance(units.detach(), goals, False)[0]
     values, gradient = _distance(units.detach(), goals, True)

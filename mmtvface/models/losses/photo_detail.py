@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Photometric loss of the detail stage: the shaded atlas against the input.
+"""Photometric loss of the detail stage: the shaded UV map against the input.
 
-Both are compared on one patch of the atlas, which holds the face (DECA, Feng
+Both are compared on one patch of the UV map, which holds the face (DECA, Feng
 et al., SIGGRAPH 2021, section 4.2).
 """
 
@@ -15,36 +15,36 @@ from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
 
-# The side of the atlas in which boxes are given, texels.
-ATLAS_SIZE = 2048
-# The face in FLAME's atlas; in the built-in head's it is at the same place.
+# The side of the UV map in which boxes are given, texels.
+UV_MAP_SIZE = 2048
+# The face in FLAME's UV map; in the built-in head's it is at the same place.
 FACE_BOX = (400, 1648, 400, 1648)
 
 
 def check_box(box: Sequence[int]) -> tuple[int, int, int, int]:
-    """Return a box of the atlas as a tuple.
+    """Return a box of the UV map as a tuple.
 
     Raises:
         ValueError: If it is not (left, right, top, bottom) in 0..2048.
     """
     box = tuple(box)
     if len(box) != 4 or not all(
-            0 <= low < high <= ATLAS_SIZE
+            0 <= low < high <= UV_MAP_SIZE
             for low, high in (box[:2], box[2:])):
         raise ValueError(
             'box must be (left, right, top, bottom) with 0 <= left < right '
-            f'<= {ATLAS_SIZE} and top < bottom likewise, but it is {box}.')
+            f'<= {UV_MAP_SIZE} and top < bottom likewise, but it is {box}.')
     return box
 
 
 def uv_patch(maps: torch.Tensor,
              box: Sequence[int] = FACE_BOX,
              patch_size: int = 256) -> torch.Tensor:
-    """Cut a box out of maps in the atlas and resize it.
+    """Cut a box out of maps in the UV map and resize it.
 
     Args:
         maps: (B, C, S, S).
-        box: Left, right, top, bottom in an atlas of 2048 texels; scaled to S
+        box: Left, right, top, bottom in a UV map of 2048 texels; scaled to S
             and rounded to texels.
         patch_size: Side P of the patch.
 
@@ -55,9 +55,9 @@ def uv_patch(maps: torch.Tensor,
         ValueError: If nothing of the box is left at the size S.
     """
     size = maps.shape[-1]
-    left, right, top, bottom = (round(v * size / ATLAS_SIZE) for v in box)
+    left, right, top, bottom = (round(v * size / UV_MAP_SIZE) for v in box)
     if left == right or top == bottom:
-        raise ValueError(f'box {tuple(box)} of {ATLAS_SIZE} is empty in maps '
+        raise ValueError(f'box {tuple(box)} of {UV_MAP_SIZE} is empty in maps '
                          f'of the shape {tuple(maps.shape)}.')
     return F.interpolate(
         maps[..., top:bottom, left:right], (patch_size, patch_size),
@@ -90,7 +90,7 @@ def texture_patch_error(pred: torch.Tensor,
 
 @MODELS.register_module()
 class PhotoDetailLoss(FaceLoss):
-    """Colour difference of the shaded atlas and the input, where seen.
+    """Colour difference of the shaded UV map and the input, where seen.
 
     The mean is taken over all texels of the patch, as published, for which
     the weight was chosen: frames that show less of the face count less.

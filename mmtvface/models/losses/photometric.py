@@ -58,7 +58,7 @@ class PhotometricLoss(FaceLoss):
             segmentation ``masks`` of the data is also on, so that hands,
             hair and microphones do not paint the face. Without masks in the
             data it equals ``'rendered'``: the rendered face region alone
-            (mesh pixels inside the face-and-eyes region of the atlas).
+            (mesh pixels inside the face-and-eyes region of the UV map).
         divide_by: See :func:`photometric_error`.
 
     Raises:

@@ -29,7 +29,7 @@ def code_energy(code: torch.Tensor) -> torch.Tensor:
     return code.square().flatten(1).sum(1).mean() / 2
 
 
-def light_colour_spread(light: torch.Tensor) -> torch.Tensor:
+def light_color_spread(light: torch.Tensor) -> torch.Tensor:
     """Mean squared distance of the light from its own grey.
 
     Args:
@@ -99,8 +99,8 @@ class LightPriorLoss(FaceLoss):
 
     def compute(self, outputs: Mapping[str, Any],
                 targets: Mapping[str, Any]) -> torch.Tensor:
-        """Unweighted loss, see :func:`light_colour_spread`."""
-        return light_colour_spread(outputs['codes']['light'])
+        """Unweighted loss, see :func:`light_color_spread`."""
+        return light_color_spread(outputs['codes']['light'])
 
 
 @MODELS.register_module()

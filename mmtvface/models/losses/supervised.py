@@ -169,7 +169,7 @@ class CodeLoss(FaceLoss):
 
 @MODELS.register_module()
 class NeutralVertexLoss(FaceLoss):
-    """Distance of the heads at rest, which are made of the shape codes alone.
+    """Distance of the neutral heads, which are made of the shape codes alone.
 
     mean over the vertices of |v(shape) - v(true shape)|, Euclidean, in mm.
     :class:`CodeLoss` counts all components of the shape alike, however little

@@ -19,7 +19,7 @@ _BLOCKS = ((64, ) * 2, (128, ) * 2, (256, ) * 4, (512, ) * 4, (512, ) * 4)
 # alone or within another network.
 _ENTRY = re.compile(
     r'(?:^|\.)(?:features|vgg_layers)\.(\d+)\.(weight|bias)$')
-_CURE = (
+_REMEDY = (
     'Get it with\n  python -c "import torchvision; torchvision.models.vgg19('
     "weights='IMAGENET1K_V1')\"\nwhich stores vgg19-dcbb9e9d.pth in "
     '~/.cache/torch/hub/checkpoints, or leave the loss out of the '
@@ -107,7 +107,7 @@ class VGG19Features(nn.Module):
             raise ValueError(
                 f'{len(missing)} of {len(own)} entries of VGG-19 are missing '
                 f'in {source}: {missing[:3]}... Expected are names such as '
-                f"'features.0.weight' or 'vgg_layers.0.weight'. {_CURE}")
+                f"'features.0.weight' or 'vgg_layers.0.weight'. {_REMEDY}")
         for name, value in given.items():
             if name not in own or value.shape != own[name].shape:
                 expected = (tuple(own[name].shape)
@@ -115,7 +115,7 @@ class VGG19Features(nn.Module):
                 raise ValueError(
                     f"{source}: entry '{name}' is {tuple(value.shape)}, "
                     f'VGG-19 (without batch normalisation) has {expected}. '
-                    f'{_CURE}')
+                    f'{_REMEDY}')
         self.layers.load_state_dict(given)
         return self
 
@@ -154,12 +154,12 @@ def load_vgg19_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         ValueError: If it cannot be read safely or contains two different
             networks.
     """
-    content = load_torch(path, 'VGG-19 weights', _CURE)
+    content = load_torch(path, 'VGG-19 weights', _REMEDY)
     if isinstance(content, Mapping):
         content = content.get('state_dict', content)
     if not isinstance(content, Mapping):
         raise ValueError(f'{path} does not hold a dictionary of tensors, but '
-                         f'{type(content).__name__}. {_CURE}')
+                         f'{type(content).__name__}. {_REMEDY}')
     weights: dict[str, torch.Tensor] = {}
     for name, value in content.items():
         found = _ENTRY.search(str(name))
@@ -168,6 +168,6 @@ def load_vgg19_weights(path: str | os.PathLike) -> dict[str, torch.Tensor]:
         key = f'{int(found[1])}.{found[2]}'
         if key in weights and not torch.equal(weights[key], value):
             raise ValueError(f"{path} holds several networks: '{name}' is "
-                             f'there twice with other values. {_CURE}')
+                             f'there twice with other values. {_REMEDY}')
         weights[key] = value
     return weights

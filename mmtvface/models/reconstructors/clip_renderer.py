@@ -96,9 +96,9 @@ class ClipRenderer(FaceClipDataPreprocessor):
         """
         with torch.autocast(codes['cam'].device.type, enabled=False):
             layers = self.heads(codes)
-            colour, opacity, skin = layers.split([3, 1, 1], 2)
-            images = colour + (1 - opacity) * self._backgrounds(colour)
-            return self._film(images), skin.contiguous()
+            color, opacity, skin = layers.split([3, 1, 1], 2)
+            images = color + (1 - opacity) * self._backgrounds(color)
+            return self._video(images), skin.contiguous()
 
     def heads(self, codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Heads without background.
@@ -129,7 +129,7 @@ class ClipRenderer(FaceClipDataPreprocessor):
         return F.interpolate(coarse, like.shape[-2:], mode='bicubic',
                              align_corners=True).clamp(0, 1)[:, None]
 
-    def _film(self, images: torch.Tensor) -> torch.Tensor:
+    def _video(self, images: torch.Tensor) -> torch.Tensor:
         """What cameras do to clips: gain, cast, blur and noise."""
         clips = len(images)
 

@@ -212,13 +212,13 @@ class DetailBranch(BaseModule):
         """
         mapper = self.surface.mapper
         normals = vertex_normals(vertices_ndc, mapper.faces)
-        colours, visibility = sample_surface(
+        colors, visibility = sample_surface(
             images, masks, maps, cam, mapper.to_uv(normals[..., 2:]))
         visibility = visibility * self.surface.uv_face_eye_mask
         if self.occlusion:
             visibility = visibility * mapper.image_to_uv(
                 images[:, :1], vertices_ndc).visibility
-        return dict(uv_images=colours, uv_visibility=visibility)
+        return dict(uv_images=colors, uv_visibility=visibility)
 
     def true_normals(self, vertices: torch.Tensor, displacement: torch.Tensor,
                      onto: torch.Tensor) -> torch.Tensor:

@@ -65,7 +65,7 @@ _LEFT_EYE = (
     342, 445, 444, 443, 442, 441, 413,
     265, 353, 276, 283, 282, 295, 372, 340, 346, 347, 348, 349, 350, 357,
     465, 383, 300, 293, 334, 296, 336, 285, 417)
-_NUM_LID_POINTS = 16  # the first ones of an eye
+_NUM_EYELID_POINTS = 16  # the first ones of an eye
 
 # The outputs in their order, and the vertices whose x and y they are.
 # MediaPipe calls the eye on the left of the image, the person's right one,
@@ -167,7 +167,7 @@ def refined_mesh(outputs: Mapping[str, Sequence[float]]) -> np.ndarray:
     for name, vertices in _PARTS.items():
         mesh[list(vertices), :2] = np.reshape(outputs[name], (-1, 2))
     for iris, eye in ((RIGHT_IRIS, _RIGHT_EYE), (LEFT_IRIS, _LEFT_EYE)):
-        mesh[list(iris), 2] = mesh[list(eye[:_NUM_LID_POINTS]), 2].mean()
+        mesh[list(iris), 2] = mesh[list(eye[:_NUM_EYELID_POINTS]), 2].mean()
     return mesh
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from .albedo_fields import PaintFields, paint_fields, wave_noise
 from .mean_mesh import MeanMesh
 from .patches import smoothstep
-from .uv_atlas import UVAtlas
-from .uv_raster import TexelMap, pad_islands, rasterize_atlas, sample
+from .uv_layout import UVLayout
+from .uv_raster import TexelMap, pad_islands, rasterize_uv_map, sample
 
 SIZE = 512
 
@@ -37,17 +37,17 @@ class AlbedoModel(NamedTuple):
     Attributes:
         mean: (S, S, 3) float32, RGB in [0, 1].
         patterns: (S, S, K) float16, where each component acts.
-        colours: (K, 3) float32, its change of colour at one sigma.
+        colors: (K, 3) float32, its change of colour at one sigma.
     """
 
     mean: np.ndarray
     patterns: np.ndarray
-    colours: np.ndarray
+    colors: np.ndarray
 
 
-def _blend(base: np.ndarray, colour: np.ndarray,
+def _blend(base: np.ndarray, color: np.ndarray,
            mask: np.ndarray) -> np.ndarray:
-    return base + mask[..., None] * (colour - base)
+    return base + mask[..., None] * (color - base)
 
 
 def _iris_mask(fields: PaintFields) -> np.ndarray:
@@ -71,7 +71,7 @@ def _mean_albedo(fields: PaintFields) -> np.ndarray:
     stubble = .05 * wave_noise(position, 2.6, 15)[..., None]
     image = _blend(image, _HAIR * (1 + stubble), .93 * fields.hair)
     image = _blend(image, _BROW, .84 * fields.brow)
-    image = _blend(image, _LASH, .88 * fields.lid_line)
+    image = _blend(image, _LASH, .88 * fields.eyelid_line)
     image = _blend(image, _MOUTH, fields.mouth)
     image = _blend(image, _TEETH, .95 * fields.teeth)
     depth = smoothstep(position[..., 2], 12, -25) * fields.mouth
@@ -136,7 +136,7 @@ def _components(
         (front * np.clip(wave_noise(position, 10., 32) - 1.0, 0, None),
          (.012, -.014, -.011)),
     ]
-    colours = ((.008, .0075, .007), (.0025, -.0025, -.002),
+    colors = ((.008, .0075, .007), (.0025, -.0025, -.002),
                (.0015, .001, -.0025))
     for index in range(40):
         wavelength = 95. * (18. / 95.)**(index / 39)
@@ -145,7 +145,7 @@ def _components(
         wave = wave_noise(mesh.vertices, wavelength, 100 + index)
         pattern = bare * sample(texels, mesh.faces, wave[:, None])[..., 0]
         parts.append((pattern, tuple(
-            strength * c for c in colours[index % len(colours)])))
+            strength * c for c in colors[index % len(colors)])))
     return parts
 
 
@@ -155,9 +155,9 @@ def hair_front(position: np.ndarray) -> np.ndarray:
             smoothstep(position[..., 1], 40, 75))
 
 
-def build_albedo(mesh: MeanMesh, atlas: UVAtlas) -> AlbedoModel:
-    """Paint the atlas of the mean head."""
-    texels = rasterize_atlas(atlas, SIZE)
+def build_albedo(mesh: MeanMesh, uv_map: UVLayout) -> AlbedoModel:
+    """Paint the UV map of the mean head."""
+    texels = rasterize_uv_map(uv_map, SIZE)
     fields = paint_fields(mesh, texels)
     mean = np.clip(_mean_albedo(fields), .01, .97)
     mean = pad_islands(mean, fields.covered)
@@ -165,5 +165,5 @@ def build_albedo(mesh: MeanMesh, atlas: UVAtlas) -> AlbedoModel:
     patterns = pad_islands(
         np.stack([p.astype(np.float16) for p, _ in parts], -1),
         fields.covered)
-    colours = np.array([c for _, c in parts], dtype=np.float32)
-    return AlbedoModel(mean.astype(np.float32), patterns, colours)
+    colors = np.array([c for _, c in parts], dtype=np.float32)
+    return AlbedoModel(mean.astype(np.float32), patterns, colors)

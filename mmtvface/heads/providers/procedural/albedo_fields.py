@@ -25,7 +25,7 @@ class PaintFields:
         covered: Texels that belong to the head, bool.
         position: (S, S, 3) mm on the mean head.
         skin, lips, brow, hair, beard, mouth, teeth, eyeball: Masks.
-        lid_line: Lashes along the lid margins.
+        eyelid_line: Lashes along the eyelid margins.
         socket: The darker skin around the eyes.
         flush: Cheeks, nose tip and ears, which redden.
         cavity: Creases and openings that receive little light.
@@ -43,7 +43,7 @@ class PaintFields:
     mouth: np.ndarray
     teeth: np.ndarray
     eyeball: np.ndarray
-    lid_line: np.ndarray
+    eyelid_line: np.ndarray
     socket: np.ndarray
     flush: np.ndarray
     cavity: np.ndarray
@@ -56,7 +56,7 @@ def wave_noise(position: np.ndarray, wavelength: float,
     """Smooth noise (...,) of points (..., 3): a sum of plane waves.
 
     Zero mean and about unit variance; the same points give the same noise, so
-    the cut of the atlas does not show.
+    the cut of the UV map does not show.
     """
     rng = np.random.default_rng(seed)
     position = position.astype(np.float32)
@@ -71,12 +71,12 @@ def wave_noise(position: np.ndarray, wavelength: float,
     return total * np.sqrt(2 / waves)
 
 
-def _near(position: np.ndarray, centre: tuple[float, float, float],
+def _near(position: np.ndarray, center: tuple[float, float, float],
           size: tuple[float, float, float] | float) -> np.ndarray:
     """Bell around a place and its mirror image."""
     folded = position.copy()
     folded[..., 0] = np.abs(folded[..., 0])
-    offset = (folded - np.array(centre)) / np.array(size)
+    offset = (folded - np.array(center)) / np.array(size)
     return np.exp(-.5 * np.sum(offset**2, axis=-1))
 
 
@@ -105,7 +105,7 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
     ball, lip, inside, teeth, lash, ear, pit = range(5, 12)
     for side, part in zip((1, -1), mesh.eyeballs, strict=True):
         attributes[part, ball] = 1
-        attributes[part, :3] -= anatomy.EYE_CENTRE * [side, 1, 1]
+        attributes[part, :3] -= anatomy.EYE_CENTER * [side, 1, 1]
     for grid in mesh.lips:
         attributes[grid[mouth.BORDER], lip] = .5
         attributes[grid[mouth.BORDER + 1:], lip] = 1
@@ -114,7 +114,7 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
         attributes[grid[mouth.TEETH:mouth.TEETH_EDGE + 2, :], teeth] = 1
         attributes[grid[mouth.CONTACT], pit] = .75
     attributes[mesh.mouth_cap, [lip, inside, pit]] = 1
-    for grid in mesh.lids:
+    for grid in mesh.eyelids:
         upper = np.sin(2 * np.pi * np.arange(eye.RING_SIZE) / eye.RING_SIZE)
         attributes[grid[eye.MARGIN], lash] = np.where(upper > 0, 1., .45)
         attributes[grid[eye.MARGIN + 1:], lash] = .5
@@ -152,7 +152,7 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
              .9 * _near(position, (0., -33., 36.), (12., 10., 10.)) +
              .8 * (maps[..., ear] > .5) +
              .35 * _near(position, (0., -98., 15.), 14.))
-    lid_line = smoothstep(maps[..., lash], .45, .85) + .4 * smoothstep(
+    eyelid_line = smoothstep(maps[..., lash], .45, .85) + .4 * smoothstep(
         maps[..., lash], .1, .5)
     socket = np.clip(
         _near(position, (31., 9., 2.), (15., 5.5, 12.)) +
@@ -165,6 +165,6 @@ def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
         mouth=is_mouth * skin,
         teeth=smoothstep(maps[..., teeth], .6, .9) *
         smoothstep(np.abs(x), 20, 17) * is_mouth * skin,
-        eyeball=eyeball.astype(float), lid_line=np.clip(lid_line, 0, 1) *
+        eyeball=eyeball.astype(float), eyelid_line=np.clip(eyelid_line, 0, 1) *
         skin, socket=socket * outer, flush=np.clip(flush, 0, 1) * outer,
         cavity=cavity, polar=polar, turn=np.arctan2(y, x))

@@ -85,7 +85,7 @@ OUTLINE = np.array([
 
 CROWN_HEIGHT = 112.
 #: Centre of the left eyeball and its radius.
-EYE_CENTRE = np.array([32., 4., -8.])
+EYE_CENTER = np.array([32., 4., -8.])
 EYE_RADIUS = 12.
 
 #: RMS surface displacement of identity components at one standard deviation:

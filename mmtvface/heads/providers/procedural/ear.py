@@ -17,7 +17,7 @@ _OUTLINE = np.array([
 ], dtype=np.float64)
 
 #: The pinna: centre, and axes backward, up and outward.
-_CENTRE = np.array([79.5, -19., -82.])
+_CENTER = np.array([79.5, -19., -82.])
 _TILT = np.radians(14.)
 _FLARE = np.radians(21.)
 _UP = np.array([0., np.cos(_TILT), -np.sin(_TILT)])
@@ -35,7 +35,7 @@ _FACE = ((1.0, 1.2), (.955, 2.6), (.905, 2.3), (.82, .3), (.73, .1),
 
 def _place(plane: np.ndarray, height: np.ndarray) -> np.ndarray:
     """Points (N, 3) of plane coordinates (N, 2) and heights (N,)."""
-    return (_CENTRE + plane[:, :1] * _BACK + plane[:, 1:] * _UP +
+    return (_CENTER + plane[:, :1] * _BACK + plane[:, 1:] * _UP +
             np.asarray(height)[:, None] * _OUT)
 
 
@@ -77,8 +77,8 @@ def ear_patch() -> Patch:
             ((plane - [-9.5, -6]) / [3., 5.])**2, axis=1))
         fused = (1 - free) * drop * smoothstep(size, .3, 1.)
         points.append(_place(plane, relief + 4.2 * tragus + fused))
-    centre = _HOLLOW
-    cap = _place(centre[None], np.array([-4.2]))[0]
+    center = _HOLLOW
+    cap = _place(center[None], np.array([-4.2]))[0]
     charts = surface.point_to_chart(skin)
     middle = charts.mean(0)
     shrink = np.linspace(1, .07, len(points))

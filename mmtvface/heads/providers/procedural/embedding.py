@@ -72,32 +72,33 @@ def _allowed_faces(mesh: MeanMesh) -> dict[str, np.ndarray]:
     half = len(mesh.faces) // 2
     faces = mesh.faces[:half]
     kind = np.zeros((len(mesh.vertices), 5), dtype=bool)
-    lids, lips, ear = mesh.lids[0], mesh.lips[0], mesh.ears[0]
-    hidden, upper_lid, lower_lid, upper_lip, lower_lip = range(5)
+    eyelids, lips, ear = mesh.eyelids[0], mesh.lips[0], mesh.ears[0]
+    hidden, upper_eyelid, lower_eyelid, upper_lip, lower_lip = range(5)
     kind[mesh.eyeballs[0], hidden] = True
-    kind[lids[eye.MARGIN + 1:], hidden] = True
+    kind[eyelids[eye.MARGIN + 1:], hidden] = True
     kind[lips[mouth.INSIDE:], hidden] = True
     kind[mesh.mouth_cap, hidden] = True
     kind[ear[2:], hidden] = True
     turn = eye.RING_SIZE // 2
-    kind[lids[eye.MARGIN - 1:eye.MARGIN + 1, :turn + 1], upper_lid] = True
-    kind[lids[eye.MARGIN - 1:eye.MARGIN + 1, turn:], lower_lid] = True
-    kind[lids[eye.MARGIN - 1:eye.MARGIN + 1, 0], lower_lid] = True
+    rims = eyelids[eye.MARGIN - 1:eye.MARGIN + 1]
+    kind[rims[:, :turn + 1], upper_eyelid] = True
+    kind[rims[:, turn:], lower_eyelid] = True
+    kind[eyelids[eye.MARGIN - 1:eye.MARGIN + 1, 0], lower_eyelid] = True
     red = slice(mouth.BORDER + 1, mouth.CONTACT + 1)
     kind[lips[red, :mouth.CORNER + 1], upper_lip] = True
     kind[lips[red, mouth.CORNER:], lower_lip] = True
     visible = ~kind[faces, hidden].any(1)
     return {
         'skin': np.flatnonzero(visible),
-        'upper_lid': np.flatnonzero(kind[faces, upper_lid].all(1)),
-        'lower_lid': np.flatnonzero(kind[faces, lower_lid].all(1)),
+        'upper_eyelid': np.flatnonzero(kind[faces, upper_eyelid].all(1)),
+        'lower_eyelid': np.flatnonzero(kind[faces, lower_eyelid].all(1)),
         'upper_lip': np.flatnonzero(kind[faces, upper_lip].all(1)),
         'lower_lip': np.flatnonzero(kind[faces, lower_lip].all(1)),
     }
 
 
-_KINDS = {43: 'upper_lid', 44: 'upper_lid', 42: 'upper_lid',
-          45: 'upper_lid', 46: 'lower_lid', 47: 'lower_lid',
+_KINDS = {43: 'upper_eyelid', 44: 'upper_eyelid', 42: 'upper_eyelid',
+          45: 'upper_eyelid', 46: 'lower_eyelid', 47: 'lower_eyelid',
           62: 'upper_lip', 63: 'upper_lip', 64: 'upper_lip',
           65: 'lower_lip', 66: 'lower_lip'}
 

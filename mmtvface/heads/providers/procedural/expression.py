@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Expression components: named movements of the face, then small residuals.
+"""Expression components: named motions of the face, then small residuals.
 
-A coefficient of ``FULL_ACTIVATION`` gives the full movement of the tables, so
+A coefficient of ``FULL_ACTIVATION`` gives the full motion of the tables, so
 that one standard deviation is a natural, half-strong expression. Components
 whose name ends in ``_L`` or ``_R`` act on the person's left or right side;
 ``jawSide`` and ``mouthSide`` go to the left when positive. The opening of the
-mouth is the jaw joint's; ``jawDrop`` adds the chin's own movement.
+mouth is the jaw joint's; ``jawDrop`` adds the chin's own motion.
 """
 
 import numpy as np
@@ -15,13 +15,13 @@ from .expression_table import EXPRESSIONS, PLACES, Expression
 from .identity import spread_nodes
 from .mean_mesh import MeanMesh
 from .patches import smoothstep
-from .rigging import slide_lids
+from .rigging import slide_eyelids
 
 NUM_COMPONENTS = 100
 FULL_ACTIVATION = 2.
 
 _REACH = 17.
-_CLOSED_LID_RADIUS = 13.5
+_CLOSED_EYELID_RADIUS = 13.5
 
 
 def open_positions(points: np.ndarray, jaw: np.ndarray) -> np.ndarray:
@@ -103,9 +103,9 @@ def _left_half(points: np.ndarray) -> np.ndarray:
     return smoothstep(points[:, 0], -9, 9)
 
 
-def _lids(mesh: MeanMesh, blink: tuple[float, float], side: int,
+def _eyelids(mesh: MeanMesh, blink: tuple[float, float], side: int,
           closes: bool) -> np.ndarray:
-    grid = mesh.lids[side]
+    grid = mesh.eyelids[side]
     half = eye.RING_SIZE // 2
     margin = mesh.vertices[grid[eye.MARGIN]]
     lift = np.zeros(eye.RING_SIZE)
@@ -113,19 +113,19 @@ def _lids(mesh: MeanMesh, blink: tuple[float, float], side: int,
     pairs = (eye.RING_SIZE - columns) % eye.RING_SIZE
     bell = np.sin(np.pi * columns / half)
     if closes:
-        # both margins meet on a line a little above the lower lid
+        # both margins meet on a line a little above the lower eyelid
         gap = margin[columns, 1] - margin[pairs, 1]
         raised = blink[1] * bell
         lift[columns] = -(gap - raised - .12)
         lift[pairs] = raised
-        field = slide_lids(mesh, grid, lift, _CLOSED_LID_RADIUS)
-        # the fold above the lid smooths out
+        field = slide_eyelids(mesh, grid, lift, _CLOSED_EYELID_RADIUS)
+        # the fold above the eyelid smooths out
         field[grid[1, columns], 2] -= .6 * bell
         field[grid[2, columns], 2] += 1.1 * bell
         return field
     lift[columns] = blink[0] * bell
     lift[pairs] = blink[1] * bell
-    return slide_lids(mesh, grid, lift, eye.LID_RADIUS)
+    return slide_eyelids(mesh, grid, lift, eye.EYELID_RADIUS)
 
 
 def _jaw_moves(mesh: MeanMesh, jaw: np.ndarray) -> dict[str, np.ndarray]:
@@ -140,7 +140,7 @@ def _jaw_moves(mesh: MeanMesh, jaw: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _residuals(mesh: MeanMesh, jaw: np.ndarray, count: int) -> np.ndarray:
-    """(V, 3, count) small smooth movements of the face."""
+    """(V, 3, count) small smooth motions of the face."""
     points = mesh.vertices
     here = open_positions(points, jaw)
     face = (smoothstep(points[:, 2], -45, -5) *
@@ -204,7 +204,7 @@ def expression_components(
         # at the midline each side has half, both together all of it
         field = _settle(mesh, field * left)
         if expression.blink:
-            field = field + _lids(mesh, expression.blink, 0,
+            field = field + _eyelids(mesh, expression.blink, 0,
                                   name == 'eyeBlink')
         components += [field, field[mesh.mirror] * reflect]
         labels += [f'{name}_L', f'{name}_R']
@@ -219,13 +219,13 @@ def expression_components(
 
 
 def _settle(mesh: MeanMesh, field: np.ndarray) -> np.ndarray:
-    """Keep eyeballs and lid margins still and the mouth bag behind the lips.
+    """Keep eyeballs and eyelid rims still and the mouth bag behind the lips.
 
     The inside of a lip goes along with the lip's contact line, less so the
     deeper it lies.
     """
     field = field.copy()
-    for grid in mesh.lids:
+    for grid in mesh.eyelids:
         for ring, share in enumerate((.9, .7, .45, .2, 0, 0, 0, 0)):
             field[grid[ring]] *= share
     for part in mesh.eyeballs:

@@ -35,7 +35,7 @@ class Expression(NamedTuple):
     Attributes:
         moves: Landmark number or named place -> displacement in mm.
         sides: True if left and right are separate components.
-        blink: Movement (mm) of the middle of the upper and the lower lid
+        blink: Motion (mm) of the middle of the upper and the lower eyelid
             margin, or None.
     """
 

@@ -23,8 +23,8 @@ from .rigging import (
     pose_correctives,
     skinning_weights,
 )
-from .uv_atlas import build_atlas
-from .uv_raster import rasterize_atlas
+from .uv_layout import build_uv_map
+from .uv_raster import rasterize_uv_map
 
 MASK_SIZE = 256
 _METRES = 1e-3
@@ -37,7 +37,7 @@ class ProceduralHead:
     Attributes:
         model: Vertices, blend shapes, skinning; metres.
         landmarks: The 68 landmarks on the mesh.
-        topology: Atlas and masks.
+        topology: UV map and masks.
         albedo: Mean and factored basis of the texture.
         expression_names: The 100 names of the expression components, in the
             order of their coefficients; see
@@ -64,11 +64,11 @@ class ProceduralHead:
         Made anew from its factors at every access: at 512 x 512 x 3 x 60 it
         is too large (190 MB) to be kept for those who only need a part.
         """
-        patterns, colours = self.albedo.patterns, self.albedo.colours
+        patterns, colors = self.albedo.patterns, self.albedo.colors
         basis = np.empty((*patterns.shape[:2], 3, patterns.shape[2]),
                          dtype=np.float32)
         for channel in range(3):
-            np.multiply(patterns, colours[:, channel],
+            np.multiply(patterns, colors[:, channel],
                         out=basis[:, :, channel])
         return basis
 
@@ -101,12 +101,12 @@ def _generate() -> ProceduralHead:
         J_regressor=joint_regressor(mesh),
         parents=PARENTS.copy(),
         weights=weights)
-    atlas = build_atlas(mesh)
-    mask, eye_mask = face_masks(mesh, rasterize_atlas(atlas, MASK_SIZE))
+    uv_map = build_uv_map(mesh)
+    mask, eye_mask = face_masks(mesh, rasterize_uv_map(uv_map, MASK_SIZE))
     topology = HeadTopology(
         faces=mesh.faces,
-        uv_coords=atlas.coords,
-        uv_faces=atlas.faces,
+        uv_coords=uv_map.coords,
+        uv_faces=uv_map.faces,
         uv_face_mask=mask,
         uv_face_eye_mask=eye_mask,
         fixed_displacement=np.zeros((MASK_SIZE, MASK_SIZE)))
@@ -114,6 +114,6 @@ def _generate() -> ProceduralHead:
         model=model,
         landmarks=embedding,
         topology=topology,
-        albedo=build_albedo(mesh, atlas),
+        albedo=build_albedo(mesh, uv_map),
         expression_names=names,
         regions=vertex_regions(mesh))

@@ -55,12 +55,12 @@ def spread_nodes(points: np.ndarray, count: int) -> np.ndarray:
     return np.array(chosen)
 
 
-def bump(points: np.ndarray, centre: tuple[float, float, float],
+def bump(points: np.ndarray, center: tuple[float, float, float],
          size: float) -> np.ndarray:
     """Gaussian bell (N,) around a point and around its mirror image."""
     total = np.zeros(len(points))
-    for sign in ((1, -1) if centre[0] else (1, )):
-        offset = points - np.array(centre) * [sign, 1, 1]
+    for sign in ((1, -1) if center[0] else (1, )):
+        offset = points - np.array(center) * [sign, 1, 1]
         total += np.exp(-.5 * np.sum(offset**2, axis=1) / size**2)
     return total
 
@@ -150,22 +150,22 @@ def surface_spread(points: np.ndarray) -> np.ndarray:
     return np.clip(np.exp(log_spread), 2.2, 12.)
 
 
-def keep_lids_on_eyes(mesh: MeanMesh, fields: np.ndarray) -> np.ndarray:
-    """Make eyeballs follow their sockets and lids stay on the eyeballs.
+def keep_eyelids_on_eyes(mesh: MeanMesh, fields: np.ndarray) -> np.ndarray:
+    """Make eyeballs follow their sockets and eyelids stay on the eyeballs.
 
     Args:
         mesh: The mean head.
         fields: (V, 3, K) displacements.
 
     Returns:
-        A changed copy: eyeballs move as a whole with their lids, and near
+        A changed copy: eyeballs move as a whole with their eyelids, and near
         them nothing moves towards or away from their centre.
     """
     fields = fields.copy()
-    for lids, ball in zip(mesh.lids, mesh.eyeballs, strict=True):
-        shift = fields[lids[eye.MARGIN]].mean(0)
-        centre = mesh.vertices[ball].mean(0)
-        offset = mesh.vertices - centre
+    for eyelids, ball in zip(mesh.eyelids, mesh.eyeballs, strict=True):
+        shift = fields[eyelids[eye.MARGIN]].mean(0)
+        center = mesh.vertices[ball].mean(0)
+        offset = mesh.vertices - center
         distance = np.linalg.norm(offset, axis=1)
         near = np.flatnonzero(distance < 30)
         unit = offset[near] / distance[near, None]
@@ -206,7 +206,7 @@ def identity_components(mesh: MeanMesh) -> np.ndarray:
         gain = wanted / np.maximum(spread, 1e-9) if reached is None else (
             wanted / reached)**.8
         fields = fields * gain[:, None, None]
-        fields = bind_inner_mouth(mesh, keep_lids_on_eyes(mesh, fields))
+        fields = bind_inner_mouth(mesh, keep_eyelids_on_eyes(mesh, fields))
         # equal input to the last bit gives equal components
         matrix = np.round(fields, 7).reshape(3 * count, -1)
         values, vectors = np.linalg.eigh(matrix.T @ matrix)

@@ -19,14 +19,14 @@ class MeanMesh:
     Attributes:
         vertices: (V, 3) mm, bitwise symmetric.
         faces: (F, 3), counter-clockwise seen from outside.
-        charts: (V, 2) atlas chart (theta, s); eyeballs have NaN.
+        charts: (V, 2) UV map chart (theta, s); eyeballs have NaN.
         mirror: (V,) the vertex at the mirrored place.
-        lids: Two grids (rings, N), left and right, of vertex numbers.
+        eyelids: Two grids (rings, N), left and right, of vertex numbers.
         lips: Two grids (rings, N), left and right half of the mouth.
         ears: Two grids (rings, N).
         eyeballs: Two arrays of vertex numbers.
         mouth_cap: The vertex that closes the mouth bag.
-        back_seam: Vertices on the back of the midline, where the atlas is
+        back_seam: Vertices on the back of the midline, where the UV map is
             cut.
     """
 
@@ -34,7 +34,7 @@ class MeanMesh:
     faces: np.ndarray
     charts: np.ndarray
     mirror: np.ndarray
-    lids: tuple[np.ndarray, np.ndarray]
+    eyelids: tuple[np.ndarray, np.ndarray]
     lips: tuple[np.ndarray, np.ndarray]
     ears: tuple[np.ndarray, np.ndarray]
     eyeballs: tuple[np.ndarray, np.ndarray]
@@ -74,16 +74,16 @@ def _split(quads: np.ndarray) -> np.ndarray:
     return np.concatenate([quads[:, [0, 1, 2]], quads[:, [0, 2, 3]]])
 
 
-def _fan(ring: np.ndarray, centre: int, closed: bool) -> np.ndarray:
+def _fan(ring: np.ndarray, center: int, closed: bool) -> np.ndarray:
     """Triangles between the innermost ring and its cap."""
     following = np.roll(ring, -1) if closed else ring[1:]
     start = ring if closed else ring[:-1]
-    return np.stack([start, np.full(len(start), centre), following], -1)
+    return np.stack([start, np.full(len(start), center), following], -1)
 
 
 def build_mean_mesh() -> MeanMesh:
     """Make the mean head; the same numbers at every call."""
-    patches = [eye.lid_patch(), mouth.mouth_patch(), ear.ear_patch()]
+    patches = [eye.eyelid_patch(), mouth.mouth_patch(), ear.ear_patch()]
     lines = _fixed_lines(patches[1])
     holes = [patch.charts[0].copy() for patch in patches]
     fixed = np.concatenate([*holes, lines])
@@ -136,7 +136,7 @@ def build_mean_mesh() -> MeanMesh:
         faces=np.concatenate([half_faces, reflected]),
         charts=np.concatenate([charts, charts[side] * [-1, 1]]),
         mirror=mirror,
-        lids=(grids[0], mirror[grids[0]]),
+        eyelids=(grids[0], mirror[grids[0]]),
         lips=(grids[1], mirror[grids[1]]),
         ears=(grids[2], mirror[grids[2]]),
         eyeballs=(balls, mirror[balls]),

@@ -19,7 +19,7 @@ class Patch:
 
     Attributes:
         points: (rings, N, 3) mm.
-        charts: (rings, N, 2) where the vertices lie in the atlas chart.
+        charts: (rings, N, 2) where the vertices lie in the UV map chart.
         closed: Whether the rings are loops (eye, ear) or arcs that start
             and end in the plane of symmetry (mouth).
         cap: (3,) mm centre that closes the innermost ring, or None.

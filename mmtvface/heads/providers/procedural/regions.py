@@ -48,7 +48,7 @@ def vertex_regions(mesh: MeanMesh) -> dict[str, np.ndarray]:
         'face': face,
         'scalp': scalp,
         'forehead': face & (y > 32),
-        'eye_region': mask(*mesh.lids),
+        'eye_region': mask(*mesh.eyelids),
         'eyeballs': eyeballs,
         'left_eyeball': mask(mesh.eyeballs[0]),
         'right_eyeball': mask(mesh.eyeballs[1]),
@@ -96,7 +96,7 @@ def face_masks(mesh: MeanMesh, texels: TexelMap) -> tuple[np.ndarray,
     attributes[mesh.mouth_cap, 2] = 1
     for grid in mesh.ears:
         attributes[grid[1:], 2] = 1
-    for grid in mesh.lids:
+    for grid in mesh.eyelids:
         attributes[grid[eye.MARGIN + 2:], 2] = .4
     azimuth, arc, part = np.moveaxis(
         sample(texels, mesh.faces, attributes), -1, 0)

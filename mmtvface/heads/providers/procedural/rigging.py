@@ -58,7 +58,7 @@ def jaw_weight(mesh: MeanMesh) -> np.ndarray:
         fixed[grid[1:]] = True
     weight[mesh.mouth_cap] = .5
     fixed[mesh.mouth_cap] = True
-    for part in (*mesh.eyeballs, *mesh.lids, *mesh.ears):
+    for part in (*mesh.eyeballs, *mesh.eyelids, *mesh.ears):
         weight[part] = 0
         fixed[part] = True
     average = averaging_matrix(mesh)
@@ -127,7 +127,7 @@ def joint_regressor(mesh: MeanMesh) -> np.ndarray:
         regressor[joint, members] = fit_average(vertices[members], target)
     for joint, part, sign in zip((LEFT_EYE, RIGHT_EYE), mesh.eyeballs,
                                  (1, -1), strict=True):
-        target = anatomy.EYE_CENTRE * [sign, 1, 1]
+        target = anatomy.EYE_CENTER * [sign, 1, 1]
         regressor[joint, part] = fit_average(vertices[part], target)
     return regressor
 
@@ -146,7 +146,7 @@ def pose_correctives(mesh: MeanMesh, weights: np.ndarray) -> np.ndarray:
 
     When the jaw opens its hinge glides forward and down, the cheeks hollow and
     the corners of the mouth are drawn in; when the head nods the throat
-    gives way; upper lids follow the gaze down and up.
+    gives way; upper eyelids follow the gaze down and up.
     """
     vertices = mesh.vertices
     correctives = np.zeros((len(vertices), 3, 36))
@@ -169,22 +169,22 @@ def pose_correctives(mesh: MeanMesh, weights: np.ndarray) -> np.ndarray:
         (vertices / [40, 18, 30] - [0, -128 / 18, -1])**2, axis=1))
     correctives[:, 2, _NECK_NOD] = -6 * throat
     correctives[:, 1, _NECK_NOD] = -5 * throat
-    for column, grid in ((_LEFT_EYE_DOWN, mesh.lids[0]),
-                         (_RIGHT_EYE_DOWN, mesh.lids[1])):
-        correctives[:, :, column] = lid_motion(mesh, grid, -9., -3.)
+    for column, grid in ((_LEFT_EYE_DOWN, mesh.eyelids[0]),
+                         (_RIGHT_EYE_DOWN, mesh.eyelids[1])):
+        correctives[:, :, column] = eyelid_motion(mesh, grid, -9., -3.)
     for part in mesh.eyeballs:
         correctives[part] = 0
     return np.round(correctives, 6)
 
 
-def lid_motion(mesh: MeanMesh, grid: np.ndarray, upper: float,
+def eyelid_motion(mesh: MeanMesh, grid: np.ndarray, upper: float,
                lower: float) -> np.ndarray:
-    """Slide lids over the eyeball by given heights in the middle.
+    """Slide eyelids over the eyeball by given heights in the middle.
 
     Args:
         mesh: The mean head.
-        grid: The rings of one eye's lids.
-        upper: Movement (mm, up positive) of the middle of the upper margin.
+        grid: The rings of one eye's eyelids.
+        upper: Motion (mm, up positive) of the middle of the upper margin.
         lower: The same of the lower margin.
 
     Returns:
@@ -193,28 +193,28 @@ def lid_motion(mesh: MeanMesh, grid: np.ndarray, upper: float,
     half = eye.RING_SIZE // 2
     place = np.sin(np.pi * np.arange(eye.RING_SIZE) / half)
     lift = np.where(place > 0, upper, lower) * np.abs(place)
-    return slide_lids(mesh, grid, lift, eye.LID_RADIUS)
+    return slide_eyelids(mesh, grid, lift, eye.EYELID_RADIUS)
 
 
-def slide_lids(mesh: MeanMesh, grid: np.ndarray, lift: np.ndarray,
+def slide_eyelids(mesh: MeanMesh, grid: np.ndarray, lift: np.ndarray,
                radius: float) -> np.ndarray:
-    """Move lid margins up or down by ``lift`` (N,) mm over the eyeball.
+    """Move eyelid margins up or down by ``lift`` (N,) mm over the eyeball.
 
     Rings away from the margin follow less; depth follows a sphere of
-    ``radius`` mm around the eyeball's centre where the lid lies on it.
+    ``radius`` mm around the eyeball's centre where the eyelid lies on it.
     """
     follow = np.array([0., .12, .34, .66, .93, 1., 1., 1.])
     field = np.zeros_like(mesh.vertices)
     points = mesh.vertices[grid]
-    centre = anatomy.EYE_CENTRE * [np.sign(points[0, 0, 0]), 1, 1]
-    offset = points - centre
+    center = anatomy.EYE_CENTER * [np.sign(points[0, 0, 0]), 1, 1]
+    offset = points - center
     moved = offset[..., 1] + follow[:, None] * lift
     flat = np.hypot(offset[..., 0], moved)
     on_ball = smoothstep(flat, radius + .4, radius - 2.4)
     sphere = np.sqrt(np.maximum(radius**2 - flat**2, 0))
-    # slide along the sphere, but never lose the relief of the lid
+    # slide along the sphere, but never lose the relief of the eyelid
     before = np.sqrt(np.maximum(
-        eye.LID_RADIUS**2 - offset[..., 0]**2 - offset[..., 1]**2, 0))
+        eye.EYELID_RADIUS**2 - offset[..., 0]**2 - offset[..., 1]**2, 0))
     depth = sphere - np.where(before > 0, before, sphere)
     outer = np.minimum(follow * 1.2, 1.)[:, None]
     field[grid, 1] = follow[:, None] * lift

@@ -31,8 +31,8 @@ _FACE_EDGE, _COARSEST_EDGE = 6.3, 13.
 def edge_length(points: np.ndarray) -> np.ndarray:
     """Wanted edge length (N,) in mm at points (N, 3) of the left half."""
     length = np.full(len(points), _COARSEST_EDGE)
-    for centre, size, growth in _FOCI:
-        distance = np.linalg.norm(points - np.array(centre), axis=1)
+    for center, size, growth in _FOCI:
+        distance = np.linalg.norm(points - np.array(center), axis=1)
         length = np.minimum(length, size + growth * distance)
     behind = np.clip((-30 - points[:, 2]) / 60, 0, 1)
     return np.minimum(length, _FACE_EDGE +
@@ -111,12 +111,12 @@ def spread_vertices(fixed: np.ndarray, holes: list[np.ndarray],
         samples_in = owner >= 0
         owner = owner[samples_in]
         members = np.bincount(owner, minlength=count)
-        centre = np.stack([
+        center = np.stack([
             np.bincount(owner, samples[samples_in, axis], count)
             for axis in range(3)
         ], -1)
         alive = members > 0
-        sites[alive] = centre[alive] / members[alive, None]
+        sites[alive] = center[alive] / members[alive, None]
     chart = surface.point_to_chart(sites + [0, 0, surface.AXIS_Z])
     # off the midline, so that no triangle reaches across it
     ring = np.hypot(sites[:, 0], sites[:, 2])
@@ -151,10 +151,10 @@ def triangulate(chart: np.ndarray, holes: list[np.ndarray],
     faces = faces[~on_plane[faces].all(1)]
     open_edge = (chart[faces][..., 1] < bottom + 1e-6).all(1)
     faces = faces[~open_edge]
-    centre = chart[faces].mean(1)
+    center = chart[faces].mean(1)
     for hole in holes:
-        inside = inside_polygon(centre, hole)
-        faces, centre = faces[~inside], centre[~inside]
+        inside = inside_polygon(center, hole)
+        faces, center = faces[~inside], center[~inside]
     # a canonical order, whatever the hull's
     first = np.argmin(faces, axis=1)
     faces = np.stack([

@@ -77,10 +77,10 @@ _FEATURES = np.array([
     # brow ridge and glabella
     (12, 21, 14), (20, 22, 12), (30, 24, 10.5), (40, 24, 6), (50, 20, -4),
     (10, 40, 12.5), (25, 42, 11), (40, 42, 5.5), (52, 40, -6),
-    # socket: above the upper lid and beside the nose
+    # socket: above the upper eyelid and beside the nose
     (15, 12, 6.5), (22, 14, 4), (32, 15, 4.5), (42, 13, 1.5), (50, 8, -6),
     (22, 8, 3), (32, 9, 3.6), (40, 8, 2), (16, 4, 3.5),
-    # under the lower lid
+    # under the lower eyelid
     (17, -5, 3), (25, -7, 2.6), (33, -8, 3.2), (41, -6, 1), (47, -3, -3.5),
     (25, -13, 6), (34, -14, 5), (42, -14, 2.5), (50, -12, -1.5),
     # cheek bone, cheek, side of the face
@@ -156,7 +156,7 @@ def control_points() -> tuple[np.ndarray, np.ndarray]:
     for height, section in anatomy.SECTIONS.items():
         rows = np.insert(section[1:], 1, height, axis=1)
         keep = np.ones(len(rows), dtype=bool)
-        if height == 0:  # lids and lashes
+        if height == 0:  # eyelids and lashes
             keep = rows[:, 0] > 45
         elif height in (-20, -40):  # the nose is given below
             keep = rows[:, 0] > 24
@@ -206,7 +206,7 @@ _RELIEF = np.array([
     (22., 23., 9., 4.0, .8),  # brow ridge
     (40., 25., 9., 4.0, .4),
     (15., 8., 4.5, 4.5, -1.2),  # inner corner of the socket
-    (24., -8., 8., 2.0, -.5),  # below the lower lid
+    (24., -8., 8., 2.0, -.5),  # below the lower eyelid
 ])
 
 
@@ -215,9 +215,9 @@ def _relief(points: np.ndarray) -> np.ndarray:
     front = points[:, 2] > -30
     height = np.zeros(len(points))
     x, y = np.abs(points[front, 0]), points[front, 1]
-    for centre_x, centre_y, wide, tall, amount in _RELIEF:
-        bell = np.exp(-.5 * ((x - centre_x) / wide)**2 -
-                      .5 * ((y - centre_y) / tall)**2)
+    for center_x, center_y, wide, tall, amount in _RELIEF:
+        bell = np.exp(-.5 * ((x - center_x) / wide)**2 -
+                      .5 * ((y - center_y) / tall)**2)
         height[front] += amount * bell
     return height
 

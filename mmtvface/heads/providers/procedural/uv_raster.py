@@ -1,16 +1,16 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Which triangle of the atlas lies under each texel, in NumPy alone."""
+"""Which triangle of the UV map lies under each texel, in NumPy alone."""
 
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
-from .uv_atlas import UVAtlas
+from .uv_layout import UVLayout
 
 
 class TexelMap(NamedTuple):
-    """The atlas seen by texels, row 0 at the top.
+    """The UV map seen by texels, row 0 at the top.
 
     Attributes:
         face: (S, S) int64, -1 where there is none.
@@ -23,9 +23,9 @@ class TexelMap(NamedTuple):
     count: np.ndarray
 
 
-def rasterize_atlas(atlas: UVAtlas, size: int) -> TexelMap:
-    """Rasterize the atlas at texel centres u = (column + .5) / size."""
-    corners = atlas.coords[atlas.faces]
+def rasterize_uv_map(uv_map: UVLayout, size: int) -> TexelMap:
+    """Rasterize the UV map at texel centres u = (column + .5) / size."""
+    corners = uv_map.coords[uv_map.faces]
     corners = np.stack([corners[..., 0] * size - .5,
                         (1 - corners[..., 1]) * size - .5], -1)
     low = np.floor(corners.min(1)).astype(np.int64)

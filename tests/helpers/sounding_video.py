@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Films with a tone, and the tone back from them."""
+"""Videos with a tone, and the tone back from them."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -11,11 +11,11 @@ import numpy as np
 RATE = 16000  # samples per second
 
 
-def write_film(path: Path, frames: Sequence[np.ndarray],
+def write_sounding(path: Path, frames: Sequence[np.ndarray],
                codec: str = 'aac', sound_seconds: float = 1.2,
                delay: float = 0.,
                times: Sequence[int] | None = None) -> Path:
-    """A film with a tone of 440 Hz.
+    """A video with a tone of 440 Hz.
 
     Args:
         path: The suffix chooses the container.

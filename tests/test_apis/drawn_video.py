@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Films of any length that take no space."""
+"""Videos of any length that take no space."""
 
 from collections.abc import Callable, Iterator
 
@@ -9,7 +9,7 @@ import numpy as np
 from mmtvface.tracking.frame_source import Frame, FrameSource
 
 
-class DrawnFilm(FrameSource):
+class DrawnVideo(FrameSource):
     """Frames that are drawn when they are read.
 
     Args:
@@ -18,7 +18,7 @@ class DrawnFilm(FrameSource):
         files: Whether it passes for files, of which a journal can be kept.
     """
 
-    name = 'a drawn film'
+    name = 'a drawn video'
 
     def __init__(self, length: int, draw: Callable[[int], np.ndarray],
                  files: bool = False) -> None:
@@ -37,7 +37,7 @@ class DrawnFilm(FrameSource):
 
 
 def rooms(count: int) -> list[np.ndarray]:
-    """Dark pictures (120, 160, 3) that differ as shots of a film do."""
+    """Dark pictures (120, 160, 3) that differ as shots of a video do."""
     rng = np.random.default_rng(0)
     return [cv2.resize(rng.integers(0, 180, (6, 8, 3), dtype=np.uint8),
                        (160, 120)) for _ in range(count)]

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The texture atlas: skin unrolled around the face, eyes and mouth apart.
+"""The UV map: skin unrolled around the face, eyes and mouth apart.
 
 The skin is one island, unrolled from the chart and cut down the back of the
 head, with the face stretched over the middle. The eyeballs lie in the upper
@@ -23,7 +23,7 @@ EYE_STRETCH = .55
 _AZIMUTH = 1.4
 
 
-class UVAtlas(NamedTuple):
+class UVLayout(NamedTuple):
     """Texture coordinates: (Vt, 2) in [0, 1], v up, and (F, 3) indices."""
 
     coords: np.ndarray
@@ -31,7 +31,7 @@ class UVAtlas(NamedTuple):
 
 
 def chart_to_uv(chart: np.ndarray) -> np.ndarray:
-    """Atlas position (..., 2) of chart coordinates (..., 2)."""
+    """UV map position (..., 2) of chart coordinates (..., 2)."""
     theta, arc = chart[..., 0], chart[..., 1]
     top = surface.DOME_HEIGHT + surface.CAPSULE_RADIUS * np.pi / 2
     v = PchipInterpolator(
@@ -46,7 +46,7 @@ def chart_to_uv(chart: np.ndarray) -> np.ndarray:
     return np.stack([.5 + .488 * across * width, v], -1)
 
 
-def build_atlas(mesh: MeanMesh) -> UVAtlas:
+def build_uv_map(mesh: MeanMesh) -> UVLayout:
     """Lay out the mean head."""
     coords = [chart_to_uv(np.nan_to_num(mesh.charts))]
     faces = mesh.faces.copy()
@@ -64,7 +64,7 @@ def build_atlas(mesh: MeanMesh) -> UVAtlas:
     total = _lay_out_mouth(mesh, coords, faces, total)
     for side, part in enumerate(mesh.eyeballs):
         total = _lay_out_eye(mesh, coords, faces, total, part, side)
-    return UVAtlas(np.round(np.concatenate(coords), 9), faces)
+    return UVLayout(np.round(np.concatenate(coords), 9), faces)
 
 
 def _lay_out_mouth(mesh: MeanMesh, coords: list[np.ndarray],
@@ -101,7 +101,7 @@ def _lay_out_eye(mesh: MeanMesh, coords: list[np.ndarray], faces: np.ndarray,
                  total: int, part: np.ndarray, side: int) -> int:
     """An eyeball as a disc around its front pole."""
     points = mesh.vertices[part]
-    unit = points - anatomy.EYE_CENTRE * [1 - 2 * side, 1, 1]
+    unit = points - anatomy.EYE_CENTER * [1 - 2 * side, 1, 1]
     polar = np.arctan2(np.hypot(unit[:, 0], unit[:, 1]), unit[:, 2])
     angle = np.arctan2(unit[:, 1], unit[:, 0])
     reach = (polar / np.pi)**EYE_STRETCH

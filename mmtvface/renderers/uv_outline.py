@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Where the charts of an atlas end: their borders and the slits in them.
+"""Where the charts of a UV map end: their borders and the slits in them.
 
 Places are in texels: the centre of the texel in row r and column c is (c, r),
 rows run downwards.
@@ -16,7 +16,7 @@ _CHORD = .3
 
 
 class Outline(NamedTuple):
-    """The E edges that belong to one triangle of the atlas only.
+    """The E edges that belong to one triangle of the UV map only.
 
     Attributes:
         start: (E, 2) place of the first end.
@@ -50,7 +50,7 @@ def uv_to_texels(uv: np.ndarray, size: int) -> np.ndarray:
 
 def find_outline(faces: np.ndarray, uv_coords: np.ndarray,
                  uv_faces: np.ndarray, size: int) -> Outline:
-    """Outline of an atlas.
+    """Outline of a UV map.
 
     Args:
         faces: (F, 3) int, vertices of the mesh.

@@ -22,7 +22,7 @@ def seam_pairs(faces: np.ndarray, uv_faces: np.ndarray) -> np.ndarray:
         uv_faces: (F, 3) int.
 
     Returns:
-        (K, 2) int64; a vertex of n places in the atlas gives n - 1 pairs.
+        (K, 2) int64; a vertex of n places in the UV map gives n - 1 pairs.
     """
     corners = np.unique(
         np.stack([faces.ravel(), uv_faces.ravel()], 1), axis=0)

@@ -4,7 +4,7 @@
 The kit may give each material a tile of its own (UDIM) or lay the charts of
 several materials over each other. mmtvface has one texture: charts that share
 a tile without overlapping stay together as a sheet; the sheet of the face
-keeps most of the atlas, the others get a cell beside it each.
+keeps most of the UV map, the others get a cell beside it each.
 """
 
 from dataclasses import dataclass, replace
@@ -13,8 +13,8 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-from mmtvface.heads.providers.procedural.uv_atlas import UVAtlas
-from mmtvface.heads.providers.procedural.uv_raster import rasterize_atlas
+from mmtvface.heads.providers.procedural.uv_layout import UVLayout
+from mmtvface.heads.providers.procedural.uv_raster import rasterize_uv_map
 
 _PROBE = 256
 #: Texels of a group that may lie on others before it counts as overlapping.
@@ -59,7 +59,7 @@ def _tiles(coords: np.ndarray, faces: np.ndarray) -> np.ndarray:
 
 
 def _coverage(coords: np.ndarray, faces: np.ndarray) -> np.ndarray:
-    return rasterize_atlas(UVAtlas(coords, faces), _PROBE).face >= 0
+    return rasterize_uv_map(UVLayout(coords, faces), _PROBE).face >= 0
 
 
 def _group(coords: np.ndarray, faces: np.ndarray,
@@ -106,7 +106,7 @@ def _sheets(coords: np.ndarray, faces: np.ndarray,
 def _cells(count: int) -> tuple[float, list[tuple[float, float]], float]:
     """Side of the main cell, corners and side of ``count`` small ones.
 
-    The main cell has the upper left corner of the atlas; the small ones
+    The main cell has the upper left corner of the UV map; the small ones
     stand in the column to the right of it and the row below.
     """
     per_side = max(_LEAST_CELLS, (count + 2) // 2)
@@ -125,9 +125,9 @@ def _fit(points: np.ndarray, corner: tuple[float, float],
     return (float(scale), ) * 2, tuple(offset.tolist())
 
 
-def pack_atlas(coords: np.ndarray, faces: np.ndarray,
+def pack_uv_map(coords: np.ndarray, faces: np.ndarray,
                parts: dict[str, np.ndarray]
-               ) -> tuple[UVAtlas, tuple[Sheet, ...]]:
+               ) -> tuple[UVLayout, tuple[Sheet, ...]]:
     """Bring UV coordinates into one unit square without overlaps.
 
     Coordinates that are so already are kept, but for unused ones.
@@ -139,7 +139,7 @@ def pack_atlas(coords: np.ndarray, faces: np.ndarray,
             triangle belongs to one.
 
     Returns:
-        The atlas, its triangles in the given order, and where its sheets
+        The UV map, its triangles in the given order, and where its sheets
         came from.
     """
     sheets = _sheets(coords, faces, parts)
@@ -169,5 +169,5 @@ def pack_atlas(coords: np.ndarray, faces: np.ndarray,
                           points * np.array(sheet.scale))
         total += len(used)
         placed.append(sheet)
-    return (UVAtlas(np.concatenate(new_coords).clip(0, 1), new_faces),
+    return (UVLayout(np.concatenate(new_coords).clip(0, 1), new_faces),
             tuple(placed))
