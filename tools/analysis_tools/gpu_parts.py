@@ -21,7 +21,7 @@ from gpu_records import Check
 
 TESTS = ('tests/test_gpu', 'tests/test_renderers/test_triton_rasterizer.py',
          'tests/test_models/test_host_sync.py',
-         'tests/test_head_models/test_flame.py',
+         'tests/test_heads/test_flame.py',
          'tests/test_engine/test_hooks.py')
 BYTES_PIXEL = 8 + 12 + 4  # index, barycentrics, depth
 LOOKS = 12

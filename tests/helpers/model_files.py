@@ -1,14 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-import pytest
+"""A small model as users have it: a config and a checkpoint."""
+
+from pathlib import Path
+
 import torch
-from helpers.toy_reconstructor import toy_config, toy_rendering
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from mmtvface.registry import MODELS
 
+from .toy_reconstructor import toy_config, toy_rendering
 
-def write_model(folder):
+
+def write_model(folder: Path) -> tuple[Config, Path]:
     """Config and checkpoint of a small random model that reads its input."""
     torch.manual_seed(0)
     parts = toy_rendering()
@@ -29,15 +33,3 @@ def write_model(folder):
     path = folder / 'weights.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=1)), path)
     return config, path
-
-
-@pytest.fixture
-def model_files(tmp_path):
-    """Config and checkpoint of a small model."""
-    return write_model(tmp_path)
-
-
-@pytest.fixture(scope='module')
-def shared_model_files(tmp_path_factory):
-    """The same for a whole file of tests, which must not change it."""
-    return write_model(tmp_path_factory.mktemp('model'))

@@ -9,7 +9,7 @@ import tracemalloc
 import cv2
 import numpy as np
 import pytest
-from drawn_video import DrawnVideo, rooms, with_face
+from helpers.drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.io.video_writer import write_video

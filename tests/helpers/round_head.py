@@ -1,11 +1,13 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """A small head with landmarks where a face has them."""
 
+from pathlib import Path
+
 import numpy as np
-import pytest
-from helpers.toy_head import ToyHead, save_toy_head, toy_head
 
 from mmtvface.heads.landmark_embedding import LandmarkEmbedding
+
+from .toy_head import ToyHead, save_toy_head, toy_head
 
 
 def _layout():
@@ -39,8 +41,7 @@ def _embed(model, places):
     return np.array(faces), weights
 
 
-@pytest.fixture(scope='session')
-def toy_head_config(tmp_path_factory):
+def write_round_head(folder: Path) -> dict:
     """``head`` of a synthetic dataset: a sphere of 1200 vertices."""
     head = toy_head(rings=30, sectors=40)
     faces, weights = _embed(head.model, _layout())
@@ -48,7 +49,6 @@ def toy_head_config(tmp_path_factory):
         faces[17:], weights[17:], np.tile(faces[:17], (79, 1)),
         np.tile(weights[:17], (79, 1, 1)), faces[None], weights[None]),
         head.topology)
-    folder = tmp_path_factory.mktemp('toy_head')
     paths = {name: str(path) for name, path in
              save_toy_head(folder, head).items()}
     rng = np.random.default_rng(0)

@@ -7,11 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
-from drawn_video import DrawnVideo
+from helpers.drawn_video import DrawnVideo
 from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
@@ -20,16 +19,16 @@ SCRIPT = '''
 import signal
 import sys
 from pathlib import Path
-from conftest import write_model
+from helpers.model_files import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_video import DrawnFilm, rooms, with_face
+from helpers.drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
 # A suite in the background ignores the signal, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 shown = rooms(60)
-video = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
+video = DrawnVideo(3600, lambda index: with_face(shown[index // 60]))
 
 def told(results):
     for number, result in enumerate(results):
@@ -53,8 +52,7 @@ def test_ctrl_c_while_all_steps_work(tmp_path):
     process = subprocess.Popen(
         [sys.executable, '-c', SCRIPT, str(tmp_path)],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env={
-            **os.environ, 'PYTHONPATH': os.pathsep.join(
-                [str(Path(__file__).parent), *sys.path])})
+            **os.environ, 'PYTHONPATH': os.pathsep.join(sys.path)})
     try:
         assert process.stdout.readline() == 'go\n', process.stderr.read()
         process.send_signal(signal.SIGINT)
