@@ -155,8 +155,7 @@ def flops_per_frame(config: str, frames: int, size: int) -> float:
         frames: Of the clip.
         size: Side of its images in pixels.
     """
-    sys.path.insert(0, str(REPO / 'tools/analysis_tools'))
-    from get_flops import build, count
+    from mmtvface.benchmarks.speed.flops import build, count
     parts = count(build(config), (frames, size, size))['parts']
     return sum(part['flops'] for part in parts if part['name'].split('.')[0]
                in ('encoder', 'head')) / frames

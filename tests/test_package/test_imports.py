@@ -28,6 +28,7 @@ SIBLINGS = {
     'engine': {'visualization'},
     'animation': {'export'},
     'viewer': {'animation', 'export'},
+    'benchmarks': {'dataset_tools', 'export'},
     'cli': {'apis'},
 }
 ANYWHERE = {'registry', 'version'}

@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from gpu_check import FAILED, ROOT
-from gpu_records import Check
+
+from .. import CHECKOUT
+from .heads import rendered_heads, turned_heads
+from .records import FAILED, Check
 
 TESTS = ('tests/test_gpu', 'tests/test_renderers/test_triton_rasterizer.py',
          'tests/test_models/test_host_sync.py',
@@ -74,16 +76,15 @@ def tests(check: Check) -> None:
                 check.record(report.nodeid, error=f'not run: {text}')
 
     code = pytest.main(
-        ['-q', '-m', 'gpu', '-p', 'no:cacheprovider', '--rootdir', str(ROOT),
-         '--continue-on-collection-errors', *TESTS], plugins=[Recorder()])
+        ['-q', '-m', 'gpu', '-p', 'no:cacheprovider', '--rootdir',
+         str(CHECKOUT), '--continue-on-collection-errors', *TESTS],
+        plugins=[Recorder()])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
         check.record('pytest', error=f'pytest ended with {code!r}')
 
 
 def rasterizer(check: Check) -> None:
     """Forward and backward of the rasterizers."""
-    from helpers.rendered_heads import turned_heads
-
     from mmtvface.renderers import build_rasterizer
     from mmtvface.renderers.triton_rasterizer import TritonRasterizer
 
@@ -148,7 +149,6 @@ def write_frames(folder: Path, frames: int, small: bool, video: bool) -> Path:
     """
     import cv2
     import numpy as np
-    from helpers.rendered_heads import rendered_heads
     width, height = (320, 240) if small else (1280, 720)
     looks = 2 if small else LOOKS
     # There and back
@@ -201,7 +201,7 @@ def _reconstruct(check: Check, name: str, folder: Path, video: bool) -> None:
                '--out', str(folder / 'out'), '--save', 'codes', '--device',
                check.device.type]
     start = time.perf_counter()
-    process = subprocess.Popen(command, cwd=ROOT)
+    process = subprocess.Popen(command, cwd=CHECKOUT)
     while process.poll() is None:
         time.sleep(.25)
         if before is not None:
@@ -223,11 +223,10 @@ def _reconstruct(check: Check, name: str, folder: Path, video: bool) -> None:
 
 def part(name: str) -> Callable[[Check], None]:
     """The function of a part."""
-    module = dict(steps='gpu_steps', data='gpu_data',
-                  training='gpu_data').get(name)
+    module = dict(steps='steps', data='data', training='data').get(name)
     if module is None:
         return globals()[name]
-    return getattr(importlib.import_module(module), name)
+    return getattr(importlib.import_module(f'.{module}', __package__), name)
 
 
 def main(argv: list[str] | None = None) -> None:

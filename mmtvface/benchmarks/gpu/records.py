@@ -14,6 +14,7 @@ import torch
 from torch.autograd import DeviceType
 from torch.profiler import ProfilerActivity, profile
 
+FAILED = 9  # how a part ends that has recorded its error
 WARM_UP = .2  # seconds; clocks of an idle card need some
 WAITS = ('cudaStreamSynchronize', 'cudaDeviceSynchronize',
          'cudaEventSynchronize')

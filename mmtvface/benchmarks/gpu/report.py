@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark_report import replace_between
+from ..speed.report import replace_between
 
 BEGIN = '<!-- gpu_check begin -->'
 END = '<!-- gpu_check end -->'

@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from gpu_check import ROOT
-from gpu_records import Check
 from mmengine.config import Config
-from profile_step import build_training, rendered_batch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
 
-CONFIGS = ROOT / 'configs'
+from mmtvface.utils.setup_env import register_all_modules
+
+from .. import CHECKOUT
+from ..speed.profile_step import build_training, rendered_batch
+from .records import Check
+
+CONFIGS = CHECKOUT / 'configs'
 MODELS = {
     'temporal_deca coarse': 'temporal_deca/temporal-deca_r50_1xb2-coarse_'
                             'face-clips.py',
@@ -178,7 +181,6 @@ def shrink(model: Any) -> None:
 
 def steps(check: Check) -> None:
     """Time, memory, waits and kernels of steps of the full-size models."""
-    from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
     # As the config for GPUs has it
     torch.backends.cudnn.benchmark = True

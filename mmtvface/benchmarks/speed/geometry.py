@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from benchmark_baselines import naive_flame, naive_rasterize, naive_texture
-from benchmark_cases import Case, check_same, with_gradient
 
 from mmtvface.geometry.camera import project
+
+from .baselines import naive_flame, naive_rasterize, naive_texture
+from .cases import Case, check_same, with_gradient
 
 
 def random_codes(batch: int) -> tuple[torch.Tensor, ...]:

@@ -9,9 +9,6 @@ import time
 from typing import Any
 
 import torch
-from gpu_check import ROOT
-from gpu_records import Check
-from gpu_steps import precision
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.hooks import Hook
@@ -19,7 +16,14 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
 
-CONFIG = (ROOT / 'configs/lite_deca/'
+from mmtvface.registry import DATASETS, MODELS
+from mmtvface.utils.setup_env import register_all_modules
+
+from .. import CHECKOUT
+from .records import Check
+from .steps import precision
+
+CONFIG = (CHECKOUT / 'configs/lite_deca/'
           'lite-deca_r18w32_1xb32-2k_rendered-112.py')
 LEAVE = 10  # seconds that ending a training may take
 
@@ -42,7 +46,6 @@ def rendered_config(dry_run: bool) -> Config:
 
 def dataset(render: bool, length: int, size: int) -> Any:
     """Clips, or the codes of clips."""
-    from mmtvface.registry import DATASETS
     return DATASETS.build(dict(
         type='SyntheticFaceClipDataset', num_clips=10**6, clip_length=length,
         image_size=size, render=render, with_vertices=False))
@@ -75,7 +78,6 @@ def loader_rate(check: Check, data: Any, batch_size: int, workers: int
 
 def data(check: Check) -> None:
     """How many clips a GPU draws, encodes, and is handed by workers."""
-    from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
     clips, length, size = (2, 2, 32) if check.dry_run else (64, 5, 112)
     workers = 0 if check.dry_run else min(16, len(os.sched_getaffinity(0)))
@@ -106,7 +108,6 @@ def data(check: Check) -> None:
 def draw_rate(check: Check, batch: dict, side: int, frames: int
               ) -> dict[str, Any]:
     """Of ClipRenderer."""
-    from mmtvface.registry import MODELS
     config = rendered_config(check.dry_run).model.data_preprocessor
     config.renderer.image_size = side
     renderer = MODELS.build(config).to(check.device)
@@ -177,7 +178,6 @@ class _Curve(Hook):
 
 def training(check: Check) -> None:
     """Train the lite model on clips that are rendered on the GPU."""
-    from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
     MMLogger.get_current_instance().setLevel(logging.ERROR)
     check.plan('training')

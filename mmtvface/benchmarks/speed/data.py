@@ -9,14 +9,17 @@ from typing import Any
 import cv2
 import numpy as np
 import torch
-from benchmark_baselines import naive_clip, write_clip
-from benchmark_cases import Case, check_same
-from benchmark_encoder import ROOT, TINY
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.optim import OptimWrapper
 
 from mmtvface.registry import DATASETS, MODELS
+
+from .. import CHECKOUT
+from . import loading, video_to_clips
+from .baselines import naive_clip, write_clip
+from .cases import Case, check_same
+from .networks import TINY
 
 
 def per_frame(name: str, rounds: int, rate: float,
@@ -56,7 +59,7 @@ def dataset_section() -> list[Case]:
 
 def training_section() -> list[Case]:
     """A training step of the small config with a photometric loss."""
-    config = Config.fromfile(ROOT / TINY).model
+    config = Config.fromfile(CHECKOUT / TINY).model
     config.losses.photometric = dict(type='PhotometricLoss', mask='rendered')
     side = config.renderer.image_size
     data = DATASETS.build(dict(
@@ -81,15 +84,14 @@ def training_section() -> list[Case]:
 
 
 def loading_section() -> list[dict[str, Any]]:
-    """Loading with workers, see ``benchmark_loading.py``."""
-    import benchmark_loading
+    """Loading with workers, see :mod:`.loading`."""
     threads = torch.get_num_threads(), cv2.getNumThreads()
-    args = benchmark_loading.parse_args(
+    args = loading.parse_args(
         ['--clips', '6', '--frames', '10', '--rounds', '3', '--batches', '20'])
-    benchmark_loading.one_thread(0)
+    loading.one_thread(0)
     try:
         with tempfile.TemporaryDirectory() as folder:
-            found = benchmark_loading.measure(Path(folder), args)['loaders']
+            found = loading.measure(Path(folder), args)['loaders']
     finally:
         torch.set_num_threads(threads[0])
         cv2.setNumThreads(threads[1])
@@ -103,12 +105,11 @@ def loading_section() -> list[dict[str, Any]]:
 
 
 def video_section() -> list[dict[str, Any]]:
-    """Clips of a 720p video, see ``benchmark_video_to_clips.py``."""
-    import benchmark_video_to_clips
+    """Clips of a 720p video, see :mod:`.video_to_clips`."""
     repeats, threads = 2, torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        found = benchmark_video_to_clips.measure(150, repeats)
+        found = video_to_clips.measure(150, repeats)
     finally:
         torch.set_num_threads(threads)
     rates = found['frames_per_second']
