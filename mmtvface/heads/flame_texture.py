@@ -189,15 +189,20 @@ def load_albedo(path: str | os.PathLike, num_components: int = 50,
         return _read_albedo(path, num_components, size)
     from .providers.procedural import procedural_head
     head = procedural_head()
-    available = head.albedo_basis.shape[-1]
+    patterns, colors = head.albedo.patterns, head.albedo.colors
+    available = patterns.shape[-1]
     if num_components > available:
         raise ValueError(f'{num_components} components are asked for, but '
                          f'the built-in albedo has {available}.')
     texels = nearest_texels(size, head.albedo_mean.shape[0])
-    basis = head.albedo_basis[..., :num_components]
+    # Not head.albedo_basis, all of which would take a second to make
+    patterns = patterns.reshape(-1, available)[texels, :num_components]
+    basis = np.empty((len(texels), 3, num_components), np.float32)
+    for channel in range(3):
+        np.multiply(patterns, colors[:num_components, channel],
+                    out=basis[:, channel])
     return AlbedoData(
-        head.albedo_mean.reshape(-1, 3)[texels].astype(np.float32),
-        basis.reshape(-1, 3, num_components)[texels].astype(np.float32))
+        head.albedo_mean.reshape(-1, 3)[texels].astype(np.float32), basis)
 
 
 @MODELS.register_module()

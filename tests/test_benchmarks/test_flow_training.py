@@ -1,53 +1,46 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """SPyNet's training on true motion."""
-import math
-
 import pytest
 import torch
 import torch.nn.functional as F
+from mmengine.optim import OptimWrapper
 from torch import nn
+from torch.utils.data import default_collate
 
-from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
+from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.benchmarks.synthtv.flow_pairs import (
-    FlowPairs,
-    FlowPairSource,
-    join_pairs,
+    SynthTVFlowDataset,
+    mirror_pairs,
     shift_frames,
 )
-from mmtvface.benchmarks.synthtv.flow_training import (
-    FlowTraining,
-    end_point_error,
-    flow_errors,
-    halve,
-    mirror,
-    new_spynet,
-    pyramid_flow,
-    roughness,
-    save_spynet,
-    train_flow,
-)
+from mmtvface.evaluation.metrics import FlowError
 from mmtvface.geometry.camera import ndc_to_pixel
+from mmtvface.geometry.optical_flow import end_point_error, roughness
+from mmtvface.models.encoders import SPyNetFlow
+from mmtvface.models.encoders.spynet_flow import halve, pyramid_flow
 
 
-class Shifts:
+def moving_noise(index):
     """Noise that moves by a whole pixel, right or left: clip by clip."""
+    generator = torch.Generator().manual_seed(index)
+    first = torch.rand(1, 3, 8, 8, generator=generator)
+    first = F.interpolate(first, size=(32, 32), mode='bilinear')
+    step = 1 if index % 2 else -1
+    flow = torch.zeros(1, 2, 32, 32)
+    flow[:, 0] = step
+    second = first.roll(step, -1)
+    return dict(first=torch.cat([second, first]),
+                second=torch.cat([first, second]),
+                flow=torch.cat([-flow, flow]),
+                valid=torch.ones(2, 32, 32, dtype=torch.bool),
+                difficulty='hard')
 
-    def __init__(self):
-        self.dataset = type('Clips', (), dict(
-            clip_length=2, __len__=lambda _: 4))()
 
-    def pairs(self, index, shifts=None):
-        generator = torch.Generator().manual_seed(index)
-        first = torch.rand(1, 3, 8, 8, generator=generator)
-        first = F.interpolate(first, size=(32, 32), mode='bilinear')
-        step = 1 if index % 2 else -1
-        flow = torch.zeros(1, 2, 32, 32)
-        flow[:, 0] = step
-        second = first.roll(step, -1)
-        return FlowPairs(torch.cat([second, first]),
-                         torch.cat([first, second]),
-                         torch.cat([-flow, flow]),
-                         torch.ones(2, 32, 32, dtype=torch.bool))
+def new_model(**options):
+    model = SPyNetFlow(**options)
+    torch.manual_seed(0)
+    model.init_weights()
+    return model
 
 
 class TinyPyramid(nn.Module):
@@ -70,8 +63,8 @@ class TinyPyramid(nn.Module):
 
 @pytest.fixture(scope='module')
 def clips():
-    return SynthTVDataset('val', 'easy', num_scenes=2, clip_length=3,
-                          scene_length=3, with_vertices=True)
+    return SynthTVFlowDataset('val', 'easy', num_scenes=2, clip_length=3,
+                              scene_length=3)
 
 
 def test_end_point_error_is_the_mean_distance_of_valid_pixels():
@@ -103,56 +96,95 @@ def test_roughness_looks_at_unknown_neighbours_only():
 
 
 def test_mirrored_pairs_move_the_other_way():
-    pairs = Shifts().pairs(1)
-    out = mirror(pairs)
-    assert torch.equal(out.first, pairs.first.flip(-1))
-    assert torch.equal(out.flow[:, 0], -pairs.flow[:, 0].flip(-1))
+    pairs = moving_noise(1)
+    out = mirror_pairs(pairs)
+    assert torch.equal(out['first'], pairs['first'].flip(-1))
+    assert torch.equal(out['flow'][:, 0], -pairs['flow'][:, 0].flip(-1))
     # content at p of the first is at p + flow(p) in the second, still
-    torch.testing.assert_close(out.second[1, :, :, 3], out.first[1, :, :, 4])
-    assert out.flow[1, 0, 0, 4] == -1
+    torch.testing.assert_close(out['second'][1, :, :, 3],
+                               out['first'][1, :, :, 4])
+    assert out['flow'][1, 0, 0, 4] == -1
 
 
-@pytest.mark.parametrize('shared', [0, 20])
+def errors(model):
+    """Of four clips, by the metric."""
+    metric = FlowError()
+    for index in range(4):
+        with torch.no_grad():
+            samples = model.val_step(default_collate([moving_noise(index)]))
+        metric.process(None, samples)
+    return metric.compute_metrics(metric.results)
+
+
+def train(model, steps):
+    """Losses of every step."""
+    optimizer = OptimWrapper(torch.optim.Adam(model.parameters(), .003),
+                             clip_grad=dict(max_norm=1.))
+    dice = torch.Generator().manual_seed(0)
+    return [model.train_step(default_collate([
+        moving_noise(int(i)) for i in torch.randint(4, (2, ), generator=dice)
+    ]), optimizer) for _ in range(steps)]
+
+
+@pytest.mark.parametrize('shared', [False, True])
 def test_training_lowers_the_error(shared):
     torch.manual_seed(0)
-    source, net = Shifts(), TinyPyramid()
-    before = flow_errors(net, source)
-    assert before.trained == pytest.approx(before.zero, abs=1e-5)
-    assert before.zero == pytest.approx(1, abs=1e-5)
-    assert before.pixels == 4 * 2 * 32 * 32
-    told = []
-    train_flow(net, source,
-               FlowTraining(iters=40, shared_iters=shared, settle_iters=20,
-                            clips=2, lr=.003),
-               lambda *numbers: told.append(numbers))
-    after = flow_errors(net, source)
-    assert after.trained < .8 * after.zero
-    assert [step for step, *_ in told] == list(range(1, shared + 61))
-    # half as many pixels at half the size
-    assert told[0][2] == pytest.approx(.5 if shared else 1, abs=1e-5)
-
-
-@pytest.mark.parametrize('iters', [1, 10])
-def test_few_steps(iters):
-    told = []
-    train_flow(TinyPyramid(), Shifts(), FlowTraining(
-        iters=iters, shared_iters=0, settle_iters=0, clips=1),
-        lambda *numbers: told.append(numbers))
-    assert len(told) == iters
+    model = SPyNetFlow()
+    model.spynet = TinyPyramid()
+    if shared:
+        first = SPyNetFlow(shared_level=True)
+        first.spynet = TinyPyramid()
+        first.spynet.basic_module = nn.ModuleList(
+            [first.spynet.basic_module[0]] * 6)
+        told = train(first, 20)
+        # half as many pixels at half the size
+        assert told[0]['zero_error'].item() == pytest.approx(.5, abs=1e-5)
+        model.load_state_dict(first.state_dict())
+    else:
+        before = errors(model)
+        assert before == pytest.approx(
+            dict(hard_trained=1, hard_zero=1, hard_ratio=1), abs=1e-5)
+    told = train(model, 60)
+    assert told[0]['zero_error'].item() == pytest.approx(1, abs=1e-5)
+    assert errors(model)['hard_ratio'] < .8
 
 
 def test_shared_training_gives_all_levels_the_same_start():
-    net = TinyPyramid()
-    train_flow(net, Shifts(), FlowTraining(iters=1, shared_iters=2,
-                                           settle_iters=0, clips=1, lr=1e-9))
-    for level in net.basic_module[1:]:
-        torch.testing.assert_close(level[0].weight,
-                                   net.basic_module[0][0].weight,
-                                   atol=1e-6, rtol=0)
+    first = new_model(shared_level=True)
+    assert sum(p.numel() for p in first.parameters()) == 240050
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(.01)
+    model = new_model()
+    model.load_state_dict(first.state_dict())
+    levels = model.spynet.basic_module
+    assert len({id(level) for level in levels}) == 6
+    for level in levels:
+        for ours, theirs in zip(level.parameters(), first.parameters(),
+                                strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_the_metric_counts_pixels():
+    metric = FlowError()
+    truth = torch.zeros(1, 2, 1, 4)
+    truth[:, 0] = 2
+    for valid, found in (([1, 1, 1, 0], 1.), ([1, 0, 0, 0], 0.)):
+        metric.process(None, [dict(
+            gt_flow=truth, pred_flow=truth + found * torch.tensor(
+                [0., 1.])[:, None, None], difficulty='easy',
+            valid=torch.tensor(valid, dtype=torch.bool)[None, None])])
+    assert metric.compute_metrics(metric.results) == pytest.approx(dict(
+        easy_trained=.75, easy_zero=2., easy_ratio=.375), abs=1e-5)
+    metric.process(None, [dict(
+        gt_flow=truth, pred_flow=truth, difficulty='hard',
+        valid=torch.zeros(1, 1, 4, dtype=torch.bool))])
+    with pytest.raises(ValueError, match="level 'hard'. Use more clips"):
+        metric.compute_metrics(metric.results)
 
 
 def test_pyramid_is_that_of_spynet():
-    spynet = new_spynet()
+    spynet = new_model().spynet
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
         for level in spynet.basic_module:
@@ -167,38 +199,40 @@ def test_pyramid_is_that_of_spynet():
 
 
 def test_halved_pairs_move_half_as_many_pixels():
-    pairs = Shifts().pairs(1)
-    pairs.valid[0, 0, 1] = False
-    out = halve(pairs)
-    assert torch.equal(out.flow[1, 0], torch.full((16, 16), .5))
-    assert not out.valid[0, 0, 0]
-    assert out.valid.sum() == 2 * 16 * 16 - 1
-    torch.testing.assert_close(out.first[0, 1, 2, 3],
-                               pairs.first[0, 1, 4:6, 6:8].mean())
+    pairs = moving_noise(1)
+    pairs['valid'][0, 0, 1] = False
+    first, second, flow, valid = halve(*(
+        pairs[name] for name in ('first', 'second', 'flow', 'valid')))
+    assert second.shape == (2, 3, 16, 16)
+    assert torch.equal(flow[1, 0], torch.full((16, 16), .5))
+    assert not valid[0, 0, 0]
+    assert valid.sum() == 2 * 16 * 16 - 1
+    torch.testing.assert_close(first[0, 1, 2, 3],
+                               pairs['first'][0, 1, 4:6, 6:8].mean())
 
 
-def test_spynet_starts_at_zero_flow_and_can_leave_it(tmp_path):
-    spynet = new_spynet()
-    pairs = Shifts().pairs(0)
-    flow = spynet(pairs.first, pairs.second)
-    assert flow.shape == (2, 2, 32, 32)
+def test_spynet_starts_at_zero_flow_and_can_leave_it():
+    model = new_model()
+    batch = default_collate([moving_noise(0)])
+    flow = model(batch['first'], batch['second'])
+    assert flow.shape == (1, 2, 2, 32, 32)
     assert not flow.any()
-    (flow - pairs.flow).square().mean().backward()
-    for level in spynet.basic_module:
+    (flow - batch['flow']).square().mean().backward()
+    for level in model.spynet.basic_module:
         assert level.basic_module[-1].conv.weight.grad.any()
-    assert torch.equal(spynet.state_dict()['basic_module.0.basic_module.0.'
-                                           'conv.weight'],
-                       new_spynet().state_dict()[
-                           'basic_module.0.basic_module.0.conv.weight'])
+    name = 'spynet.basic_module.0.basic_module.0.conv.weight'
+    assert torch.equal(model.state_dict()[name],
+                       new_model().state_dict()[name])
 
 
 def test_temporal_encoder_reads_the_saved_weights(tmp_path):
     from mmtvface.models.encoders import TemporalResNet
-    spynet = new_spynet()
+    model = new_model()
     with torch.no_grad():
-        spynet.basic_module[5].basic_module[-1].conv.bias.copy_(
+        model.spynet.basic_module[5].basic_module[-1].conv.bias.copy_(
             torch.tensor([1., -2.]))
-    path = save_spynet(spynet, tmp_path / 'new' / 'spynet.pth')
+    path = tmp_path / 'iter_1.pth'
+    torch.save(dict(state_dict=model.state_dict()), path)
     encoder = TemporalResNet(
         mid_channels=4, depth=18, base_channels=4, num_blocks=1,
         num_extra_blocks=1, deform_groups=2, spynet_pretrained=str(path))
@@ -212,20 +246,19 @@ def test_temporal_encoder_reads_the_saved_weights(tmp_path):
 
 def test_pairs_of_a_clip_follow_the_landmarks(clips):
     """Points of the face move as the flow says, in both directions."""
-    source = FlowPairSource(clips)
-    pairs = source.pairs(0)
-    item = clips[0]
+    pairs = clips.pairs(0)
+    item = SynthTVDataset.__getitem__(clips, 0)
     small = F.interpolate(item['inputs'].float() / 255, scale_factor=.5,
                           mode='bicubic', align_corners=False)
     # from a later frame to the one before come first
-    torch.testing.assert_close(pairs.first, small[[1, 2, 0, 1]])
-    torch.testing.assert_close(pairs.second, small[[0, 1, 1, 2]])
+    torch.testing.assert_close(pairs['first'], small[[1, 2, 0, 1]])
+    torch.testing.assert_close(pairs['second'], small[[0, 1, 1, 2]])
     points = ndc_to_pixel(item['data_samples'].gt_landmarks[..., :2], 32)
     inner = points[:, 27:]  # nose, eyes and mouth
     motion = inner[1:] - inner[:-1]
     for flow, valid, at, truth in (
-            (pairs.flow[:2], pairs.valid[:2], inner[1:], -motion),
-            (pairs.flow[2:], pairs.valid[2:], inner[:-1], motion)):
+            (pairs['flow'][:2], pairs['valid'][:2], inner[1:], -motion),
+            (pairs['flow'][2:], pairs['valid'][2:], inner[:-1], motion)):
         grid = ((2 * at + 1) / 32 - 1)[:, None]
         found = F.grid_sample(flow, grid, align_corners=False)[:, :, 0]
         known = F.grid_sample(valid[:, None].float(), grid,
@@ -237,24 +270,23 @@ def test_pairs_of_a_clip_follow_the_landmarks(clips):
 
 def test_shifted_frames_carry_their_flow_along(clips):
     """Frame 1 moves by 4 and -2 pixels: 2 and -1 at half the size."""
-    source = FlowPairSource(clips)
-    still = source.pairs(0)
-    moved = source.pairs(0, torch.tensor([[0, 0], [4, -2], [0, 0]]))
+    still = clips.pairs(0)
+    moved = clips.pairs(0, torch.tensor([[0, 0], [4, -2], [0, 0]]))
     # from frame 0 to 1, on the same pixels
-    both = still.valid[2] & moved.valid[2]
+    both = still['valid'][2] & moved['valid'][2]
     assert both.sum() > 300
     torch.testing.assert_close(
-        moved.flow[2][:, both],
-        still.flow[2][:, both] + torch.tensor([[2.], [-1.]]))
+        moved['flow'][2][:, both],
+        still['flow'][2][:, both] + torch.tensor([[2.], [-1.]]))
     # from frame 1 to 0, on pixels that have moved too
-    before, after = still.flow[0, :, 2:, :-2], moved.flow[0, :, 1:-1, 2:]
-    both = still.valid[0, 2:, :-2] & moved.valid[0, 1:-1, 2:]
+    before, after = still['flow'][0, :, 2:, :-2], moved['flow'][0, :, 1:-1, 2:]
+    both = still['valid'][0, 2:, :-2] & moved['valid'][0, 1:-1, 2:]
     assert both.sum() > 300
     torch.testing.assert_close(
         after[:, both], before[:, both] - torch.tensor([[2.], [-1.]]),
         atol=1e-3, rtol=0)
-    torch.testing.assert_close(moved.first[0, :, 3:-4, 5:-3],
-                               still.first[0, :, 4:-3, 3:-5],
+    torch.testing.assert_close(moved['first'][0, :, 3:-4, 5:-3],
+                               still['first'][0, :, 4:-3, 3:-5],
                                atol=1e-5, rtol=0)
 
 
@@ -267,34 +299,36 @@ def test_edges_of_shifted_frames_are_repeated():
 
 
 def test_covered_skin_is_not_valid(clips):
-    source = FlowPairSource(clips)
-    item = clips[0]
-    assert source._clear(0, item).all()
-    item['data_samples'].gt_masks = torch.zeros_like(
-        item['data_samples'].gt_masks)
+    sample = SynthTVDataset.__getitem__(clips, 0)['data_samples']
+    assert clips._clear(0, sample).all()
+    sample.gt_masks = torch.zeros_like(sample.gt_masks)
     skin = torch.from_numpy(clips.scenes[0].masks > 250)[:, None]
     assert skin.any()
-    assert not (source._clear(0, item) & skin).any()
+    assert not (clips._clear(0, sample) & skin).any()
     # where there was no skin nothing is lost
     nothing = torch.from_numpy(clips.scenes[0].masks == 0)[:, None]
-    assert source._clear(0, item)[nothing].all()
+    assert clips._clear(0, sample)[nothing].all()
 
 
-def test_joined_pairs_keep_their_order():
-    parts = [Shifts().pairs(i) for i in range(2)]
-    joined = join_pairs(parts)
-    assert torch.equal(joined.first[2:], parts[1].first)
-    assert joined.valid.shape == (4, 32, 32)
+def test_items_are_shifted_and_mirrored_by_chance(clips):
+    plain = clips[1]
+    assert plain['difficulty'] == 'easy'
+    options = dict(num_scenes=2, clip_length=3, scene_length=3)
+    turned = SynthTVFlowDataset('val', 'easy', mirrored=1., **options)[1]
+    assert torch.equal(turned['first'], plain['first'].flip(-1))
+    moving = SynthTVFlowDataset('val', 'easy', shifted=1., max_shift=4,
+                                **options)
+    still = SynthTVFlowDataset('val', 'easy', shifted=1., max_shift=0,
+                               **options)
+    speed = plain['flow'].norm(dim=1)[plain['valid']].mean()
+    torch.testing.assert_close(still[1]['flow'], plain['flow'])
+    item = moving[1]
+    assert item['flow'].norm(dim=1)[item['valid']].mean() > 1.5 * speed
+    assert torch.equal(moving[1]['flow'], item['flow'])
 
 
-def test_bad_settings_are_named(clips):
-    with pytest.raises(ValueError, match='iters must be at least 1.*0'):
-        FlowTraining(iters=0)
-    with pytest.raises(ValueError, match='lr must be positive.*nan'):
-        FlowTraining(lr=math.nan)
-    with pytest.raises(ValueError, match='shared_iters.*least 0.*-1'):
-        FlowTraining(shared_iters=-1)
+def test_bad_settings_are_named():
     with pytest.raises(ValueError, match='multiple of 32 . stride = 96'):
-        FlowPairSource(clips, stride=3)
-    with pytest.raises(ValueError, match='with_vertices=True'):
-        FlowPairSource(SynthTVDataset('val', num_scenes=1))
+        SynthTVFlowDataset('val', num_scenes=1, stride=3)
+    with pytest.raises(ValueError, match='max_shift.*-1'):
+        SynthTVFlowDataset('val', num_scenes=1, max_shift=-1)

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mmtvface.benchmarks.synthtv.true_flow import true_flow
+from mmtvface.benchmarks.synthtv.flow_pairs import true_flow
 from mmtvface.renderers import build_rasterizer, interpolate
 
 SQUARE = torch.tensor([[0, 1, 2], [2, 1, 3]])

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.geometry.grid_mesh import grid_faces
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.heads import FLAME, FLAMETexture
 from mmtvface.heads.head_topology import load_head_topology
@@ -62,7 +61,11 @@ def turned_heads(batch: int, small: bool = False
             latitude, longitude, indexing='ij'))
         mesh = torch.stack([.8 * level.cos() * turn.sin(), .9 * level.sin(),
                             .7 * level.cos() * turn.cos()], 1)
-        faces = grid_faces(7, 9)
+        index = torch.arange(7 * 9).view(7, 9)
+        a, b, c, d = (index[:-1, :-1], index[:-1, 1:], index[1:, :-1],
+                      index[1:, 1:])
+        faces = torch.cat([torch.stack(corners, -1).view(-1, 3)
+                           for corners in ((a, c, b), (b, c, d))])
     else:
         faces = torch.as_tensor(load_head_topology('procedural').faces)
         mesh = 7 * FLAME('procedural').neutral(

@@ -3,7 +3,8 @@
 
 from .dataset import SynthTVDataset
 from .degradation_levels import DIFFICULTIES, GRADES, Grade
+from .flow_pairs import SynthTVFlowDataset
 from .scenes import SceneSettings
 
 __all__ = ['DIFFICULTIES', 'GRADES', 'Grade', 'SceneSettings',
-           'SynthTVDataset']
+           'SynthTVDataset', 'SynthTVFlowDataset']
