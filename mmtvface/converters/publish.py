@@ -123,14 +123,16 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
             f'with {result["refine"]} steps of refinement, which follow '
             'landmarks even where the model stands still. Measure the model '
             'itself: tools/synthtv.py evaluate without --refine.')
-    if 'grades' not in result:
+    # Earlier versions called them grades.
+    levels = result.get('levels', result.get('grades'))
+    if levels is None:
         return dict(result)
     data = dict(result.get('data') or {})
     data.pop('head_probe', None)
     return dict(
         data=data,
-        **{grade: scores['means']
-           for grade, scores in result['grades'].items()})
+        **{level: scores['means']
+           for level, scores in levels.items()})
 
 
 def _mouths(value: Any, place: str = ''

@@ -19,8 +19,8 @@ from mmtvface.benchmarks.synthtv.budget import (
     last_checkpoint,
 )
 from mmtvface.benchmarks.synthtv.evaluate import evaluate_model, plain
-from mmtvface.benchmarks.synthtv.generate import generate
-from mmtvface.benchmarks.synthtv.picture import grade_sheet
+from mmtvface.benchmarks.synthtv.folder import generate
+from mmtvface.benchmarks.synthtv.picture import level_sheet
 from mmtvface.benchmarks.synthtv.table import (
     compare,
     frame_groups,
@@ -91,13 +91,13 @@ def test_evaluation(result, trained, scenes):
     assert result['data']['num_clips'] == 2
     # Pixels to features, batch norm, two layers to 47 codes
     assert result['parameters'] == 49 * 8 + 16 + 9 * 16 + 17 * 47
-    hard = result['grades']['hard']
+    hard = result['levels']['hard']
     for name, values in hard['clips'].items():
         assert len(values) == 2
         if not name.startswith(('lag', 'motion')):
             assert hard['means'][name] == pytest.approx(np.mean(values))
-    means = [part['means'] for part in result['grades'].values()]
-    # The same clips at all grades
+    means = [part['means'] for part in result['levels'].values()]
+    # The same clips at all levels
     assert len({round(part['jitter_true_mm'], 6) for part in means}) == 1
     # Random weights: far away, and restless when the pictures are bad
     assert 1 < means[0]['posed_mm'] < 200
@@ -122,7 +122,7 @@ def test_perfect_predictions_have_no_error(trained, scenes, monkeypatch):
     monkeypatch.setattr(evaluation, 'predict_clips', predict)
     perfect = evaluate_model(*trained, scenes, difficulties=('hard', ),
                              data=dict(scene_length=FRAMES))
-    means = perfect['grades']['hard']['means']
+    means = perfect['levels']['hard']['means']
     follows = {name: means.pop(name) for name in list(means)
                if name.endswith(('_corr', '_amplitude', '_gain'))}
     assert len(follows) == 17
@@ -146,7 +146,7 @@ def test_smoothing_is_tuned_and_steadies(result, trained, scenes):
     assert {key: smooth['smooth'][key] for key in smooth['smooth']} in [
         {key: row[key] for key in smooth['smooth']}
         for row in smooth['tuning']]
-    raw, calm = (part['grades']['hard']['means']
+    raw, calm = (part['levels']['hard']['means']
                  for part in (result, smooth))
     assert calm['jitter_pred_mm'] < raw['jitter_pred_mm']
     assert calm['drift_mm'] < raw['drift_mm']
@@ -157,7 +157,7 @@ def test_refinement_is_measured(result, trained, scenes):
         *trained, scenes, refine=2, difficulties=('hard', ),
         data=dict(scene_length=FRAMES))
     assert refined['name'].endswith('+ 2 steps of refinement')
-    raw, fitted = (part['grades']['hard']['means']
+    raw, fitted = (part['levels']['hard']['means']
                    for part in (result, refined))
     assert fitted['nme'] < .5 * raw['nme']
     truth = torch.rand(50, 68, 3)
@@ -210,8 +210,8 @@ def test_tune_keeps_accuracy():
 def test_tables(result, tmp_path):
     better = copy.deepcopy(result)
     better['name'] = 'better'
-    for grade in better['grades'].values():
-        for part in grade['clips'], grade['means']:
+    for level in better['levels'].values():
+        for part in level['clips'], level['means']:
             part['posed_mm'] = np.multiply(part['posed_mm'], .8).tolist()
     paths = []
     for entry in (better, result):
@@ -224,7 +224,7 @@ def test_tables(result, tmp_path):
     assert text.count('right eyelids') == 3
     assert [line.split()[1] for line in lines[:3]] == [
         'model', 'raw', 'better']
-    rows = motion_table([dict(name=name, grades=dict(hard=dict(
+    rows = motion_table([dict(name=name, levels=dict(hard=dict(
         means=means))) for name, means in (
             ('old', {}), ('new', dict(jaw_corr=.956, jaw_amplitude=.5,
                                       yaw_corr=None, yaw_amplitude=None)))],
@@ -241,7 +241,7 @@ def test_tables(result, tmp_path):
     with pytest.raises(ValueError, match='not measured on the same clips'):
         compare([result, other])
     broken = tmp_path / 'broken.json'
-    broken.write_text('{"grades": {"hard": {"clips": {}}}}')
+    broken.write_text('{"levels": {"hard": {"clips": {}}}}')
     with pytest.raises(ValueError, match='is no result'):
         read_result(broken)
     with pytest.raises(FileNotFoundError, match='evaluate'):
@@ -249,13 +249,13 @@ def test_tables(result, tmp_path):
 
 
 def test_errors_by_what_happened_to_the_frames(result):
-    for grade in result['grades'].values():
-        for values in grade['frames'].values():
+    for level in result['levels'].values():
+        for values in level['frames'].values():
             assert np.shape(values) == (2, FRAMES)
         # Of all frames the mean is that of the clips.
-        assert np.mean(grade['frames']['posed_mm'], 1) == pytest.approx(
-            grade['clips']['posed_mm'])
-    easy, _, hard = (grade['frames'] for grade in result['grades'].values())
+        assert np.mean(level['frames']['posed_mm'], 1) == pytest.approx(
+            level['clips']['posed_mm'])
+    easy, _, hard = (level['frames'] for level in result['levels'].values())
     assert np.mean(hard['blur']) > 2 * np.mean(easy['blur'])
     assert np.max(easy['visible_skin']) == 1
     frames = dict(
@@ -268,7 +268,7 @@ def test_errors_by_what_happened_to_the_frames(result):
         covered=[[False, True], [False, False]],
         frozen=[[False, False], [False, True]],
         blurred=[[False, True], [False, False]])
-    base, other = (dict(name=name, grades=dict(hard=dict(frames=frames | dict(
+    base, other = (dict(name=name, levels=dict(hard=dict(frames=frames | dict(
         posed_mm=errors)))) for name, errors in (
             ('base', frames['posed_mm']), ('other', [[2., 4.], [5., None]])))
     header, _, *rows = where_table(
@@ -279,16 +279,16 @@ def test_errors_by_what_happened_to_the_frames(result):
     cells = [cell.strip() for cell in rows[1].split('|')[2:-1]]
     assert cells[0].startswith('3.5 (+16.7 %') and cells[2] == '-'
     assert cells[1] == cells[3] == '4 (-50.0 % [-50.0, -50.0])'
-    del other['grades']['hard']['frames']
+    del other['levels']['hard']['frames']
     assert where_table([base, other], base, 'hard') is None
 
 
-def test_sheet_of_the_grades(scenes):
-    data = [(grade, SynthTVDataset(
-        'test', grade, clip_length=None, scene_length=FRAMES,
+def test_sheet_of_the_levels(scenes):
+    data = [(level, SynthTVDataset(
+        'test', level, clip_length=None, scene_length=FRAMES,
         image_size=SIZE, head=HEAD, data_root=scenes))
-        for grade in ('easy', 'hard')]
-    sheet = grade_sheet(data, [1], [0, 2, 3])
+        for level in ('easy', 'hard')]
+    sheet = level_sheet(data, [1], [0, 2, 3])
     assert sheet.shape == (2 * (SIZE + 2), 22 + 3 * (SIZE + 2), 3)
     image = data[1][1][1]['inputs'][2].permute(1, 2, 0).numpy()
     corner = sheet[SIZE + 2:, 22 + SIZE + 2:][:SIZE, :SIZE]

@@ -108,9 +108,9 @@ def test_an_item_is_a_function_of_seed_split_and_index(build, folder):
         dataset[9]
 
 
-def test_grades_are_paired_and_get_worse(build, folder):
-    clips = [[build('test', grade, data_root=folder)[i] for i in range(3)]
-             for grade in ('easy', 'medium', 'hard')]
+def test_levels_are_paired_and_get_worse(build, folder):
+    clips = [[build('test', level, data_root=folder)[i] for i in range(3)]
+             for level in ('easy', 'medium', 'hard')]
     for easy, other in zip(clips[0] + clips[0], clips[1] + clips[2],
                            strict=True):
         a, b = easy['data_samples'], other['data_samples']
@@ -124,12 +124,12 @@ def test_grades_are_paired_and_get_worse(build, folder):
     assert loss[0] < 8 < loss[1] < loss[2]
 
 
-def test_mixed_has_all_grades(build, folder):
+def test_mixed_has_all_levels(build, folder):
     dataset = build(difficulty='mixed', data_root=folder, num_clips=24)
     items = {dataset[i]['data_samples'].difficulty: i for i in range(24)}
     assert set(items) == {'easy', 'medium', 'hard'}
-    for grade, index in items.items():
-        alone = build(difficulty=grade, data_root=folder, num_clips=24)
+    for level, index in items.items():
+        alone = build(difficulty=level, data_root=folder, num_clips=24)
         assert same(alone[index], dataset[index])
 
 

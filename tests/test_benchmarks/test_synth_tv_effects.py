@@ -5,7 +5,14 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.benchmarks.synthtv import GRADES
+from mmtvface.benchmarks.synthtv import LEVELS
+from mmtvface.benchmarks.synthtv.degradation_levels import (
+    CAPTION,
+    ClipPlan,
+    Occlusion,
+    draw_plan,
+    head_motion,
+)
 from mmtvface.benchmarks.synthtv.effects import (
     blur_frame,
     code_frames,
@@ -13,13 +20,6 @@ from mmtvface.benchmarks.synthtv.effects import (
     draw_caption,
     expose,
     finer_quality,
-)
-from mmtvface.benchmarks.synthtv.plan import (
-    CAPTION,
-    ClipPlan,
-    Occlusion,
-    draw_plan,
-    head_motion,
 )
 
 T, S = 6, 48
@@ -157,11 +157,11 @@ def test_motion_of_the_head():
     assert head_motion(points[:1]).tolist() == [[0, 0]]
 
 
-def test_plans_are_repeatable_and_grow_with_the_grade():
-    plans = {name: [draw_plan(np.random.default_rng(seed), grade,
+def test_plans_are_repeatable_and_grow_with_the_level():
+    plans = {name: [draw_plan(np.random.default_rng(seed), level,
                               landmarks()) for seed in range(60)]
-             for name, grade in GRADES.items()}
-    again = draw_plan(np.random.default_rng(7), GRADES['hard'], landmarks())
+             for name, level in LEVELS.items()}
+    again = draw_plan(np.random.default_rng(7), LEVELS['hard'], landmarks())
     for field in fields(ClipPlan):
         if field.name != 'occlusion':
             np.testing.assert_array_equal(
@@ -177,7 +177,7 @@ def test_plans_are_repeatable_and_grow_with_the_grade():
     assert quality[0] > quality[1] + 20 > quality[2] + 40
     hidden = [{i for i, plan in enumerate(part) if plan.occlusion}
               for part in plans.values()]
-    # What hides a face at one grade hides it at the next, too.
+    # What hides a face at one level hides it at the next, too.
     assert hidden[0] < hidden[1] < hidden[2]
     assert not any(plan.frozen.any() for plan in plans['easy'])
     assert all(plan.key[0] and not plan.frozen[0]
@@ -185,7 +185,7 @@ def test_plans_are_repeatable_and_grow_with_the_grade():
 
 
 def test_much_changes_from_frame_to_frame_when_it_is_hard():
-    plans = [draw_plan(np.random.default_rng(seed), GRADES['hard'],
+    plans = [draw_plan(np.random.default_rng(seed), LEVELS['hard'],
                        landmarks()) for seed in range(40)]
     for name in ('blur', 'gains', 'quality'):
         moves = [np.ptp(getattr(plan, name), axis=0).max() for plan in plans]

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from mmtvface.benchmarks.synthtv.wrinkles import score_normals
+from mmtvface.benchmarks.synthtv.evaluate import score_normals
 from mmtvface.heads import FLAME
 from mmtvface.structures import FaceClipSample
 

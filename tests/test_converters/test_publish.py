@@ -93,11 +93,11 @@ def test_large_weights_are_refused(trained, tmp_path, monkeypatch):
 
 
 def test_models_whose_faces_stand_still_are_refused(trained, tmp_path):
-    grades = dict(lite=dict(data=dict(seed=0), easy=dict(
+    levels = dict(lite=dict(data=dict(seed=0), easy=dict(
         mouth_open_amplitude=.9, mouth_open_corr=.9), hard=dict(
             mouth_open_amplitude=.0312, mouth_open_corr=.1)))
     with pytest.raises(ValueError, match=r'0\.0312 .*lite hard mouth_open'):
-        publish.publish(*trained, tmp_path / 'out', metrics=grades)
+        publish.publish(*trained, tmp_path / 'out', metrics=levels)
     unknown = [{}, dict(nme=.1, easy=dict(mouth_open_corr=.9)),
                {'motion/mouth_open_amplitude': None}]
     for metrics in unknown:
@@ -119,7 +119,7 @@ def test_models_whose_faces_stand_still_are_refused(trained, tmp_path):
         easy=dict(mouth_open_amplitude=1., mouth_open_corr=.9),
         hard=dict(mouth_open_amplitude=1., mouth_open_corr=.3)))
     with pytest.raises(ValueError, match='2 steps of refinement'):
-        publish.result_summary(dict(name='a', refine=2, grades={}))
+        publish.result_summary(dict(name='a', refine=2, levels={}))
 
 
 @pytest.mark.parametrize('given', [dict(config='a.py'),

@@ -5,7 +5,10 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.benchmarks.synthtv.appearance import Look, change_look
+from mmtvface.benchmarks.synthtv.appearance import (
+    Appearance,
+    change_appearance,
+)
 from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
 from mmtvface.heads import FLAME
 
@@ -24,7 +27,7 @@ def face():
 
 def only(name, seed=0):
     """A look with a single change."""
-    look = Look(np.random.default_rng(seed), SIZE)
+    look = Appearance(np.random.default_rng(seed), SIZE)
     look.on = dict.fromkeys(look.on, False) | {name: True}
     look.mix = np.eye(3)
     look.curve = np.repeat(np.arange(256, dtype=np.uint8)[None, :, None], 3,
@@ -65,7 +68,7 @@ def test_a_clip_has_one_look():
                        0)
     landmarks = np.repeat((face()[None] * 2 + 1) / SIZE - 1, 3, 0)
     before = images.copy()
-    looks = [change_look(images, landmarks, np.random.default_rng(seed))
+    looks = [change_appearance(images, landmarks, np.random.default_rng(seed))
              for seed in (1, 1, 2)]
     assert (looks[0][0] == looks[0][2]).all()
     assert (looks[0] == looks[1]).all() and (looks[0] != looks[2]).any()
@@ -76,10 +79,15 @@ def test_looks_change_pictures_and_nothing_else():
     settings = dict(split='train', difficulty='easy', num_scenes=1,
                     clip_length=2, scene_length=2, image_size=32)
     plain = SynthTVDataset(**settings)[0]
-    varied = SynthTVDataset(**settings, vary_looks=1.)[0]
+    varied = SynthTVDataset(**settings, vary_appearance=1.)[0]
     assert (plain['inputs'] != varied['inputs']).any()
     for name in ('gt_landmarks', 'gt_masks'):
         a, b = (x['data_samples'].get(name) for x in (plain, varied))
         assert (a == b).all()
     with pytest.raises(ValueError, match='probability'):
-        SynthTVDataset(**settings, vary_looks=2.)
+        SynthTVDataset(**settings, vary_appearance=2.)
+    with pytest.warns(DeprecationWarning, match='now .vary_appearance'):
+        old = SynthTVDataset(**settings, vary_looks=1., reframe=True)
+    assert old.vary_appearance == 1 and old.crop_jitter.roll == 12
+    with pytest.raises(TypeError, match="no option 'colour'"):
+        SynthTVDataset(**settings, colour=1)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmtvface.benchmarks.synthtv.crop_jitter import (
-    Reframing,
+    CropJitter,
     crop_jitter_codes,
     move_images,
     move_points,
@@ -19,7 +19,7 @@ from mmtvface.heads import FLAME
 
 def moves():
     rng = np.random.default_rng(0)
-    drawn = Reframing(roll=30., zoom=.2, shift=.2, shake=.05).draw(rng, 3)
+    drawn = CropJitter(roll=30., zoom=.2, shift=.2, shake=.05).draw(rng, 3)
     assert drawn.shape == (3, 4) and np.ptp(drawn[:, 0]) == 0
     assert abs(drawn[0, 0]) > .02 and np.ptp(drawn[:, 2]) > 0
     return drawn
