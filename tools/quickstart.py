@@ -266,7 +266,7 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
     from rich.progress import Progress
 
     from mmtvface.export.save import save_results
-    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+    from mmtvface.apis import FaceReconstructor
     reconstructor = FaceReconstructor(config, checkpoint)
     console = Console()
     with Progress(console=console, transient=True,

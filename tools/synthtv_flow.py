@@ -20,7 +20,7 @@ from pathlib import Path
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmtvface.cli.number_arguments import positive
+from mmtvface.cli.shared import positive
 
 TRAINING_LENGTH, EVALUATION_LENGTH = 3, 5
 

@@ -20,11 +20,11 @@ from mmtvface.animation import (
 )
 from mmtvface.animation.panels import AnimatedFrame, inset
 from mmtvface.animation.tracks import reconstruct_codes
-from mmtvface.export.code_writers import stack_results
+from mmtvface.apis import FaceReconstructor
+from mmtvface.export.writers.codes import stack_results
 from mmtvface.geometry.camera import project
 from mmtvface.io.mesh import read_mesh
 from mmtvface.io.video_reader import decode_video, probe_video, read_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 SIZE = 48
 

@@ -15,8 +15,8 @@ from helpers.toy_animation import write_toy_clip, write_toy_model
 from helpers.toy_pictures import picture
 
 from mmtvface.animation import CodeTrack, read_codes
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.save import save_results
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.tracking.frame_source import open_frames
 from mmtvface.viewer import write_view
 from mmtvface.viewer.code_curves import code_curves

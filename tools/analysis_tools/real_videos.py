@@ -37,7 +37,7 @@ import cv2
 import numpy as np
 from real_video_measures import FOLLOWED, measure, reference_landmarks
 
-from mmtvface.cli.number_arguments import natural, positive
+from mmtvface.cli.shared import natural, positive
 from mmtvface.evaluation.functional import SIGNALS
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.export.painted_frame import pose_result
@@ -216,7 +216,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: If the folder has no videos.
     """
-    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+    from mmtvface.apis import FaceReconstructor
     videos = sorted(path for path in args.folder.glob('*')
                     if path.suffix.lower() in VIDEO_SUFFIXES)
     if not videos:
