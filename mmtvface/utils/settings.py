@@ -18,7 +18,7 @@ from types import UnionType
 from typing import Any, NamedTuple, TypeVar, Union, get_args, get_origin
 
 _KEY = 'option'
-_NUMBERS = {int: 'a whole number', float: 'a number'}
+_NUMBERS = {int: 'a whole number', float: 'a finite number'}
 T = TypeVar('T', bound='Settings')
 
 
@@ -30,22 +30,25 @@ class Option(NamedTuple):
         choices: Names that are allowed; a function where they are registered.
         least: Smallest number that is allowed.
         above: Numbers must be larger than this one.
+        below: Numbers must be smaller than this one.
         most: Largest number that is allowed.
         convert: From a name on the command line to the value.
         metavar: What the value is called on the command line.
         nargs: How many values there are, as argparse takes it.
-        flag: False: it is no option of a command.
+        flag: Name on the command line, if it is another one; what is True
+            unless the flag is given has a flag of the opposite meaning.
     """
 
     help: str
     choices: tuple[str, ...] | Callable[[], tuple[str, ...]] | None = None
     least: float | None = None
     above: float | None = None
+    below: float | None = None
     most: float | None = None
     convert: Callable[[str], Any] | None = None
     metavar: str | tuple[str, ...] | None = None
     nargs: int | str | None = None
-    flag: bool = True
+    flag: str = ''
 
     @property
     def names(self) -> tuple[str, ...] | None:
@@ -56,6 +59,8 @@ class Option(NamedTuple):
     def bounds(self) -> str:
         """Words for the numbers that are allowed, '' if all are."""
         words = [] if self.above is None else [f'above {self.above:g}']
+        if self.below is not None:
+            words.append(f'{"and " * bool(words)}below {self.below:g}')
         if self.least is not None:
             words.append(f'from {self.least:g} '
                          + ('on' if self.most is None else
@@ -82,6 +87,8 @@ def option(default: Any, help: str, **more: Any) -> Any:
 @dataclass(frozen=True)
 class Settings:
     """Base of settings: every value is checked when they are made.
+
+    The help of the options says what they mean.
 
     Raises:
         ValueError: If a value is of another type, unknown or out of range.
@@ -144,12 +151,10 @@ def _check_one(name: str, kind: Any, info: Option, value: Any,
         if not fits or (
                 (info.least is not None and value < info.least)
                 or (info.above is not None and value <= info.above)
+                or (info.below is not None and value >= info.below)
                 or (info.most is not None and value > info.most)):
-            raise ValueError(
-                f'{name} must be {_NUMBERS[kind]} {info.bounds or ""}'
-                .rstrip() + ('' if info.bounds or kind is int else
-                             ' that is finite')
-                + f', but it is {value!r}.')
+            words = f'{_NUMBERS[kind]} {info.bounds}'.rstrip()
+            raise ValueError(f'{name} must be {words}, but it is {value!r}.')
     elif kind in (bool, str, dict) and not isinstance(value, (
             kind if kind is not str else object)):
         raise ValueError(f'{name} must be of the type {kind.__name__}, but '
@@ -176,18 +181,18 @@ def default_of(entry: Field) -> Any:
             else entry.default_factory())
 
 
-def from_values(settings: type[T], values: Mapping[str, Any]) -> T:
-    """Settings from the values of some fields by their names.
+def from_values(settings: T, values: Mapping[str, Any]) -> T:
+    """Settings with other values of some options, by their names.
 
     Args:
-        settings: Class of a tree.
+        settings: A tree.
         values: Name of an option -> value; others are left alone.
     """
-    made = {entry.name: from_values(entry.type, values)
+    made = {entry.name: from_values(getattr(settings, entry.name), values)
             if is_settings(entry.type) else values[entry.name]
             for entry in fields(settings)
             if is_settings(entry.type) or entry.name in values}
-    return settings(**made)
+    return dataclasses.replace(settings, **made)
 
 
 def from_keywords(settings: type[T], values: Mapping[str, Any]) -> T:
@@ -201,31 +206,40 @@ def from_keywords(settings: type[T], values: Mapping[str, Any]) -> T:
     if unknown := sorted(set(values) - set(known)):
         raise TypeError(f'There are no settings {unknown}; there are '
                         f'{known}.')
-    return from_values(settings, values)
+    return from_values(settings(), values)
 
 
 def from_args(settings: type[T], args: argparse.Namespace) -> T:
     """The same of a parsed command line."""
-    return from_values(settings, vars(args))
+    return from_values(settings(), vars(args))
 
 
 def add_options(parser: argparse.ArgumentParser,
-                settings: type[Settings]) -> None:
-    """Give a command the options of a tree, with defaults and checks."""
-    group = parser
-    for entry in fields(settings):
+                settings: type[Settings] | Settings) -> None:
+    """Give a command the options of a tree, with defaults and checks.
+
+    Args:
+        parser: Of the command.
+        settings: With the defaults.
+    """
+    made = settings() if isinstance(settings, type) else settings
+    for entry in fields(made):
+        value = getattr(made, entry.name)
         if is_settings(entry.type):
-            add_options(parser, entry.type)
-        elif _KEY in entry.metadata and entry.metadata[_KEY].flag:
-            _add_option(group, entry)
+            add_options(parser, value)
+        elif _KEY in entry.metadata:
+            _add_option(parser, entry, value)
 
 
-def _add_option(parser: argparse.ArgumentParser, entry: Field) -> None:
+def _add_option(parser: argparse.ArgumentParser, entry: Field,
+                default: Any) -> None:
     info, kind = entry.metadata[_KEY], value_types(entry)[0]
-    flag, default = f'--{entry.name.replace("_", "-")}', default_of(entry)
+    flag = f'--{(info.flag or entry.name).replace("_", "-")}'
     text = info.help.replace('%', '%%')
     if kind is bool:
-        parser.add_argument(flag, action='store_true', help=text)
+        parser.add_argument(
+            flag, action='store_false' if default else 'store_true',
+            dest=entry.name, help=text)
         return
     several = get_origin(kind) is tuple
     if several:
@@ -240,12 +254,11 @@ def _add_option(parser: argparse.ArgumentParser, entry: Field) -> None:
     more = {} if not several else dict(
         nargs=info.nargs or (1 + len(rest) if rest != [Ellipsis] else '+'))
     parser.add_argument(
-        flag, help=text, default=default, choices=choices,
-        metavar=info.metavar, type=_parser_of(entry, kind, info), **more)
+        flag, help=text, default=default, choices=choices, dest=entry.name,
+        metavar=info.metavar, type=_parser_of(kind, info), **more)
 
 
-def _parser_of(entry: Field, kind: Any, info: Option
-               ) -> Callable[[str], Any]:
+def _parser_of(kind: Any, info: Option) -> Callable[[str], Any]:
     """A function that reads one value for argparse."""
     def parse(text: str) -> Any:
         value = info.convert(text) if info.convert else (

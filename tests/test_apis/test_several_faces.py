@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.animation import read_codes
+from mmtvface.animation.tracks import read_codes
 from mmtvface.apis import FaceReconstructor
 from mmtvface.export.painted_frame import PaintedFrame, paint_all
 from mmtvface.export.save import save_results
