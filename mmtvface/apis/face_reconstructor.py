@@ -33,7 +33,7 @@ from mmtvface.utils.settings import all_options, default_of, from_keywords
 Input = str | os.PathLike | np.ndarray | Sequence[np.ndarray] | FrameSource
 
 #: Folder in ``out_dir`` of what an interrupted run can go on from.
-RESUME = '.journal'
+RESUME = '.resume'
 # The order of settings behind the device when they were positional.
 _POSITIONAL = ('clip_length', 'overlap', 'crop_scale', 'crop_sigma',
                'batch_size', 'faces', 'fill_gaps', 'detector', 'identity',

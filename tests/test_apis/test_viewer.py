@@ -260,7 +260,7 @@ def test_the_page_in_a_browser(page, result, tmp_path):
 
         # What the head wears.
         looks = [head_pixels(browser)[0]]
-        for name in ('texture', 'detail', 'wicrop_jitter'):
+        for name in ('texture', 'detail', 'wireframe'):
             browser.drag(f'#{name}', (.5, .5))
             looks.append(head_pixels(browser)[0])
             assert np.abs(looks[-1] - looks[-2]).max() > 8, name

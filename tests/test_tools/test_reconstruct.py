@@ -145,12 +145,12 @@ def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
     assert 'needs a FLAME head' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args(['x.mp4', '--single-frame', '--clip-length', '3'])
-    # A journal that is left over is not used unasked, nor left behind.
-    (out / '.journal').mkdir()
-    (out / '.journal/key.json').write_text('junk')
+    # What is left to resume from is not used unasked, nor left behind.
+    (out / '.resume').mkdir()
+    (out / '.resume/key.json').write_text('junk')
     for more in [], ['--resume']:
         assert tool.main([*arguments, *more]) == 0
-        assert not (out / '.journal').exists()
+        assert not (out / '.resume').exists()
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
