@@ -22,7 +22,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
-from mmtvface.cli.number_arguments import positive
+from mmtvface.cli.shared import positive
 
 SPLITS = ('train', 'val', 'test')
 

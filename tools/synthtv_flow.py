@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmtvface.cli.number_arguments import natural, positive
+from mmtvface.cli.shared import natural, positive
 
 if TYPE_CHECKING:
     from mmengine.config import Config

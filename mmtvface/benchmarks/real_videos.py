@@ -33,7 +33,7 @@ from mmtvface.geometry.head_pose import STABLE
 from mmtvface.geometry.landmarks import NUM_LANDMARKS, STATIC
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
 from mmtvface.io.video_reader import probe_video, read_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.reconstruction.results import FrameResult, head_rotation
 from mmtvface.tracking.frame_source import ArrayFrames
 from mmtvface.utils.atomic import atomic_path
@@ -283,7 +283,7 @@ def contact_sheet(video: Video, runs: Sequence[Sequence[FrameResult]],
 
 
 def run_video(path: Path, most: int,
-              reconstructors: dict[str, FaceReconstructor], out: Path
+              reconstructors: dict[str, Reconstructor], out: Path
               ) -> list[dict[str, Any]]:
     """Measure all runs of a video and write its contact sheet.
 

@@ -10,7 +10,6 @@ from scipy.signal import savgol_filter
 from mmtvface.utils.one_euro import one_euro
 
 Codes = Mapping[str, torch.Tensor]
-SMOOTHERS = ('one-euro', 'savgol')
 IDENTITY = ('shape', 'tex', 'detail')
 """Codes of the person, which do not move."""
 

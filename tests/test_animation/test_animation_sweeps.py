@@ -3,15 +3,15 @@ import numpy as np
 import pytest
 import torch
 
-from mmtvface.animation import sweep_expression, sweep_rotation
-from mmtvface.animation.framing import extent_of, fit_camera
-from mmtvface.animation.panels import still_window
-from mmtvface.animation.sweeps import (
+from mmtvface.animation.pictures import extent_of, fit_camera, still_window
+from mmtvface.animation.teaser import (
     Move,
     bump,
     ease,
     find_components,
     plan_moves,
+    sweep_expression,
+    sweep_rotation,
     swing,
 )
 from mmtvface.geometry.camera import project

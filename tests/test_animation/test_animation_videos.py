@@ -7,24 +7,17 @@ import pytest
 import torch
 from helpers.toy_animation import write_toy_clip, write_toy_model
 
-from mmtvface.animation import (
-    CodePlayer,
-    CodeTrack,
-    Look,
-    TeaserOptions,
-    TransferOptions,
-    animate_teaser,
-    animate_transfer,
-    read_codes,
-    transfer_codes,
-)
-from mmtvface.animation.panels import AnimatedFrame, inset
-from mmtvface.animation.tracks import reconstruct_codes
-from mmtvface.export.code_writers import stack_results
+from mmtvface.animation.pictures import AnimatedFrame, inset
+from mmtvface.animation.settings import Look, TeaserOptions, TransferOptions
+from mmtvface.animation.subject import CodePlayer
+from mmtvface.animation.teaser import animate_teaser
+from mmtvface.animation.tracks import CodeTrack, read_codes, reconstruct_codes
+from mmtvface.animation.transfer import animate_transfer, transfer_codes
+from mmtvface.apis import FaceReconstructor
+from mmtvface.export.writers.codes import stack_results
 from mmtvface.geometry.camera import project
 from mmtvface.io.mesh import read_mesh
 from mmtvface.io.video_reader import decode_video, probe_video, read_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 SIZE = 48
 
@@ -370,8 +363,8 @@ def test_inputs_that_cannot_be_used(reconstructor, clips, tmp_path):
 
 
 @pytest.mark.parametrize('make, expected', [
-    (lambda: Look(size=8), 'at least 16'),
-    (lambda: Look(background=256), '0..255'),
+    (lambda: Look(size=8), 'from 16 on'),
+    (lambda: Look(background=256), 'from 0 to 255'),
     (lambda: Look(texture='paint'), "'paint'"),
     (lambda: TransferOptions(camera='far'), "'far'"),
     (lambda: TransferOptions(save=('mp3', )), 'mp3'),
@@ -379,12 +372,12 @@ def test_inputs_that_cannot_be_used(reconstructor, clips, tmp_path):
     (lambda: TransferOptions(fps=0.), 'fps must be .* above 0.* 0.0'),
     (lambda: TransferOptions(fps=float('inf')), 'fps must be .* inf'),
     (lambda: TransferOptions(angles=(0., float('nan'), 0.)), 'angles .*nan'),
-    (lambda: TeaserOptions(fps=-1.), 'fps must be one finite'),
-    (lambda: TeaserOptions(fps=float('nan')), 'fps must be one finite'),
-    (lambda: TeaserOptions(yaw=float('nan')), 'yaw must be finite'),
-    (lambda: TeaserOptions(strength=float('inf')), 'strength must be fin'),
-    (lambda: TeaserOptions(frames=1), 'at least 2'),
-    (lambda: TeaserOptions(turn_share=1.), 'between 0 and 1'),
+    (lambda: TeaserOptions(fps=-1.), 'fps must be a finite'),
+    (lambda: TeaserOptions(fps=float('nan')), 'fps must be a finite'),
+    (lambda: TeaserOptions(yaw=float('nan')), 'yaw must be a finite'),
+    (lambda: TeaserOptions(strength=float('inf')), 'strength must be a fin'),
+    (lambda: TeaserOptions(frames=1), 'from 2 on'),
+    (lambda: TeaserOptions(turn_share=1.), 'above 0 and below 1'),
 ])
 def test_options_out_of_range(make, expected):
     with pytest.raises(ValueError, match=expected):

@@ -9,13 +9,13 @@ from helpers.toy_pictures import find_bright_boxes, picture
 from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.converters import publish
 from mmtvface.converters.publish import (
     check_motion,
     inference_config,
     inference_weights,
 )
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.registry import MODELS
 
 METRICS = {'nme': .5, 'motion/mouth_open_amplitude': .8,

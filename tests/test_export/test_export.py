@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.export.grid_writer import GridWriter
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.painted_frame import PaintedFrame
 from mmtvface.export.save import save_results
+from mmtvface.export.writer import Target, open_writers
+from mmtvface.export.writers.videos import GridWriter
 from mmtvface.io.mesh import read_obj
 from mmtvface.io.video_reader import read_video
 from mmtvface.io.video_writer import VideoWriter, write_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 KINDS = ('obj', 'codes', 'grid', 'video', 'landmarks')
 
@@ -41,7 +42,7 @@ def test_everything_is_written_and_agrees(reconstructor, tmp_path):
     mesh = read_obj(out / 'meshes' / f'{names[3]}.obj')
     chosen = next(r for r in results if r.name == names[3])
     np.testing.assert_allclose(mesh.vertices, chosen.vertices, atol=1e-6)
-    np.testing.assert_array_equal(mesh.faces, reconstructor.faces)
+    np.testing.assert_array_equal(mesh.faces, reconstructor.triangles)
     assert mesh.uv_coords.shape == (144, 2)
 
     with np.load(out / 'codes.npz', allow_pickle=False) as codes:
@@ -204,10 +205,15 @@ def test_an_input_without_a_face_leaves_earlier_results(reconstructor,
     assert sorted((tmp_path / 'out').rglob('*')) == before
 
 
+def grid_writer(folder, most):
+    writer, = open_writers(['grid'], Target(folder, max_grid_rows=most))
+    return writer
+
+
 def test_grid_rows_are_spread_over_any_length(reconstructor, tmp_path,
                                              monkeypatch):
     monkeypatch.setattr(GridWriter, 'row', lambda self, frame: frame.image)
-    writer, picked = GridWriter(tmp_path, most=4), []
+    writer, picked = grid_writer(tmp_path, most=4), []
     result = next(iter(reconstructor(picture())))
     for number in range(37):
         writer.add(PaintedFrame(None, result, number))
@@ -216,13 +222,13 @@ def test_grid_rows_are_spread_over_any_length(reconstructor, tmp_path,
     assert max(map(len, picked)) == 4
     assert picked[3] == [0, 1, 2, 3]
     # All faces of a frame, of which the nearest.
-    writer = GridWriter(tmp_path, most=5)
+    writer = grid_writer(tmp_path, most=5)
     near = replace(result, camera=result.camera * 2)
     for number in range(7):
         writer.add_frame([PaintedFrame(None, face, number) for face in
                           [result, near][:1 + number % 4]])
     assert writer.rows == [0, 4]
-    writer = GridWriter(tmp_path, most=1)
+    writer = grid_writer(tmp_path, most=1)
     writer.add_frame([PaintedFrame(None, result, 1),
                       PaintedFrame(None, near, 2)])
     assert writer.rows == [2]

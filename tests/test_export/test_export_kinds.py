@@ -14,21 +14,26 @@ from helpers.toy_pictures import find_bright_boxes, picture
 from helpers.toy_reconstructor import toy_topology
 from scipy.io import loadmat
 
-from mmtvface.export import DEFAULT_KINDS, KINDS, check_kinds
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.painted_frame import PaintedFrame, pose_result
-from mmtvface.export.panels import ComparisonVideoWriter
 from mmtvface.export.save import save_results
+from mmtvface.export.writer import (
+    DEFAULT_KINDS,
+    Target,
+    all_kinds,
+    check_kinds,
+    open_writers,
+)
 from mmtvface.geometry.crop import warp
 from mmtvface.io.mesh import read_mesh, read_obj
 from mmtvface.io.video_reader import read_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.renderers import DetailSurface
 from mmtvface.visualization import PICTURES, FramePainter
 from mmtvface.visualization.normal_map import NormalMapper, decode_normal_map
 
 SIZE = 64
 # A rig needs a FLAME head: test_rig_exports.py.
-TOY_KINDS = tuple(kind for kind in KINDS if kind != 'glb')
+TOY_KINDS = tuple(kind for kind in all_kinds() if kind != 'glb')
 
 
 @pytest.fixture(scope='module')
@@ -262,7 +267,7 @@ def test_names_of_kinds():
     with pytest.raises(ValueError, match="'gltf'.*'obj'"):
         check_kinds(['gltf'])
     assert check_kinds(['obj', 'codes', 'obj']) == ('obj', 'codes')
-    assert set(DEFAULT_KINDS) < set(KINDS)
+    assert set(DEFAULT_KINDS) < set(all_kinds())
 
 
 def test_one_failing_video_does_not_spoil_the_other(results, frames, painter,
@@ -296,7 +301,7 @@ def test_side_by_comparison_video(out, frames, results, painter, tmp_path):
         assert rest[128, -128].max() > 80
     lost = PaintedFrame(painter, replace(results[0], status='no_face'),
                         frames[0])
-    alone = ComparisonVideoWriter(
-        tmp_path, 'comparison_video', 25.).picture([lost])
+    writer, = open_writers(['comparison_video'], Target(tmp_path))
+    alone = writer.picture([lost])
     assert alone.shape == (256, 5 * 256, 3)
     assert alone[:, :256].any() and not alone[:, 256:].any()

@@ -11,17 +11,17 @@ from helpers.gltf_player import GltfPlayer
 from helpers.toy_head import toy_head
 from PIL import Image
 
-from mmtvface.export import pose_result, rigged_mesh
-from mmtvface.export.flame_npz_writer import fit_length
-from mmtvface.export.glb_writer import GlbWriter
 from mmtvface.export.head_rig import build_rig, low_rank
-from mmtvface.export.painted_frame import PaintedFrame
-from mmtvface.export.rigged_mesh import (
+from mmtvface.export.painted_frame import PaintedFrame, pose_result
+from mmtvface.export.save import save_results
+from mmtvface.export.writer import Target, open_writers
+from mmtvface.export.writers.flame_npz import fit_length
+from mmtvface.export.writers.glb import (
+    _normals,
     joint_influences,
     key_times,
     quaternions,
 )
-from mmtvface.export.save import save_results
 from mmtvface.geometry.perspective import (
     equivalent_perspective,
     required_focal,
@@ -106,7 +106,7 @@ def out(head, flame, results, tmp_path_factory):
     saved = save_results(results, source, folder, painter, ['flame_npz'])
     assert set(saved['files']) == {'flame_npz', 'metrics'}
     # Without images; those are tested below.
-    writer = GlbWriter(folder, FPS, painter)
+    writer, = open_writers(['glb'], Target(folder, FPS, painter))
     for result in results:
         writer.add(PaintedFrame(painter, result))
     assert writer.finish()
@@ -195,7 +195,7 @@ def test_trimesh_reads_the_mesh(out, head):
 
 def test_normals_of_the_smallest_faces_are_unit_vectors():
     corners = np.array([[0., 0, 0], [1, 0, 0], [0, 1, 0], [9, 9, 9]]) * 1e-4
-    normals = rigged_mesh._normals(corners, np.array([[0, 2, 1]]))
+    normals = _normals(corners, np.array([[0, 2, 1]]))
     np.testing.assert_allclose(normals, [[0, 0, -1]] * 3 + [[0, 0, 1]],
                                atol=1e-6)
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.animation import read_codes
-from mmtvface.export.code_writers import CodeWriter, stack_results
-from mmtvface.export.flame_npz_writer import FlameNpzWriter
+from mmtvface.animation.tracks import read_codes
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.painted_frame import PaintedFrame, paint_all
 from mmtvface.export.save import save_results
+from mmtvface.export.writer import Target, open_writers
+from mmtvface.export.writers.codes import stack_results
 from mmtvface.io.video_reader import read_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.reconstruction.summary import Summary
 
@@ -241,7 +241,7 @@ def kept_in_memory(add, count):
 
 
 def test_memory_does_not_grow_with_the_results(tmp_path):
-    codes, flame = CodeWriter(tmp_path, 25.), FlameNpzWriter(tmp_path, 25.)
+    codes, flame = open_writers(['codes', 'flame_npz'], Target(tmp_path))
     for writer in (codes, flame):
         assert kept_in_memory(lambda result, to=writer: to.add(
             PaintedFrame(None, result)), 1000) < 30

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 from helpers.toy_pictures import find_bright_boxes, picture
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.save import save_results
 from mmtvface.io.video_reader import decode_video, probe_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.tracking.frame_source import open_frames
 
 av = pytest.importorskip('av')

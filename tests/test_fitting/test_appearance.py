@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 import torch
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.fitting import AppearanceSettings, FaceColors
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.heads import FLAME, FLAMETexture, load_head_topology
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.renderers import MeshRenderer
 from mmtvface.tracking.frame_source import Frame, FrameSource
 

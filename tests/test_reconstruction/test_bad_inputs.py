@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from helpers.toy_pictures import POINTS, find_bright_boxes, picture
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.save import save_results
 from mmtvface.io.video_writer import write_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 
 #: What the API may raise for bad input.
 CLEAR = (ValueError, OSError)

@@ -8,6 +8,7 @@ from helpers.toy_pictures import POINTS, find_bright_boxes, picture
 from helpers.toy_reconstructor import toy_topology
 from mmengine.config import Config
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.geometry.crop import (
     crop_matrix,
@@ -16,7 +17,6 @@ from mmtvface.geometry.crop import (
     warp,
 )
 from mmtvface.io.video_writer import write_video
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.reconstruction.model_setup import crop_settings
 from mmtvface.renderers import DetailSurface
 

@@ -13,7 +13,7 @@ import pytest
 from helpers.drawn_video import DrawnVideo
 from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.apis import FaceReconstructor
 
 SCRIPT = '''
 import signal
@@ -107,7 +107,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(video, progress=stop, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=stop, resume=tmp_path / 'j'))
     assert ('Looking for faces', 30) in seen
     seen.clear()
 
@@ -117,7 +117,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(video, progress=early, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=early, resume=tmp_path / 'j'))
     assert seen == [('Looking for faces', i) for i in (1, 2, 3)]
 
 
@@ -130,7 +130,7 @@ def test_another_option_is_told(model_files, tmp_path, monkeypatch):
         reconstructor = FaceReconstructor(
             *model_files, device='cpu', detector=find_bright_boxes, **options)
         list(reconstructor(DrawnVideo(3, moving, files=True),
-                           journal=tmp_path / 'j'))
+                           resume=tmp_path / 'j'))
 
     run()
     run()

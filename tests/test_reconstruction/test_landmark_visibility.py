@@ -3,8 +3,8 @@ import numpy as np
 import torch
 from helpers.toy_pictures import find_bright_boxes, picture
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.heads import FLAME
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.reconstruction.landmark_visibility import landmark_visibility
 
 

@@ -7,7 +7,7 @@ import torch
 from helpers.toy_pictures import find_bright_boxes, picture
 from mmengine.config import Config
 
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.apis import FaceReconstructor
 from mmtvface.reconstruction.restoration import build_restorer, enlargement
 from mmtvface.registry import MODELS
 

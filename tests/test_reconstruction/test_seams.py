@@ -4,9 +4,9 @@
 import numpy as np
 import pytest
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.geometry.camera import ndc_to_pixel
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.tracking.frame_source import Frame, FrameSource
 
 LENGTH, SIZE, STEP = 240, 112, 40

@@ -12,12 +12,10 @@ import pytest
 from helpers.drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes, picture
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.io.video_writer import write_video
 from mmtvface.reconstruction import finish_pass
-from mmtvface.reconstruction.face_reconstructor import (
-    DEFAULT_REFINE,
-    FaceReconstructor,
-)
+from mmtvface.reconstruction.settings import DEFAULT_REFINE
 
 
 def build(model_files, **kwargs):
@@ -63,27 +61,27 @@ def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
 
     journal = tmp_path / 'journal'
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(path, progress=stop, journal=journal))
+        list(reconstructor(path, progress=stop, resume=journal))
     # As if it had been killed while it wrote
     for name in ('faces.jsonl', 'codes.bin'):
         with open(journal / name, 'ab') as file:
             file.write(b'{"x"')
     before = calls.copy()
     calls.clear()
-    found = list(reconstructor(path, journal=journal))
+    found = list(reconstructor(path, resume=journal))
     assert before.count('detect') + calls.count('detect') == 31
     # 15 clips; of the six frames or so that are left, and their neighbours
     assert whole.count('encode') == 15
     assert calls.count('encode') == (
         15 if step == 'Looking for faces' else 3)
     calls.clear()
-    list(reconstructor(path, journal=journal))
+    list(reconstructor(path, resume=journal))
     assert not calls.count('detect') and calls.count('encode') <= 1
     # Codes that make no sense are found again.
     for data in (b'x' * 50, np.array([-3, 5, 5]).tobytes(), bytes(80)):
         (journal / 'codes.bin').write_bytes(data)
         calls.clear()
-        list(reconstructor(path, journal=journal))
+        list(reconstructor(path, resume=journal))
         assert calls.count('encode') == 15
     for one, other in zip(found, expected, strict=True):
         assert one.index == other.index
@@ -91,13 +89,13 @@ def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
     # Another option, another journal
     shutil.rmtree(journal)
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(path, progress=stop, journal=journal))
+        list(reconstructor(path, progress=stop, resume=journal))
     calls.clear()
     other = build(model_files, detector=detect, clip_length=2)
-    list(other(path, journal=journal))
+    list(other(path, resume=journal))
     assert calls.count('detect') == 31
     with pytest.raises(ValueError, match='input of files'):
-        reconstructor([picture()], journal=journal)
+        reconstructor([picture()], resume=journal)
 
 
 def test_one_identity_per_track(model_files):

@@ -14,16 +14,15 @@ from helpers.chromium import CHROMIUM, Chromium
 from helpers.toy_animation import write_toy_clip, write_toy_model
 from helpers.toy_pictures import picture
 
-from mmtvface.animation import CodeTrack, read_codes
+from mmtvface.animation.tracks import CodeTrack, read_codes
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.save import save_results
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.tracking.frame_source import open_frames
-from mmtvface.viewer import write_view
-from mmtvface.viewer.code_curves import code_curves
-from mmtvface.viewer.frame_pictures import frame_pictures
+from mmtvface.viewer.result import code_curves, frame_pictures
+from mmtvface.viewer.write_view import write_view
 
 REPO = Path(__file__).resolve().parents[2]
-PAGE = REPO / 'mmtvface' / 'apis' / 'viewer' / 'page'
+PAGE = REPO / 'mmtvface' / 'viewer' / 'page'
 NUM_FRAMES, BROKEN = 6, 3
 
 
@@ -261,7 +260,7 @@ def test_the_page_in_a_browser(page, result, tmp_path):
 
         # What the head wears.
         looks = [head_pixels(browser)[0]]
-        for name in ('texture', 'detail', 'wicrop_jitter'):
+        for name in ('texture', 'detail', 'wireframe'):
             browser.drag(f'#{name}', (.5, .5))
             looks.append(head_pixels(browser)[0])
             assert np.abs(looks[-1] - looks[-2]).max() > 8, name

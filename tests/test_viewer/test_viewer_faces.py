@@ -11,9 +11,9 @@ import pytest
 from helpers.chromium import CHROMIUM, Chromium
 from helpers.toy_animation import write_toy_clip, write_toy_model
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.export.save import save_results
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
-from mmtvface.viewer import write_view
+from mmtvface.viewer.write_view import write_view
 
 BACKGROUND = (36, 39, 45)
 TIMES = np.array([0, .2, .24, .9, 1., 1.1])

@@ -29,10 +29,10 @@ from typing import Any
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.benchmarks.real_videos import medians, report, run_video
-from mmtvface.cli.number_arguments import natural, positive
+from mmtvface.cli.shared import natural, positive
 from mmtvface.io.video_reader import VIDEO_SUFFIXES
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
 

@@ -1,25 +1,30 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Meshes as files."""
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mmtvface.io.mesh import write_obj, write_ply
-from mmtvface.visualization.overlay import to_pixels
 
-from .painted_frame import PaintedFrame
-from .writer import Writer, result_dir
+from ..writer import Kind, Target, Writer, register, result_dir
+
+if TYPE_CHECKING:
+    from ..painted_frame import PaintedFrame
 
 
+@register('obj', 'meshes/<name>.obj, .mtl, .png',
+          'mesh in metres with material, texture and tangent-space normal '
+          'map', requires_image='texture')
 class CoarseMeshWriter(Writer):
     """``meshes/<result>.obj`` with ``.mtl``, texture and normal map."""
 
-    kind = 'obj'
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self.path = result_dir(target.out_dir, 'meshes',
+                               ('.obj', '.mtl', '.png'))
 
-    def __init__(self, out_dir: Path) -> None:
-        self.path = result_dir(out_dir, 'meshes', ('.obj', '.mtl', '.png'))
-
-    def add(self, frame: PaintedFrame) -> None:
+    def add(self, frame: 'PaintedFrame') -> None:
         """Write the mesh of a frame."""
+        from mmtvface.visualization.overlay import to_pixels
         result, painter = frame.result, frame.painter
         if not result.valid:
             return
@@ -36,15 +41,17 @@ class CoarseMeshWriter(Writer):
                   renderer.faces.cpu().numpy(), **uv_map)
 
 
+@register('dense', 'dense/<name>.ply, .obj',
+          'the detailed surface, one coloured vertex per texel',
+          requires=['detail'])
 class DenseMeshWriter(Writer):
     """``dense/<result>.ply`` and ``.obj`` with the colours of the texture."""
 
-    kind = 'dense'
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self.path = result_dir(target.out_dir, kind.name, ('.obj', '.ply'))
 
-    def __init__(self, out_dir: Path) -> None:
-        self.path = result_dir(out_dir, 'dense', ('.obj', '.ply'))
-
-    def add(self, frame: PaintedFrame) -> None:
+    def add(self, frame: 'PaintedFrame') -> None:
         """Write the detailed mesh of a frame."""
         if not frame.result.valid:
             return

@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Square pictures that stand side by side in animations."""
+"""Pictures of animated heads, and cameras that do not move meanwhile."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 
 import cv2
@@ -12,10 +12,13 @@ from torch import nn
 from mmtvface.export.painted_frame import PaintedFrame
 from mmtvface.geometry.crop import square_matrix, warp
 from mmtvface.reconstruction.results import FrameResult
+from mmtvface.utils.checks import check_shape
 from mmtvface.visualization.frame_painter import FramePainter
 from mmtvface.visualization.overlay import pixels_to_ndc3d, to_batch
 from mmtvface.visualization.posed_face import PosedFace
 
+#: Side of the image over the larger side of what is shown.
+MARGIN = 1.1
 # Rendered larger by this factor and averaged, which smooths edges.
 _FINER = 2
 # Share of the head's pixels that folds of the eyelids stay below.
@@ -229,3 +232,67 @@ def inset(panel: np.ndarray, picture: np.ndarray, share: int = 4
     out[-side - 2 * pad:, :side + 2 * pad] = 255
     out[-side - pad:-pad, pad:side + pad] = small
     return out
+
+
+def extent_of(batches: Iterable[torch.Tensor]) -> torch.Tensor:
+    """Box around all points of a motion.
+
+    Args:
+        batches: (B, N, 3) metres each, taken one by one.
+
+    Returns:
+        (2, 3) lowest and highest x, y, z over all frames.
+
+    Raises:
+        ValueError: If there is no head, or a point is not finite.
+    """
+    low, high = [], []
+    for points in batches:
+        check_shape('points', points, ('B', 'N', 3))
+        low.append(points.amin((0, 1)))
+        high.append(points.amax((0, 1)))
+    if not low:
+        raise ValueError('A camera needs a head to show, but there is none.')
+    extent = torch.stack([torch.stack(low).amin(0),
+                          torch.stack(high).amax(0)])
+    if not extent.isfinite().all():
+        raise ValueError('A point of a head is not finite.')
+    return extent
+
+
+def fit_camera(extent: torch.Tensor, margin: float = MARGIN) -> torch.Tensor:
+    """Weak perspective camera that shows a box in the middle of the image.
+
+    Args:
+        extent: (2, 3), see :func:`extent_of`.
+        margin: Side of the image over the longer side of the box, at least
+            1 for everything to be inside.
+
+    Returns:
+        (3,) scale, tx, ty, see :func:`mmtvface.geometry.camera.project`.
+
+    Raises:
+        ValueError: If the box is empty or the margin not positive.
+    """
+    check_shape('extent', extent, (2, 3))
+    side = (extent[1] - extent[0])[:2].amax()
+    if not side > 0 or not margin > 0:
+        raise ValueError('A camera needs a box and a margin of positive '
+                         f'size, but they are {extent.tolist()} and '
+                         f'{margin}.')
+    return center_camera(extent, float(2 / (side * margin)))
+
+
+def center_camera(extent: torch.Tensor, scale: float) -> torch.Tensor:
+    """Weak perspective camera of a given scale that looks at a box.
+
+    Args:
+        extent: (2, 3), see :func:`extent_of`.
+        scale: NDC units per metre.
+
+    Returns:
+        (3,) scale, tx, ty, see :func:`mmtvface.geometry.camera.project`.
+    """
+    check_shape('extent', extent, (2, 3))
+    middle = extent.mean(0)
+    return torch.stack([middle.new_tensor(scale), -middle[0], -middle[1]])

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,12 +11,13 @@ from mmtvface.geometry.perspective import (
     equivalent_perspective,
     required_focal,
 )
-from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
 from mmtvface.utils.atomic import atomic_path
 from mmtvface.version import __version__
 
-from .painted_frame import PaintedFrame
-from .tracks import TrackWriter
+from ..writer import Kind, Target, TrackWriter, register
+
+if TYPE_CHECKING:
+    from ..painted_frame import PaintedFrame
 
 #: Version of the layout that :func:`flame_arrays` documents.
 LAYOUT = 'mmtvface-flame-1'
@@ -46,6 +47,7 @@ def flame_arrays(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     Raises:
         ValueError: If the model has more components than FLAME.
     """
+    from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
     none = np.zeros((len(codes['pose']), 0), np.float32)
 
     def padded(name: str, length: int) -> np.ndarray:
@@ -67,6 +69,9 @@ def flame_arrays(codes: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return arrays
 
 
+@register('flame_npz', 'flame_npz/track<id>.npz',
+          "FLAME's parameters (shape 300, expr 100, poses) and cameras of "
+          'each face, for avatar trainers and add-ons', requires_image=False)
 class FlameNpzWriter(TrackWriter):
     """``flame_npz/track<id>.npz``: FLAME's parameters and cameras.
 
@@ -88,13 +93,13 @@ class FlameNpzWriter(TrackWriter):
       ``layout`` and ``version`` of the writer.
     """
 
-    kind, suffix = 'flame_npz', '.npz'
+    suffix = '.npz'
 
-    def __init__(self, out_dir: Path, fps: float) -> None:
-        super().__init__(out_dir, fps)
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
         self._sizes: dict[int, tuple[int, int]] = {}  # of the first frames
 
-    def look(self, frame: PaintedFrame) -> dict[str, Any]:
+    def look(self, frame: 'PaintedFrame') -> dict[str, Any]:
         """How long the lens must be for this frame."""
         result = frame.result
         size = self._sizes.setdefault(result.track_id, result.frame_size)
@@ -112,7 +117,7 @@ class FlameNpzWriter(TrackWriter):
             np.savez(
                 part, **flame_arrays(arrays), cam=arrays['cam'],
                 orthographic=cameras, intrinsics=lens.intrinsics,
-                extrinsics=lens.extrinsics, fps=self.fps,
+                extrinsics=lens.extrinsics, fps=self.target.fps,
                 frame_index=arrays['frame_index'],
                 frame_name=arrays['frame_name'], time=arrays['time'],
                 image_size=size, track_id=track,

@@ -1,17 +1,32 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""From codes back to results, a few frames at a time."""
+"""Who is animated, and heads from codes."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from mmtvface.export.painted_frame import PaintedFrame
 from mmtvface.heads.flame import FlameOutput
+from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.reconstruction.landmark_visibility import landmark_visibility
 from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
+from mmtvface.tracking.detection import Progress
+from mmtvface.tracking.frame_source import open_frames
+from mmtvface.visualization.frame_painter import FramePainter
 
-from .tracks import REQUIRED, CodeTrack
+from .pictures import FixedTexture, still_window
+from .settings import Look
+from .tracks import (
+    REQUIRED,
+    CodeTrack,
+    is_codes,
+    pick_identity,
+    reconstruct_codes,
+)
 
 #: Largest distance of landmarks from those that were saved with the codes,
 #: over the size of the face.
@@ -192,3 +207,105 @@ def _place(points: np.ndarray, camera: np.ndarray) -> np.ndarray:
     """(N, 3) metres to pixels and depth."""
     return points.astype(np.float64) @ camera[:, :3].T + camera[:, 3]
 
+
+def no_progress(step: str, done: int, total: int) -> None:
+    """Report no progress."""
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Somebody who can be animated.
+
+    Attributes:
+        track: All that was found out.
+        codes: Name -> (C,), the codes of the person.
+        player: Makes heads of codes.
+        painter: Makes pictures of heads.
+        lit: The painter's texture is an albedo.
+        kinds: Pictures that can be made, of 'shape' and 'textured'.
+        portrait: (S, S, 3) uint8, a frame of the source; None if it is not
+            there.
+    """
+
+    track: CodeTrack
+    codes: Mapping[str, np.ndarray]
+    player: CodePlayer
+    painter: FramePainter
+    lit: bool
+    kinds: tuple[str, ...]
+    portrait: np.ndarray | None
+
+
+def prepare_subject(reconstructor: Reconstructor, source: Any, look: Look,
+                frame: int | str | None = None,
+                progress: Progress | None = None) -> Subject:
+    """Reconstruct a person and prepare everything to draw them.
+
+    Args:
+        reconstructor: With the model.
+        source: Image, folder, clip folder, video, or ``codes.npz``.
+        look: How it is drawn.
+        frame: Position or name of the frame whose codes are taken; None:
+            the robust mean over all frames.
+        progress: Called with the step, frames done and in all.
+
+    Raises:
+        FileNotFoundError: If the source does not exist.
+        ValueError: If it shows no face, does not fit the model, or its
+            picture is needed and not there.
+    """
+    track = reconstruct_codes(reconstructor, source, progress)
+    player = CodePlayer(reconstructor.model, look.detail)
+    player.check(track, identity=True)
+    codes = pick_identity(track, frame)
+    row = track.portrait_row if frame is None else track.row_of(frame)
+    image = None if is_codes(source) else next(
+        (seen.image for seen in open_frames(source)
+         if seen.index == track.frame_index[row]), None)
+    painter = reconstructor.build_painter()
+    result = _portrait_result(player, track, row)
+    if look.texture == 'photo':
+        painter = photo_painter(painter, result, image, track.name)
+    portrait = None
+    if image is not None:
+        window = still_window(result.landmarks3d[None], look.size,
+                              image.shape[:2])
+        portrait = PaintedFrame(painter, result, image).resampled(
+            window, look.size, ())[0]
+    textured = not painter.missing_part('rendered') and 'tex' in codes
+    return Subject(track, codes, player, painter, look.texture == 'model',
+                ('shape', 'textured') if textured else ('shape', ), portrait)
+
+
+def _portrait_result(player: CodePlayer, track: CodeTrack,
+                     row: int) -> FrameResult:
+    """The head in the pixels of one frame of its input."""
+    cameras = None if track.camera is None else track.camera[[row]]
+    codes = {name: code[[row]] for name, code in track.codes.items()}
+    return replace(next(player.play(codes, cameras=cameras)),
+                   name=track.frame_names[row])
+
+
+def photo_painter(painter: FramePainter, result: FrameResult,
+                  image: np.ndarray | None, name: str) -> FramePainter:
+    """A painter whose texture is the picture of a person.
+
+    Args:
+        painter: Of the model.
+        result: The person's head in pixels of the image.
+        image: (H, W, 3) uint8 RGB.
+        name: Of the source, for messages.
+
+    Raises:
+        ValueError: If there is no image, or the head has no atlas.
+    """
+    if image is None:
+        raise ValueError(f"texture='photo' needs an image of the person, but "
+                         f'{name} has none that can be read.')
+    if not painter.has_uv_map:
+        raise ValueError("texture='photo' needs a UV map: configure "
+                         "renderer=dict(type='MeshRenderer', ...).")
+    frame = PaintedFrame(painter, result, image)
+    texture = painter.bake_texture(frame.face, image)
+    return FramePainter(painter.renderer, FixedTexture(texture),
+                        painter.surface, painter.texture_size)

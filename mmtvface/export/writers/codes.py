@@ -2,23 +2,25 @@
 """Numbers as files: codes, landmarks, everything for MATLAB."""
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mmtvface.io.column_store import ColumnStore, blank_like
-from mmtvface.reconstruction.results import FrameResult
 from mmtvface.utils.atomic import atomic_path
 
-from .painted_frame import PaintedFrame
-from .writer import Writer, result_dir
+from ..writer import Kind, Target, Writer, register, result_dir
+
+if TYPE_CHECKING:
+    from mmtvface.reconstruction.results import FrameResult
+
+    from ..painted_frame import PaintedFrame
 
 _PLACED = ('camera', 'crop_matrix', 'landmarks2d', 'landmarks3d',
            'visible2d', 'visible3d', 'detection')
 
 
-def result_row(result: FrameResult) -> dict[str, Any]:
+def result_arrays(result: 'FrameResult') -> dict[str, Any]:
     """What ``codes.npz`` tells of a result; None where it has nothing."""
     return dict(
         result.codes,
@@ -30,7 +32,8 @@ def result_row(result: FrameResult) -> dict[str, Any]:
         time=np.nan if result.time is None else float(result.time))
 
 
-def stack_results(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
+def stack_results(results: 'Sequence[FrameResult]'
+                  ) -> dict[str, np.ndarray]:
     """Arrays over all T results; NaN where a frame has none.
 
     There is one result per frame, or, where all faces are reconstructed,
@@ -50,7 +53,7 @@ def stack_results(results: Sequence[FrameResult]) -> dict[str, np.ndarray]:
         ``status``, ``track_id``, ``valid`` (T,); ``time`` (T,) seconds since
         the first frame, NaN where frames come evenly.
     """
-    rows = [result_row(result) for result in results]
+    rows = [result_arrays(result) for result in results]
     names = dict.fromkeys(name for row in rows for name in row)
     return {name: _stack([row.get(name) for row in rows]) for name in names}
 
@@ -66,22 +69,22 @@ def _stack(values: Sequence[Any]) -> np.ndarray:
     return np.stack([blank if value is None else value for value in values])
 
 
+@register('codes', 'codes.npz',
+          'codes, cameras and landmarks of all frames', requires_image=False)
 class CodeWriter(Writer):
     """``codes.npz``: :func:`stack_results` and ``fps``.
 
     Rows wait on the disk, some kilobytes each, and not in memory.
     """
 
-    kind = 'codes'
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self.path = target.out_dir / 'codes.npz'
+        self._rows = ColumnStore(target.out_dir)
 
-    def __init__(self, out_dir: Path, fps: float) -> None:
-        self.path = out_dir / 'codes.npz'
-        self._fps = fps
-        self._rows = ColumnStore(out_dir)
-
-    def add(self, frame: PaintedFrame) -> None:
+    def add(self, frame: 'PaintedFrame') -> None:
         """Keep the codes of a result, without its large arrays."""
-        self._rows.append(result_row(frame.result))
+        self._rows.append(result_arrays(frame.result))
 
     def finish(self) -> bool:
         """Write the codes of all results."""
@@ -89,23 +92,25 @@ class CodeWriter(Writer):
             if not len(rows):
                 return False
             with atomic_path(self.path) as path:
-                rows.save(path, fps=self._fps)
+                rows.save(path, fps=self.target.fps)
         return True
 
 
+@register('landmarks', 'landmarks/<name>_kpt2d.npy, _kpt3d.npy, .txt',
+          '2D and 3D landmarks with visibility, pixels of the frame',
+          requires_image=False)
 class LandmarkWriter(Writer):
     """``landmarks/<frame>_kpt2d`` and ``_kpt3d``, ``.npy`` and ``.txt``.
 
-    Rows of the 68 landmarks in pixels of the frame: x, y, visible (0 or 1),
+    The 68 landmarks in pixels of the frame: x, y, visible (0 or 1),
     and x, y, depth, visible. The files fit into the ``kpt`` of a clip folder.
     """
 
-    kind = 'landmarks'
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self.path = result_dir(target.out_dir, kind.name, ('.npy', '.txt'))
 
-    def __init__(self, out_dir: Path) -> None:
-        self.path = result_dir(out_dir, 'landmarks', ('.npy', '.txt'))
-
-    def add(self, frame: PaintedFrame) -> None:
+    def add(self, frame: 'PaintedFrame') -> None:
         """Write the landmarks of a frame."""
         result = frame.result
         if not result.valid:
@@ -121,6 +126,8 @@ class LandmarkWriter(Writer):
                 np.savetxt(path, rows, ['%.4f'] * points.shape[1] + ['%d'])
 
 
+@register('mat', 'mat/<name>.mat',
+          'everything known of a frame, for MATLAB', requires_image=False)
 class MatWriter(Writer):
     """``mat/<result>.mat``: everything that is known of a frame.
 
@@ -132,12 +139,11 @@ class MatWriter(Writer):
     ``frame_size`` (height and width), ``track_id``. Pixels count from 0.
     """
 
-    kind = 'mat'
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self.path = result_dir(target.out_dir, kind.name, ('.mat', ))
 
-    def __init__(self, out_dir: Path) -> None:
-        self.path = result_dir(out_dir, 'mat', ('.mat', ))
-
-    def add(self, frame: PaintedFrame) -> None:
+    def add(self, frame: 'PaintedFrame') -> None:
         """Write what is known of a frame."""
         from scipy.io import savemat
         result = frame.result

@@ -1,18 +1,28 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A rig with its UV map as a glTF document."""
+"""Animated heads for game engines, Blender and browsers, as glTF files."""
 
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import cv2
 import numpy as np
-import torch
 
-from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.io.column_store import ColumnStore
 from mmtvface.io.gltf import ARRAY_BUFFER, ELEMENT_ARRAY_BUFFER, BinaryChunk
 from mmtvface.version import __version__
 
-from .head_rig import JOINTS, HeadRig
+from ..writer import Kind, Target, TrackWriter, register
 
+if TYPE_CHECKING:
+    from ..head_rig import HeadRig
+    from ..painted_frame import PaintedFrame
+
+#: Joints of a rig in their order.
+JOINTS = ('root', 'neck', 'jaw', 'left_eye', 'right_eye')
+_MOVING = ('shape', 'exp', 'pose', 'neck_pose', 'eye_pose')
+#: A texture is made anew only for a clearly more frontal view: each takes as
+#: long as a frame.
+_MORE_FRONTAL = .7
 #: Skinning weights beyond the fourth that are left out: with joints a few
 #: centimetres away they move a vertex by some micrometres.
 _TINY_WEIGHT = 1e-4
@@ -90,12 +100,12 @@ def key_times(frames: np.ndarray, seconds: np.ndarray, before: np.ndarray
     pose before it to that after it: a motion that nobody has seen.
 
     Args:
-        frames: (T,) indices of the frames that have a result, ascending.
+        frames: (T,) indices of the frames that have a result, increasing.
         seconds: (T,) their times from the start of the input.
         before: (T,) the times of the frames before them.
 
     Returns:
-        (K,) float32 seconds, ascending, and (K,) which of the T frames each
+        (K,) float32 seconds, increasing, and (K,) which of the T frames each
         shows.
     """
     gaps = np.flatnonzero(np.diff(frames) > 1)
@@ -121,6 +131,10 @@ def quaternions(rotations: np.ndarray) -> np.ndarray:
 
 def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     """(V, 3) unit normals, as the format demands; any where there is none."""
+    import torch
+
+    from mmtvface.geometry.mesh import vertex_normals
+
     # In mm: in metres the smallest faces are below the floor of the division.
     normals = vertex_normals(torch.from_numpy(1e3 * vertices[None]).double(),
                              torch.from_numpy(faces))[0].numpy()
@@ -128,7 +142,7 @@ def _normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return normals
 
 
-def _mesh(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap) -> dict[str, Any]:
+def _mesh(chunk: BinaryChunk, rig: 'HeadRig', uv_map: UVMap) -> dict[str, Any]:
     """The mesh with its targets; normals follow them to first order."""
     source, faces, uv = split_at_seams(uv_map)
 
@@ -168,6 +182,7 @@ def _mesh(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap) -> dict[str, Any]:
 
 def _material(chunk: BinaryChunk, uv_map: UVMap) -> dict[str, Any]:
     """Entries of the document for the material and its images."""
+    import cv2
     surface: dict[str, Any] = dict(metallicFactor=0., roughnessFactor=.7)
     material: dict[str, Any] = dict(
         name='skin', pbrMetallicRoughness=surface, doubleSided=True)
@@ -194,7 +209,7 @@ def _material(chunk: BinaryChunk, uv_map: UVMap) -> dict[str, Any]:
     return found
 
 
-def _skeleton(chunk: BinaryChunk, rig: HeadRig
+def _skeleton(chunk: BinaryChunk, rig: 'HeadRig'
               ) -> tuple[list[dict[str, Any]], dict[str, Any]]:
     """Nodes 1.. of the joints at rest, and the skin."""
     nodes = []
@@ -213,7 +228,7 @@ def _skeleton(chunk: BinaryChunk, rig: HeadRig
         inverseBindMatrices=chunk.array(bind))
 
 
-def _animation(chunk: BinaryChunk, rig: HeadRig, times: np.ndarray,
+def _animation(chunk: BinaryChunk, rig: 'HeadRig', times: np.ndarray,
                shown: np.ndarray) -> dict[str, Any]:
     """Keyframes of joints and weights, linear between them."""
     clock = chunk.array(times, bounds=True)
@@ -235,7 +250,7 @@ def _animation(chunk: BinaryChunk, rig: HeadRig, times: np.ndarray,
     return dict(name='track', samplers=samplers, channels=channels)
 
 
-def rig_document(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap,
+def rig_document(chunk: BinaryChunk, rig: 'HeadRig', uv_map: UVMap,
                  frames: np.ndarray, fps: float, seconds: np.ndarray,
                  before: np.ndarray) -> dict[str, Any]:
     """The glTF document of an animated head.
@@ -244,7 +259,7 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap,
         chunk: Takes the arrays and images.
         rig: The head with its keyframes.
         uv_map: Faces, UV coordinates and images.
-        frames: (T,) indices of the frames of the keyframes, ascending.
+        frames: (T,) indices of the frames of the keyframes, increasing.
         fps: Frames per second, to be told.
         seconds: (T,) times of these frames.
         before: (T,) times of the frames before them.
@@ -268,3 +283,81 @@ def rig_document(chunk: BinaryChunk, rig: HeadRig, uv_map: UVMap,
         animations=[_animation(chunk, rig, *key_times(
             frames, seconds, before))],
         **_material(chunk, uv_map))
+
+
+@register('glb', 'glb/track<id>.glb',
+          'each face as one animated glTF head: morph targets, joints, '
+          'texture', requires=['flame'], requires_image='texture')
+class GlbWriter(TrackWriter):
+    """``glb/track<id>.glb``: one animated head per face, glTF 2.0.
+
+    The rig is that of :mod:`~mmtvface.export.head_rig`: the mean identity at
+    rest, morph targets for expressions and pose correctives, a skin of five
+    joints. It is in model space (metres, +y up, +z out of the face) and turns
+    about its own joints; where the head is in the picture is in ``codes`` and
+    ``flame_npz``. Keyframes are at the times of the frames from the start of
+    the input, frame / fps where these come evenly; while there is no face,
+    the last pose is held. Texture and normal map, where the model has them,
+    are those of the most frontal view; they wait on the disk as well, some
+    hundred kilobytes to megabytes per track.
+    """
+
+    suffix = '.glb'
+
+    def __init__(self, target: Target, kind: Kind) -> None:
+        super().__init__(target, kind)
+        self._painter = target.painter
+        self._images = ColumnStore(self.path)
+        # Of each track: the angle of its most frontal view, and its row.
+        self._views: dict[int, tuple[float, int]] = {}
+
+    def look(self, frame: 'PaintedFrame') -> dict[str, Any]:
+        """Take the images of the most frontal view so far."""
+        from mmtvface.visualization.overlay import to_pixels
+        if not (frame.drawable and self._painter.has_uv_map):
+            return {}
+        track = frame.result.track_id
+        angle = float(np.linalg.norm(frame.result.codes['pose'][:3]))
+        best, row = self._views.get(track, (np.inf, -1))
+        if angle > _MORE_FRONTAL * best:
+            return {}
+        images = dict(
+            texture=to_pixels(frame.texture[0]),
+            normal_map=self._painter.normal_map(frame.face))
+        if row < 0:
+            row = self._images.append(images)
+        else:
+            for name, pixels in images.items():
+                if pixels is not None:
+                    self._images.replace(row, name, pixels)
+        self._views[track] = angle, row
+        return {}
+
+    def _uv_map(self, track: int) -> UVMap:
+        renderer = self._painter.renderer
+        faces = renderer.faces.cpu().numpy()
+        if not self._painter.has_uv_map:
+            return UVMap(faces)
+        images = {}
+        if track in self._views:
+            row = self._views[track][1]
+            images = {name: pixels[0] for name, pixels in
+                      self._images.gather(np.array([row])).items()}
+        return UVMap(faces, renderer.uv_coords.cpu().numpy(),
+                     renderer.uv_faces.cpu().numpy(), **images)
+
+    def write(self, path: Path, track: int,
+              arrays: Mapping[str, np.ndarray]) -> None:
+        """Write the animation of one track."""
+        from ..head_rig import build_rig
+        rig = build_rig(self._painter.flame, {
+            name: arrays[name] for name in _MOVING if name in arrays})
+        chunk = BinaryChunk()
+        chunk.write(path, rig_document(
+            chunk, rig, self._uv_map(track), arrays['frame_index'],
+            self.target.fps, arrays['time'], arrays['time_before']))
+
+    def finish(self) -> bool:
+        """Write a file for each track."""
+        with self._images:
+            return super().finish()
