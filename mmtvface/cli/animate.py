@@ -10,6 +10,7 @@ Examples::
 import argparse
 import sys
 
+from .light_start import start_lightly
 from .number_arguments import positive
 from .shared import add_model, add_reading, check_model, step_bars
 
@@ -184,6 +185,7 @@ def summary(made: dict, coarse: bool) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
     kept = dict(
         transfer='the frames that were finished before, if any, are in',

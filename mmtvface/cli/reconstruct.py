@@ -12,6 +12,7 @@ import argparse
 import shutil
 import sys
 
+from .light_start import start_lightly
 from .number_arguments import natural, positive
 from .shared import add_model, add_reading, check_model, step_bars
 
@@ -193,6 +194,7 @@ def summary(saved: dict) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:

@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.hub import get_config
 from torch import nn
 
 from mmtvface.models.encoders import RestoredEncoder, load_restorer
@@ -48,6 +47,8 @@ def build_restorer(config: str | os.PathLike,
     """
     name = os.fspath(config)
     if name.startswith('mmagic::'):
+        # Imports all of mmengine's training
+        from mmengine.hub import get_config
         settings = get_config(name)
     else:
         settings = Config.fromfile(
