@@ -119,14 +119,14 @@ def pip_install(python: Interpreter, step: str, arguments: tuple, root: Path,
         raise explain(step, output, str(log))
 
 
-def install_torch(python: Interpreter, root: Path, log: Path, lock: int
-                  ) -> None:
+def install_torch(python: Interpreter, temporal: bool, root: Path, log: Path,
+                  lock: int) -> None:
     """Install the build of PyTorch that this machine can use.
 
     Raises:
         SetupError: If no index has any, or pip fails.
     """
-    for arguments in torch_build.candidates(root):
+    for arguments in torch_build.candidates(root, temporal):
         if arguments == torch_build.CUDA:
             say('      the build for CUDA: 2 GB to download')
             check_space(root, 12 * GIB)
@@ -245,7 +245,8 @@ def install(python: Interpreter, root: Path, lock: int,
             check_space(Path(tempfile.gettempdir()), GIB)
             install_mmcv(python, root, log, lock)
         elif step.name == 'torch':
-            install_torch(python, root, log, lock)
+            if versions.get('torch') not in torch_build.TESTED:
+                install_torch(python, group != 'core', root, log, lock)
         else:
             arguments = step.arguments
             if step.name == 'torchvision':

@@ -17,6 +17,7 @@ from torch import nn
 from mmtvface.models.encoders import RestoredEncoder, load_restorer
 from mmtvface.registry import MODELS
 from mmtvface.utils.assets import require_file
+from mmtvface.utils.deps import require_temporal
 
 SMALLEST = 64
 """Side of the crops in pixels that the flow networks of mmagic ask for."""
@@ -47,6 +48,7 @@ def build_restorer(config: str | os.PathLike,
     """
     name = os.fspath(config)
     if name.startswith('mmagic::'):
+        require_temporal(f'The restorer {name}')
         # Imports all of mmengine's training
         from mmengine.hub import get_config
         settings = get_config(name)
@@ -68,6 +70,8 @@ def build_restorer(config: str | os.PathLike,
     part = dict(model.generator)
     if '.' not in part['type']:
         part['type'] = f'mmagic.{part["type"]}'
+    if part['type'].startswith('mmagic.'):
+        require_temporal(f"The restorer {part['type']}")
     if 'spynet_pretrained' in part:
         part['spynet_pretrained'] = None  # the checkpoint has it
     with warnings.catch_warnings():

@@ -52,22 +52,23 @@ def index_of(torch: str) -> tuple[str, ...]:
             if torch.endswith('+cpu') and _is_reachable() else ())
 
 
-def candidates(root: Path, environ: dict | None = None
-               ) -> list[tuple[str, ...]]:
+def candidates(root: Path, temporal: bool = False,
+               environ: dict | None = None) -> list[tuple[str, ...]]:
     """Arguments of ``pip install`` for torch, the best first.
 
     Args:
         root: Of the checkout.
+        temporal: For the temporal models, too, which need one release.
         environ: Default: the process's.
     """
     if not wants_cpu(dict(os.environ) if environ is None else environ):
         return [CUDA]
     index = ('--extra-index-url', CPU_INDEX) if _is_reachable() else ()
-    others = [line for line in _lines(root, 'torch')
-              if not line.startswith('torch==')]
+    release, *others = _lines(root, 'torch')
+    builds = [line for line in _lines(root, 'torch_cpu')
+              if not temporal or line.split('+')[0] == release]
     say('      no GPU: looking for the CPU build')
-    return [*((line, *others, *index) for line in _lines(root, 'torch_cpu')),
-            CUDA]
+    return [*((line, *others, *index) for line in builds), CUDA]
 
 
 def _lines(root: Path, name: str) -> list[str]:

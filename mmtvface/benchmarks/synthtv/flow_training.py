@@ -21,6 +21,7 @@ from torch import nn
 
 from mmtvface.renderers.base import pixel_centers
 from mmtvface.utils.atomic import atomic_path, writable_dir
+from mmtvface.utils.deps import require_temporal
 
 from .flow_pairs import FlowPairs, FlowPairSource, join_pairs
 
@@ -123,6 +124,7 @@ def new_spynet(seed: int = 0) -> nn.Module:
     The last convolution of each level is zero: a level adds nothing to the
     flow of the coarser ones until it has learned to.
     """
+    require_temporal('SPyNet')
     from mmtvface.models.encoders.propagation import SPyNet
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
