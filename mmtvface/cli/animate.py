@@ -15,6 +15,7 @@ from mmtvface.animation.settings import TeaserOptions, TransferOptions
 from mmtvface.reconstruction.settings import ReconstructSettings
 from mmtvface.utils.settings import Settings, add_options, from_args, option
 
+from .light_start import start_lightly
 from .shared import add_model, check_model, step_bars
 
 TRANSFER = """\
@@ -130,6 +131,7 @@ def summary(made: dict, coarse: bool) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
     kept = dict(
         transfer='the frames that were finished before, if any, are in',

@@ -17,6 +17,7 @@ from mmtvface.export.writer import OutputSettings, all_kinds
 from mmtvface.reconstruction.settings import InputSettings, ReconstructSettings
 from mmtvface.utils.settings import Settings, add_options, from_args, option
 
+from .light_start import start_lightly
 from .shared import add_model, check_model, step_bars
 
 EPILOG = """\
@@ -140,6 +141,7 @@ def summary(saved: dict) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:

@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.reconstruction.model_setup import build_model
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.packaged_model import (
@@ -21,6 +20,7 @@ from mmtvface.utils.packaged_model import (
     packaged_model,
     sha256_of,
 )
+from mmtvface.utils.safe_torch import allow_safe_globals
 from mmtvface.version import __version__
 
 #: What remains of a config: the model, and what a test needs.

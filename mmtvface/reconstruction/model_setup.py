@@ -13,7 +13,6 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_count
@@ -22,6 +21,7 @@ from mmtvface.utils.packaged_model import (
     packaged_model,
     packaged_models,
 )
+from mmtvface.utils.safe_torch import allow_safe_globals
 
 DEFAULT_SCALE = 1.6
 DEFAULT_CLIP_LENGTH = 5

@@ -27,7 +27,7 @@ def test_what_is_missing_is_said_with_the_remedy(monkeypatch, capfd):
     monkeypatch.setitem(sys.modules, 'mediapipe.python.solution_base', None)
     reasons = usable_backends()
     assert set(reasons) == set(BACKENDS) == {'mediapipe', 'face-alignment'}
-    assert 'pip install mediapipe' in reasons['mediapipe']
+    assert '--no-deps mediapipe' in reasons['mediapipe']
     assert 'pip install face-alignment' in reasons['face-alignment']
     assert capfd.readouterr() == ('', '')
 

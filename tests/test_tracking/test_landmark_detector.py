@@ -56,7 +56,7 @@ def test_the_largest_faces_are_kept_where_they_are_limited(scripted):
 def test_a_missing_package_is_named_with_the_remedy(monkeypatch):
     monkeypatch.setitem(sys.modules,
                         'mediapipe.python.solutions.face_detection', None)
-    with pytest.raises(ImportError, match='pip install mediapipe'):
+    with pytest.raises(ImportError, match='--no-deps mediapipe'):
         MediaPipeLandmarkDetector()
 
 

@@ -14,7 +14,6 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.functional import (
     MIN_MOTION,
     SIGNALS,
@@ -30,6 +29,7 @@ from mmtvface.heads import FLAME
 from mmtvface.reconstruction.model_setup import build_model, on_cpu
 from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.structures import FaceClipSample
+from mmtvface.utils.safe_torch import allow_safe_globals
 
 from . import LEVELS, SynthTVDataset
 from .scenes import GENERATOR_VERSION

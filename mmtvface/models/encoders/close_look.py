@@ -6,12 +6,11 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock
 
 from mmtvface.geometry.landmarks import MIRROR
 
 from .point_votes import PointVotes, cell_centers
-from .resnet_encoder import init_resnet_convs, residual_block
+from .resnet_encoder import BasicBlock, init_resnet_convs, residual_block
 
 _CHANNELS = (32, 64, 64)
 _LEAST_RADIUS = .02  # NDC; that of a face of two pixels
