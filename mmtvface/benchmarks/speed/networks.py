@@ -206,7 +206,7 @@ def _deformable_cases(generator: torch.Generator) -> list[Case]:
 
 def mrf_section() -> list[Case]:
     """ID-MRF of feature maps, without the network."""
-    from mmtvface.models.losses.patch_similarity import patch_distance
+    from mmtvface.models.losses.mrf import patch_distance
     generator = torch.manual_seed(0)
     pred, target = (torch.randn(4, 256, 48, 48, generator=generator).relu()
                     for _ in range(2))

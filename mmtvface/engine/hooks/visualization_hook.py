@@ -61,10 +61,11 @@ def render_clip(model: nn.Module, sample: FaceClipSample, picks: Sequence[int],
         name: code[list(picks)].float()
         for name, code in sample.pred_codes.items()
     }
-    images = model.render(codes, model.decode(codes),
-                          model.texture(codes['tex']),
-                          image_size)['rendered_images']
-    return list(clip_pixels(images))
+    geometry = model.decode(codes)
+    render = model.renderer.render(
+        geometry['vertices'], geometry['vertices_ndc'],
+        model.texture(codes['tex']), codes['light'], image_size=image_size)
+    return list(clip_pixels(render.image))
 
 
 @HOOKS.register_module()
