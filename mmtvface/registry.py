@@ -59,6 +59,10 @@ METRICS = Registry(
     parent=MMENGINE_METRICS,
     scope=SCOPE,
     locations=['mmtvface.evaluation'])
+HEADS = Registry(
+    'head',
+    scope=SCOPE,
+    locations=['mmtvface.heads.providers'])
 HOOKS = Registry(
     'hook',
     parent=MMENGINE_HOOKS,

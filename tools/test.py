@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # Sets up OpenMP and the path.
-from train import disconnect, load_config, share_head_model  # isort: skip
+from train import disconnect, load_config  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
@@ -185,7 +185,6 @@ def test(args: argparse.Namespace) -> None:
         if args.cfg_options:  # those of the test data too
             cfg.merge_from_dict(args.cfg_options)
     needs_test_part(cfg, args.config)
-    share_head_model(cfg)
     leave_out_training(cfg)
     if args.out_dir and is_main_process():
         # No hours of testing for a folder that cannot be written to.

@@ -8,7 +8,6 @@ image_size = 168
 max_iters = 2400
 model = dict(
     encoder=dict(close_looks=1.5, alone=0.5),
-    renderer=dict(image_size=image_size),
     image_size=image_size,
     losses=dict(first=dict(
         type='LocatedLandmarkLoss', loss_weight=20.0,

@@ -17,12 +17,11 @@ model = dict(
     encoder=dict(
         type='LiteTemporalEncoder', propagation_stage=2,
         propagation_channels=64, pool_size=4),
-    head=dict(
+    regressor=dict(
         shape_mode='confidence', landmark_uncertainty=True,
         code_scale=dict(
             pose=(0.3, 0.3, 0.3, 0.1, 0.03, 0.03), exp=0.5,
             cam=(0.5, 0.02, 0.02), light=0.3)),
-    renderer=dict(image_size=image_size),
     image_size=image_size,
     losses=dict(
         neutral=None,

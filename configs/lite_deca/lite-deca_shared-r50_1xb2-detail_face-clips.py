@@ -3,7 +3,7 @@ _base_ = '../deca/deca_r50_1xb2-detail_face-clips.py'
 model = dict(
     encoder=dict(type='LiteTemporalEncoder', propagation_stage=2,
                  propagation_channels=256),
-    head=dict(shape_mode='confidence'),
+    regressor=dict(shape_mode='confidence'),
     detail=dict(
         encoder=dict(_delete_=True, type='SharedTrunkEncoder', depth=50)))
 load_from = 'work_dirs/lite-deca_r50_1xb2-coarse_face-clips/iter_100000.pth'

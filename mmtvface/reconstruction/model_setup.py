@@ -14,6 +14,8 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmtvface.engine.safe_resume import allow_safe_globals
+from mmtvface.heads import share_head
+from mmtvface.models.reconstructors.temporal_deca import current_name
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_count
@@ -71,7 +73,7 @@ class CropSettings:
 
 
 def load_config(config: str | os.PathLike | Config) -> Config:
-    """Read a config file unless it is read already.
+    """Read a config file unless it is read already; its parts share a head.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -81,8 +83,11 @@ def load_config(config: str | os.PathLike | Config) -> Config:
     if not isinstance(config, Config):
         path = require_file(config, 'Config', 'See the folder configs/.')
         config, name = Config.fromfile(path), str(path)
+    else:
+        config = copy.deepcopy(config)
     if 'model' not in config:
         raise ValueError(f"{name} has no 'model'; it has {sorted(config)}.")
+    share_head(config)
     return config
 
 
@@ -192,7 +197,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             'copy it again if it was cut off.') from error
     state = content.get('state_dict', content) if isinstance(
         content, Mapping) else {}
-    state = {key.removeprefix('module.'): value
+    state = {current_name(key.removeprefix('module.')): value
              for key, value in state.items()
              if isinstance(value, torch.Tensor)}
     expected = {key: value for key, value in model.state_dict().items()

@@ -8,8 +8,7 @@ import torch
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.heads import FLAME, FLAMETexture
-from mmtvface.heads.head_topology import load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture, load_head
 from mmtvface.renderers import MeshRenderer
 
 from .toy_meshes import toy_ellipsoid
@@ -59,7 +58,7 @@ def turned_heads(batch: int, small: bool = False
         template, topology = toy_ellipsoid(7, 8, (.8, .9, .7))
         mesh = torch.from_numpy(template)
     else:
-        topology = load_head_topology('procedural')
+        topology = load_head('procedural').topology
         mesh = 7 * FLAME('procedural').neutral(
             torch.zeros(1, 100))[0].double()
     mesh = mesh - (mesh.amax(0) + mesh.amin(0)) / 2

@@ -71,7 +71,7 @@ def test_training_moves_nothing_but_the_branch():
 def test_train_keeps_frozen_parts_in_evaluation_mode():
     model = build(losses=LOSSES).train()
     assert model.detail.encoder.training and model.detail.decoder.training
-    for name in ('encoder', 'head', 'flame', 'texture', 'renderer'):
+    for name in ('encoder', 'regressor', 'flame', 'texture', 'renderer'):
         assert not any(
             module.training for module in getattr(model, name).modules())
     coarse = build(stage='coarse', losses=None).train()

@@ -68,8 +68,8 @@ def test_uncertainty_of_landmarks():
     losses = dict(landmark=dict(type='UncertainLandmarkLoss'))
     with pytest.raises(ValueError, match='landmark_uncertainty=True'):
         build(losses=losses)
-    head = {**toy_config()['head'], 'landmark_uncertainty': True}
-    model = build(losses=losses, head=head)
+    regressor = {**toy_config()['regressor'], 'landmark_uncertainty': True}
+    model = build(losses=losses, regressor=regressor)
     run(model, toy_batch(0, 1), 'loss')['loss_landmark'].backward()
     assert model.head.uncertainty.bias.grad.any()
     sample = run(model.eval(), toy_batch(0), 'predict')[0]

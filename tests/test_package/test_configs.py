@@ -13,9 +13,11 @@ from mmtvface.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
     TRANSFORMS,
 )
+from mmtvface.utils.packaged_model import PACKAGED_NAME
 from mmtvface.utils.setup_env import register_all_modules
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+REPO = Path(__file__).resolve().parents[2]
+CONFIGS, PACKAGE = REPO / 'configs', REPO / 'mmtvface'
 LEAVES = sorted(p for p in CONFIGS.rglob('*.py')
                 if '_base_' not in p.relative_to(CONFIGS).parts)
 NAME = re.compile(r'[a-z0-9-]+_[a-z0-9-]+_\d+xb\d+-[a-z0-9-]+_[a-z0-9-]+')
@@ -29,6 +31,10 @@ def registered():
 def leaves(test, paths=LEAVES):
     return pytest.mark.parametrize(
         'path', paths, ids=lambda p: p.stem)(test)
+
+
+def leaves_and(*more):
+    return lambda test: leaves(test, [*LEAVES, *more])
 
 
 def own_leaves(test):
@@ -47,24 +53,12 @@ def test_name_and_length(path):
 
 
 def without_downloads(cfg):
-    """Take away what would be loaded from elsewhere.
-
-    Licensed files and pretrained weights are not part of the project, and
-    no test downloads: the built-in head has the same dimensions.
-    """
+    """Take away weights, which are not part of the project."""
     if isinstance(cfg, dict):
         plain = {}
         for key, value in cfg.items():
             if key in ('init_cfg', 'pretrained', 'spynet_pretrained'):
                 value = None
-            elif key in ('model_path', 'path') and value is not None:
-                value = 'procedural'
-            elif key in ('landmark_embedding_path', 'uv_face_mask_path',
-                         'uv_face_eye_mask_path',
-                         'fixed_displacement_path'):
-                value = None
-            elif key == 'topology' and value is not None:
-                value = 'procedural'
             elif key == 'weights' and isinstance(value, str):
                 value = 'random'
             plain[key] = without_downloads(value)
@@ -72,6 +66,38 @@ def without_downloads(cfg):
     if isinstance(cfg, list | tuple):
         return [without_downloads(v) for v in cfg]
     return cfg
+
+
+def keys(cfg, place=''):
+    """Dotted names of all entries of a config."""
+    if isinstance(cfg, dict):
+        cfg = cfg.items()
+    elif isinstance(cfg, list | tuple):
+        cfg = enumerate(cfg)
+    else:
+        return
+    for key, value in cfg:
+        yield f'{place}{key}'
+        yield from keys(value, f'{place}{key}.')
+
+
+PACKAGED = PACKAGE / 'weights' / f'{PACKAGED_NAME}.py'
+SPELLINGS = re.compile(
+    r'(.*\.)?(head|topology|model_path|\w*embedding_path|template_path|'
+    r'texture_path|path|uv_face_mask\w*|uv_face_eye_mask\w*|'
+    r'fixed_displacement\w*)')
+
+
+@leaves_and(PACKAGED)
+def test_the_head_is_named_once(path):
+    """``model.head``; everything else gets it from there."""
+    cfg = Config.fromfile(path)
+    found = [key for key in keys(cfg._cfg_dict) if SPELLINGS.fullmatch(key)]
+    if path.parent.name != 'mmagic':
+        assert found == ['model.head']
+        assert cfg.model.head == dict(type='procedural')
+    else:
+        assert not found
 
 
 @leaves

@@ -1,6 +1,5 @@
 """DECA's third stage: the detail branch on a frozen coarse model.
 
-The same head model must stand in ``flame``, ``renderer`` and ``surface``.
 VGG-19's weights for the ID-MRF loss are torchvision's; without them, train
 with ``model.losses.mrf=None``.
 """
@@ -11,10 +10,9 @@ model = dict(
     detail=dict(
         type='DetailBranch',
         encoder=dict(type='ResNetEncoder', depth=50),
-        head=dict(type='DetailHead', num_detail=128),
+        regressor=dict(type='DetailHead', num_detail=128),
         decoder=dict(type='DetailDecoder', max_displacement=0.01),
-        surface=dict(
-            type='DetailSurface', topology='procedural', size=256)),
+        surface=dict(type='DetailSurface', size=256)),
     losses=dict(
         _delete_=True,
         photo_detail=dict(type='PhotoDetailLoss', loss_weight=2.0),

@@ -62,9 +62,9 @@ def data_settings(config: Config, data_root: str | os.PathLike | None
     """Arguments of :class:`SynthTVDataset` that fit the model of a config."""
     training = (config.get('train_dataloader') or {}).get('dataset', {})
     size = config.model.get('image_size') or training.get('image_size', 64)
-    head = training.get('head')
+    head = training.get('head') or config.model.get('head', 'procedural')
     return dict(image_size=size, data_root=data_root, clip_length=None,
-                head=None if head is None else dict(head))
+                head=head, layout=training.get('layout'))
 
 
 @torch.no_grad()
@@ -185,7 +185,7 @@ def training_iterations(checkpoint: str | os.PathLike) -> int | None:
 
 def count_parameters(model: nn.Module) -> int:
     """Parameters of everything that was or could be trained."""
-    parts = [model.encoder, model.head, getattr(model, 'detail', None)]
+    parts = [model.encoder, model.regressor, getattr(model, 'detail', None)]
     return sum(value.numel() for part in parts if part is not None
                for value in part.parameters())
 
@@ -272,10 +272,9 @@ def evaluate_model(
             folded = SynthTVDataset(
                 split, grade, num_clips=wrinkled_clips, wrinkles=True,
                 with_vertices=True, **options | dict(data_root=None))
-            topology = config.model.get('renderer', {}).get(
-                'topology', 'procedural')
             grades[grade]['normals'] = score_normals(
-                model, folded, topology, lambda done, name=grade: tell(
+                model, folded, options['head'],
+                lambda done, name=grade: tell(
                     f'{name}, wrinkles', done, wrinkled_clips))
     stem = Path(getattr(config, 'filename', None) or 'model').stem
     suffix = ('' if smooth is None else ' + One-Euro') + (

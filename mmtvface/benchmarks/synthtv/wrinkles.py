@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Error of the normals of models with detail, on wrinkled faces."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -9,6 +9,8 @@ from torch import nn
 
 from mmtvface.evaluation.functional.clip_scores import mean_of_finite
 from mmtvface.evaluation.metrics import DetailNormalError
+from mmtvface.heads import HeadAssets
+from mmtvface.heads.assets import HeadSpec
 
 from . import SynthTVDataset
 
@@ -17,7 +19,7 @@ NAMES = ('detail', 'coarse', 'wrinkled_detail', 'wrinkled_coarse')
 
 @torch.no_grad()
 def score_normals(model: nn.Module, dataset: SynthTVDataset,
-                  topology: str | Mapping[str, Any] = 'procedural',
+                  head: HeadAssets | HeadSpec = 'procedural',
                   tell: Callable[[int], None] = lambda done: None
                   ) -> dict[str, Any]:
     """Angles between normals in degrees, see :class:`DetailNormalError`.
@@ -25,7 +27,7 @@ def score_normals(model: nn.Module, dataset: SynthTVDataset,
     Args:
         model: A :class:`TemporalDECA` with a detail branch.
         dataset: With wrinkles and vertices.
-        topology: Of the head.
+        head: The head, see :func:`mmtvface.heads.load_head`.
         tell: Called with the number of clips done.
 
     Returns:
@@ -39,7 +41,7 @@ def score_normals(model: nn.Module, dataset: SynthTVDataset,
     if getattr(model, 'detail', None) is None:
         raise ValueError('The model has no detail branch, so there are no '
                          'normals to measure: leave out --wrinkles.')
-    metric = DetailNormalError(topology)
+    metric = DetailNormalError(head)
     clips: dict[str, list[float]] = {
         f'normal_{name}_deg': [] for name in NAMES}
     for index in range(len(dataset)):

@@ -77,7 +77,7 @@ def check_seen(losses: Losses, head: nn.Module, encoder: nn.Module,
         raise ValueError(
             f'TemporalDECA: the losses {readers} learn uncertainties of the '
             'landmarks, which the head does not give; configure '
-            'head=dict(landmark_uncertainty=True) or leave them out.')
+            'regressor=dict(landmark_uncertainty=True) or leave them out.')
     readers = _readers(losses, LOCATED)
     if getattr(head, 'feedback', None):
         readers.append('feedback of the head')

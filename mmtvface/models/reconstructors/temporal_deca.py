@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmtvface.geometry.camera import project
+from mmtvface.heads import HeadAssets, fill, load_head, modern_model
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
@@ -21,11 +23,19 @@ from .stages import compare_coarse, compare_detail
 STAGES = ('coarse', 'detail')
 
 
+def current_name(name: str) -> str:
+    """Name of a weight today, that of release 0.1 (``head.``) included."""
+    for part in ('', 'detail.'):
+        if name.startswith(f'{part}head.'):
+            return name.replace('head.', 'regressor.', 1)
+    return name
+
+
 @MODELS.register_module()
 class TemporalDECA(BaseModel):
     """Reconstruction of face clips, coarse and in detail.
 
-    encoder and head regress codes for every frame; FLAME, the camera, the
+    encoder and regressor regress codes for every frame; FLAME, the camera, the
     albedo model and the renderer turn them into what the losses compare
     with the input (DECA, Feng et al., SIGGRAPH 2021, with the temporal
     encoder of "Learning to Reconstruct 3D Faces by Watching TV"). Pretraining
@@ -42,11 +52,13 @@ class TemporalDECA(BaseModel):
 
     Args:
         encoder: Config; clips (n, t, 3, H, W) -> features (n, t, C).
-        head: Config; features -> flat codes (n, t, total). ``in_channels``
-            is taken from the encoder if absent.
-        flame: Config of the head model.
-        texture: Config of the albedo model; only needed by losses on
-            rendered colours.
+        regressor: Config; features -> flat codes (n, t, total).
+            ``in_channels`` is taken from the encoder if absent.
+        head: The head, see :func:`mmtvface.heads.load_head`. All parts that
+            need one get it from here.
+        flame: Config of the layer that poses the head, default ``FLAME``.
+        texture: Config of the albedo maps; only needed by losses on rendered
+            colours.
         renderer: Config of the renderer; only needed by losses on renders
             and for overlays.
         losses: Name -> config; each appears as ``loss_{name}``. None or
@@ -75,8 +87,9 @@ class TemporalDECA(BaseModel):
 
     def __init__(self,
                  encoder: dict,
-                 head: dict,
-                 flame: dict,
+                 regressor: dict | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 flame: dict | None = None,
                  texture: dict | None = None,
                  renderer: dict | None = None,
                  losses: Mapping[str, dict | None] | None = None,
@@ -88,13 +101,22 @@ class TemporalDECA(BaseModel):
                  image_size: int = 224,
                  data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | list | None = None) -> None:
+        parts = modern_model(dict(
+            regressor=regressor or {}, head=head, flame=flame or {},
+            texture=texture, renderer=renderer, detail=detail))
+        head = load_head(parts['head'])
+
+        def build(config: Mapping[str, Any]) -> nn.Module:
+            return MODELS.build(fill(config, MODELS, head=head,
+                                     image_size=image_size))
+
         if data_preprocessor is None:
             data_preprocessor = dict(
                 type='mmtvface.FaceClipDataPreprocessor')
         if isinstance(data_preprocessor, Mapping):
             # The base class looks in mmengine's registry, which only finds
             # types of the current default scope.
-            data_preprocessor = MODELS.build(data_preprocessor)
+            data_preprocessor = build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         if stage not in STAGES:
             raise ValueError(f'TemporalDECA: stage must be one of {STAGES}, '
@@ -105,21 +127,23 @@ class TemporalDECA(BaseModel):
         self.skip_nonfinite = skip_nonfinite
         self.image_size = image_size
         self.encoder = MODELS.build(encoder)
-        head = dict(head)
-        head.setdefault('in_channels', self.encoder.out_channels)
-        self.head = MODELS.build(head)
-        self.layout: FlameCodeLayout = self.head.layout
-        self.flame = MODELS.build(flame)
-        if getattr(self.head, 'feedback', None):
-            self.head.watch(self.flame)
-        self.texture = MODELS.build(texture) if texture else None
-        self.renderer = MODELS.build(renderer) if renderer else None
+        self.regressor = MODELS.build(dict(
+            dict(in_channels=self.encoder.out_channels), **parts['regressor']))
+        self.layout: FlameCodeLayout = self.regressor.layout
+        self.flame = build(dict(dict(type='mmtvface.FLAME'),
+                                **parts['flame']))
+        if getattr(self.regressor, 'feedback', None):
+            self.regressor.watch(self.flame)
+        self.texture, self.renderer = (
+            build(parts[name]) if parts[name] else None
+            for name in ('texture', 'renderer'))
         self.losses = nn.ModuleDict({
             name: MODELS.build(config)
             for name, config in (losses or {}).items()
             if config and config.get('loss_weight') != 0
         })
-        self.detail = self._build_detail(detail) if detail else None
+        self.detail = self._build_detail(
+            dict(parts['detail'], head=head)) if detail else None
         self._guard = LossGuard()
         self._check_parts()
         for part in self._frozen_parts():
@@ -141,6 +165,14 @@ class TemporalDECA(BaseModel):
                 f'{self.encoder.with_flow!r}.')
         return branch
 
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
+                              prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = prefix + current_name(key.removeprefix(prefix))
+            if name != key:
+                state_dict[name] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _check_parts(self) -> None:
         if self.stage == 'detail' and self.detail is None:
             raise ValueError("TemporalDECA: stage='detail' needs a branch: "
@@ -152,14 +184,14 @@ class TemporalDECA(BaseModel):
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
         check_stage(self.losses, self.stage)
-        check_seen(self.losses, self.head, self.encoder, self.stage)
+        check_seen(self.losses, self.regressor, self.encoder, self.stage)
         check_parts(self.losses,
                     dict(renderer=self.renderer, texture=self.texture))
         if (self.shape_consistency
-                and getattr(self.head, 'shape_mode', 'frame') != 'frame'):
+                and getattr(self.regressor, 'shape_mode', 'frame') != 'frame'):
             raise ValueError(
                 'TemporalDECA: shape_consistency exchanges the shape codes of '
-                "a clip's frames, but the head's shape_mode makes them "
+                "a clip's frames, but the regressor's shape_mode makes them "
                 'equal: use one or the other.')
 
     def _frozen_parts(self) -> list[nn.Module]:
@@ -211,7 +243,7 @@ class TemporalDECA(BaseModel):
         # Codes do not survive half precision: a bfloat16 camera scale of 9
         # has steps of 0.7 %, which are jitter in a video.
         with torch.autocast(features.device.type, enabled=False):
-            return self.head(features.float())
+            return self.regressor(features.float())
 
     def encode_with_detail(
             self, inputs: torch.Tensor
@@ -245,7 +277,7 @@ class TemporalDECA(BaseModel):
                 features = encoder.stages(maps).unflatten(
                     0, inputs.shape[:2])
             flat = self._regress(features)
-            seen = seen_in_features(self.encoder, self.head, features)
+            seen = seen_in_features(self.encoder, self.regressor, features)
         detail = self.detail.encode(clips, flows, maps) if (
             with_detail) else None
         return flat, detail, seen
@@ -330,9 +362,9 @@ class TemporalDECA(BaseModel):
             n samples with ``pred_codes`` (light (t, 9, 3)),
             ``pred_vertices``, ``pred_landmarks2d``, ``pred_landmarks3d`` and
             ``pred_cam``, float32; with a detail branch also
-            ``pred_codes['detail']`` and ``pred_displacement``; with a head
-            that knows it ``pred_landmark_sigma`` (t, 68), the expected error
-            of each landmark in NDC.
+            ``pred_codes['detail']`` and ``pred_displacement``; with a
+            regressor that knows it ``pred_landmark_sigma`` (t, 68), the
+            expected error of each landmark in NDC.
         """
         flat, detail, seen = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
