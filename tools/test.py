@@ -26,6 +26,7 @@ from mmengine.runner import Runner
 from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.plots import save_charts
 from mmtvface.evaluation.tables import markdown_table
+from mmtvface.heads import share_settings
 from mmtvface.reconstruction.model_setup import load_weights
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
@@ -184,6 +185,7 @@ def test(args: argparse.Namespace) -> None:
         take_test_data(cfg, args.data)
         if args.cfg_options:  # those of the test data too
             cfg.merge_from_dict(args.cfg_options)
+        share_settings(cfg)
     needs_test_part(cfg, args.config)
     leave_out_training(cfg)
     if args.out_dir and is_main_process():

@@ -19,7 +19,7 @@ from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.heads import share_head
+from mmtvface.heads import share_settings
 from mmtvface.utils.setup_env import register_all_modules
 
 
@@ -128,7 +128,7 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not cfg.get('work_dir'):
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
     fit_to_machine(cfg, args.launcher)
-    share_head(cfg)
+    share_settings(cfg)
     return cfg
 
 

@@ -2,8 +2,8 @@
 """What is known of a head, and the one place where heads come from.
 
 A config names its head once, ``model.head``; the model hands it to its parts,
-and :func:`share_head` to metrics and data sets. A new kind of head is a class
-in :mod:`mmtvface.heads.providers`.
+and :func:`share_settings` to metrics and data sets. A new kind of head is a
+class in :mod:`mmtvface.heads.providers`.
 """
 
 import inspect
@@ -86,6 +86,7 @@ def load_head(head: HeadAssets | HeadSpec) -> HeadAssets:
         return head
     options = dict(type=head) if isinstance(head, str) else modern_head(head)
     kind = options.pop('type', None)
+    options.pop('_scope_', None)  # of configs of another package
     HEADS.import_from_location()
     provider = HEADS.module_dict.get(kind)
     if provider is None:
@@ -134,17 +135,17 @@ def _data_sets(config: MutableMapping[str, Any]
             yield from _data_sets(part)
 
 
-def share_head(config: MutableMapping[str, Any]) -> None:
-    """Give the model's head to the metrics and data sets that take one.
+def share_settings(config: MutableMapping[str, Any]) -> None:
+    """Give the model's head and image size to metrics and data sets.
 
     Args:
-        config: Whole config; it is changed. Heads that are given stay.
+        config: Whole config; it is changed. What is given stays.
     """
     model = config.get('model') or {}
     if 'encoder' in model and 'regressor' not in model:
         model = config['model'] = modern_model(model)
-    if not (head := model.get('head')):
-        return
+    shared = {name: model[name] for name in ('head', 'image_size')
+              if name in model}
     for name in ('train', 'val', 'test'):
         parts = [(part, DATASETS) for part in
                  _data_sets(config.get(f'{name}_dataloader') or {})]
@@ -153,4 +154,4 @@ def share_head(config: MutableMapping[str, Any]) -> None:
             metrics if isinstance(metrics, list) else [metrics])]
         for part, registry in parts:
             if isinstance(part, MutableMapping) and 'type' in part:
-                part.update(fill(part, registry, head=head))
+                part.update(fill(part, registry, **shared))

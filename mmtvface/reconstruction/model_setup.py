@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.heads import share_head
+from mmtvface.heads import share_settings
 from mmtvface.models.reconstructors.temporal_deca import current_name
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
@@ -87,7 +87,7 @@ def load_config(config: str | os.PathLike | Config) -> Config:
         config = copy.deepcopy(config)
     if 'model' not in config:
         raise ValueError(f"{name} has no 'model'; it has {sorted(config)}.")
-    share_head(config)
+    share_settings(config)
     return config
 
 
@@ -139,8 +139,12 @@ def crop_settings(config: Config, clip_length: int | None = None,
     ]
 
     def find(key: str, default: Any) -> Any:
-        return next((data[key] for data in datasets
-                     if data.get(key) is not None), default)
+        # A crop is stated by the data set or in its pipeline.
+        places = [place for data in datasets
+                  for place in (data, *(data.get('pipeline') or ()))
+                  if isinstance(place, Mapping)]
+        return next((place[key] for place in places
+                     if place.get(key) is not None), default)
 
     if scale is None:
         scale = find('scale', DEFAULT_SCALE)

@@ -61,7 +61,6 @@ test_dataloader = dict(
         clip_length=20,
         data_root=None,
         difficulty='hard',
-        image_size=112,
         split='test',
         test_mode=True,
         type='SynthTVDataset',

@@ -168,7 +168,8 @@ def toy_detail(**changes: Any) -> dict:
         detail=dict(
             type='DetailBranch',
             encoder=dict(type='ToyEncoder'),
-            regressor=dict(type='DetailHead', num_detail=6, hidden_channels=16),
+            regressor=dict(
+                type='DetailHead', num_detail=6, hidden_channels=16),
             decoder=dict(type='DetailDecoder'),
             surface=dict(
                 type='DetailSurface',

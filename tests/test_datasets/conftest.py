@@ -52,8 +52,10 @@ def toy_head_config(tmp_path_factory):
     save_toy_head(folder, head)
     rng = np.random.default_rng(0)
     texels = 512 * 512 * 3
-    np.savez(folder / 'FLAME_albedo_from_BFM.npz', MU=rng.uniform(.4, .6, (1, texels)).astype(np.float32),
-             PC=np.tile(rng.normal(0, .05, (3, 2)), (texels // 3, 1)).astype(
-                 np.float32))
+    np.savez(
+        folder / 'FLAME_albedo_from_BFM.npz',
+        MU=rng.uniform(.4, .6, (1, texels)).astype(np.float32),
+        PC=np.tile(rng.normal(0, .05, (3, 2)), (texels // 3, 1)).astype(
+            np.float32))
     return dict(head=dict(type='flame', root=str(folder)),
                 layout=dict(shape=10, exp=8, tex=2))

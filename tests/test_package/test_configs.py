@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmtvface.heads import share_settings
 from mmtvface.registry import (
     DATASETS,
     HOOKS,
@@ -108,6 +109,27 @@ def test_model_builds(path):
 
 
 @own_leaves
+def test_the_size_of_the_pictures_is_stated_once(path):
+    """``model.image_size``; the renderer and the data get it from there."""
+    cfg = Config.fromfile(path)
+    size = cfg.model.image_size
+    found = {key for key in keys(cfg._cfg_dict) if key.endswith('image_size')}
+    # The size of restored pictures is another one.
+    assert found - {'model.encoder.image_size'} == {'model.image_size'}
+    share_settings(cfg)
+    for part in ('train', 'val', 'test'):
+        data = cfg.get(f'{part}_dataloader', {}).get('dataset', {})
+        for dataset in data.get('datasets', [data]):
+            assert dataset.get('image_size', size) == size
+            # Each step of the pictures' way is to be seen in the config.
+            names = [step.type for step in dataset.get('pipeline', [])]
+            if 'Clip' in dataset.get('type', '') and (
+                    'Synthetic' not in dataset.type):
+                assert names[0] == 'LoadFaceClip'
+                assert names[-1] == 'PackFaceClip'
+
+
+@own_leaves
 def test_parts_of_the_runner_are_registered(path):
     cfg = Config.fromfile(path)
     assert cfg.default_scope == 'mmtvface'
@@ -135,6 +157,7 @@ def test_parts_of_the_runner_are_registered(path):
 @own_leaves
 def test_generated_datasets_build_and_give_samples(path):
     cfg = Config.fromfile(path)
+    share_settings(cfg)
     for part in ('train', 'val', 'test'):
         loader = cfg.get(f'{part}_dataloader')
         if loader is None or 'Synthetic' not in loader.dataset.type:
@@ -143,5 +166,6 @@ def test_generated_datasets_build_and_give_samples(path):
         assert len(dataset) > 0
         if part == 'test':
             sample = dataset[0]
-            assert sample['inputs'].ndim == 4
+            size = cfg.model.image_size
+            assert sample['inputs'].shape[1:] == (3, size, size)
             assert sample['data_samples'].gt_landmarks.shape[-2:] == (68, 3)

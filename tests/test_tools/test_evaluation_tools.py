@@ -11,7 +11,7 @@ from helpers.fake_benchmarks import fake_aflw2000, fake_now
 from helpers.toy_reconstructor import ToyFlame, toy_config
 from mmengine.config import Config
 
-from mmtvface.heads import share_head
+from mmtvface.heads import share_settings
 from mmtvface.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -233,7 +233,7 @@ def test_metrics_get_the_head_of_the_model():
             dict(type='DetailNormalError')],
         train_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[
             dict(type='SynthTVDataset'), dict(type='FaceClipDataset')]))))
-    share_head(cfg)
+    share_settings(cfg)
     first, second, third, fourth = cfg.test_evaluator
     assert first.head == fourth.head == head
     assert third.head.type == 'procedural'
