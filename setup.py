@@ -6,9 +6,11 @@ they are. ``tools/quickstart.sh`` installs the exact tested set instead.
 """
 
 import re
+import shutil
 from pathlib import Path
 
 from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).resolve().parent
 
@@ -32,6 +34,28 @@ def readme() -> str:
     return path.read_text(encoding='utf-8') if path.is_file() else ''
 
 
+class BuildWithConfigs(build_py):
+    """Puts configs and tools where OpenMMLab's tools look for them.
+
+    ``mmtvface/.mim`` of the installed package serves ``mim train mmtvface
+    CONFIG`` and ``_base_ = 'mmtvface::FOLDER/CONFIG.py'``.
+    """
+
+    def run(self) -> None:
+        """Build, then copy."""
+        super().run()
+        if self.editable_mode:
+            return  # the package is the checkout then
+        target = Path(self.build_lib) / 'mmtvface' / '.mim'
+        shutil.rmtree(target, ignore_errors=True)
+        for name in ('configs', 'tools'):
+            shutil.copytree(
+                ROOT / name, target / name, ignore=shutil.ignore_patterns(
+                    '__pycache__', 'node_modules', 'viewer_bundle',
+                    'setup_steps', 'bootstrap.*', 'quickstart.*'))
+        shutil.copy2(ROOT / 'model-index.yml', target)
+
+
 setup(
     name='mmtvface',
     version=version(),
@@ -52,6 +76,7 @@ setup(
     ],
     python_requires='>=3.10,<3.13',
     entry_points={'console_scripts': ['mmtvface=mmtvface.cli.main:main']},
+    cmdclass={'build_py': BuildWithConfigs},
     packages=find_packages(include=['mmtvface', 'mmtvface.*']),
     package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*',
                                'viewer/page/*']},

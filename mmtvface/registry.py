@@ -7,6 +7,7 @@ of mmagic are written with their scope, ``type='mmagic.PSNR'``, and types
 of mmtvface are ``type='mmtvface.FLAME'`` in any other project's config.
 """
 
+from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import DATA_SAMPLERS as MMENGINE_DATA_SAMPLERS
 from mmengine.registry import DATASETS as MMENGINE_DATASETS
 from mmengine.registry import EVALUATOR as MMENGINE_EVALUATOR
@@ -32,6 +33,8 @@ from mmengine.registry import (
 from mmengine.registry import Registry
 
 SCOPE = 'mmtvface'
+# mmengine knows by this list whose configs ``_base_ = 'mmtvface::...'`` are.
+MODULE2PACKAGE.setdefault(SCOPE, SCOPE)
 
 MODELS = Registry(
     'model',
@@ -59,6 +62,10 @@ METRICS = Registry(
     parent=MMENGINE_METRICS,
     scope=SCOPE,
     locations=['mmtvface.evaluation'])
+HEADS = Registry(
+    'head',
+    scope=SCOPE,
+    locations=['mmtvface.heads.providers'])
 HOOKS = Registry(
     'hook',
     parent=MMENGINE_HOOKS,

@@ -59,16 +59,12 @@ def add_generate(commands: argparse._SubParsersAction) -> None:
     parser.set_defaults(run=run_generate)
 
 
-def head_of(config: str | None) -> dict | None:
-    """``head`` of the data sets of a config."""
+def head_of(config: str | None) -> dict:
+    """The head of a config."""
     if config is None:
-        return None
-    from mmengine.config import Config
-    cfg = Config.fromfile(config)
-    for key in ('train_dataloader', 'val_dataloader', 'test_dataloader'):
-        if head := (cfg.get(key) or {}).get('dataset', {}).get('head'):
-            return dict(head)
-    return None
+        return dict(type='procedural')
+    from mmtvface.reconstruction.model_setup import load_config
+    return dict(load_config(config).model.head)
 
 
 def run_generate(args: argparse.Namespace) -> None:
@@ -158,7 +154,7 @@ def flops_per_frame(config: str, frames: int, size: int) -> float:
     from mmtvface.benchmarks.speed.flops import build, count
     parts = count(build(config), (frames, size, size))['parts']
     return sum(part['flops'] for part in parts if part['name'].split('.')[0]
-               in ('encoder', 'head')) / frames
+               in ('encoder', 'regressor')) / frames
 
 
 def check_out(out: str) -> None:

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 # Sets up OpenMP and the path.
-from train import disconnect, load_config, share_head_model  # isort: skip
+from train import disconnect, load_config  # isort: skip
 from mmengine.config import Config, DictAction
 from mmengine.dist import is_main_process
 from mmengine.evaluator import Evaluator
@@ -25,6 +25,7 @@ from mmengine.runner import Runner
 
 from mmtvface.evaluation.plots import save_charts
 from mmtvface.evaluation.tables import markdown_table
+from mmtvface.heads import share_settings
 from mmtvface.reconstruction.model_setup import load_weights
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
@@ -184,8 +185,8 @@ def test(args: argparse.Namespace) -> None:
         take_test_data(cfg, args.data)
         if args.cfg_options:  # those of the test data too
             cfg.merge_from_dict(args.cfg_options)
+        share_settings(cfg)
     needs_test_part(cfg, args.config)
-    share_head_model(cfg)
     leave_out_training(cfg)
     if args.out_dir and is_main_process():
         # No hours of testing for a folder that cannot be written to.

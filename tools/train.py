@@ -18,7 +18,7 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmtvface.registry import METRICS
+from mmtvface.heads import share_settings
 from mmtvface.utils.safe_torch import allow_safe_globals
 from mmtvface.utils.setup_env import register_all_modules
 
@@ -100,24 +100,6 @@ def fit_to_machine(cfg: Config, launcher: str) -> None:
                              'device_ids': None}
 
 
-def share_head_model(cfg: Config) -> None:
-    """Give the model's head to the metrics that need one and have none.
-
-    Args:
-        cfg: Is changed.
-    """
-    flame = cfg.get('model', {}).get('flame')
-    if flame is None:
-        return
-    for key in ('val_evaluator', 'test_evaluator'):
-        metrics = cfg.get(key) or []
-        for metric in metrics if isinstance(metrics, list) else [metrics]:
-            if isinstance(metric, dict) and getattr(
-                    METRICS.get(metric.get('type')), 'needs_head_model',
-                    False):
-                metric.setdefault('flame', flame)
-
-
 def resume_from(cfg: Config, checkpoint: str | None) -> None:
     """Let a training go on, or begin where it never began.
 
@@ -146,6 +128,7 @@ def load_config(args: argparse.Namespace) -> Config:
     elif not cfg.get('work_dir'):
         cfg.work_dir = os.path.join('work_dirs', Path(args.config).stem)
     fit_to_machine(cfg, args.launcher)
+    share_settings(cfg)
     return cfg
 
 
@@ -176,7 +159,6 @@ def main(argv: list[str] | None = None) -> int:
         cfg.merge_from_dict({'randomness.seed': args.seed})
     if args.deterministic:
         cfg.merge_from_dict({'randomness.deterministic': True})
-    share_head_model(cfg)
     Runner.from_cfg(cfg).train()
     disconnect()
     return 0

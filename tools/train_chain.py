@@ -167,13 +167,12 @@ def draw_picture(config: Path, checkpoint: Path, path: Path, people: int,
     model = build_model(cfg, checkpoint, 'cpu')
     items = [dataset[index] for index in range(len(dataset))]
     chosen = most_wrinkled([item['data_samples'] for item in items], people)
-    topology = cfg.model.detail.surface.get('topology', 'procedural')
     rows = []
     for number, frame in chosen:
         item = items[number]
         found = model.test_step(dict(
             inputs=[item['inputs']], data_samples=[item['data_samples']]))[0]
-        truth = DetailSurface(topology, found.gt_displacement.shape[-1],
+        truth = DetailSurface(cfg.model.head, found.gt_displacement.shape[-1],
                               faceted=False)
         rows.append(compare_detail(
             clip_pixels(item['inputs'])[frame], found, frame, model.renderer,

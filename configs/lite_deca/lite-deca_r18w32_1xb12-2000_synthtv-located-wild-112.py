@@ -6,7 +6,7 @@ _base_ = './lite-deca_r18w32_1xb12-1100_synthtv-steady-112.py'
 max_iters = 2000
 model = dict(
     encoder=dict(with_landmarks=True),
-    head=dict(feedback=2),
+    regressor=dict(feedback=2),
     losses=dict(
         located=dict(type='LocatedLandmarkLoss', loss_weight=20.0),
         expression=dict(corner_weight=8.0, gap_weight=2.0),

@@ -4,20 +4,13 @@ Mouth and eyes are looked at in the pixels of larger crops; the rest goes on
 with crops of 112 pixels.
 """
 _base_ = './lite-deca_r18w32_1xb12-1800_synthtv-packaged-112.py'
-image_size = 168
 max_iters = 2400
 model = dict(
     encoder=dict(close_looks=1.5, alone=0.5),
-    renderer=dict(image_size=image_size),
-    image_size=image_size,
+    image_size=168,
     losses=dict(first=dict(
         type='LocatedLandmarkLoss', loss_weight=20.0,
         source='located_first')))
-good, bad = _base_.train_dataloader.dataset.datasets
-train_dataloader = dict(dataset=dict(datasets=[
-    {**good, 'image_size': image_size}, {**bad, 'image_size': image_size}]))
-val_dataloader = dict(dataset=dict(image_size=image_size))
-test_dataloader = dict(dataset=dict(image_size=image_size))
 # What is new learns faster than what is known.
 optim_wrapper = dict(paramwise_cfg=dict(custom_keys={
     'encoder.locator.looks': dict(lr_mult=4.)}))

@@ -11,19 +11,17 @@ _base_ = [
     '../_base_/datasets/synthtv.py',
     '../_base_/schedules/synthtv_1k.py',
 ]
-image_size = 112
 max_iters = 1500
 model = dict(
     encoder=dict(
         type='LiteTemporalEncoder', propagation_stage=2,
         propagation_channels=64, pool_size=4),
-    head=dict(
+    regressor=dict(
         shape_mode='confidence', landmark_uncertainty=True,
         code_scale=dict(
             pose=(0.3, 0.3, 0.3, 0.1, 0.03, 0.03), exp=0.5,
             cam=(0.5, 0.02, 0.02), light=0.3)),
-    renderer=dict(image_size=image_size),
-    image_size=image_size,
+    image_size=112,
     losses=dict(
         neutral=None,
         person=dict(type='NeutralLandmarkLoss', loss_weight=2.0),
@@ -36,12 +34,10 @@ model = dict(
                         cam=(.9, .025, .03), light=.3))))
 train_dataloader = dict(
     batch_size=16,
-    dataset=dict(image_size=image_size, performance='lively', scene_length=8,
+    dataset=dict(performance='lively', scene_length=8,
                  difficulty='easy'))
-val_dataloader = dict(dataset=dict(
-    data_root=None, image_size=image_size, clip_length=20))
-test_dataloader = dict(dataset=dict(
-    data_root=None, image_size=image_size, clip_length=20))
+val_dataloader = dict(dataset=dict(data_root=None, clip_length=20))
+test_dataloader = dict(dataset=dict(data_root=None, clip_length=20))
 optim_wrapper = dict(type='BFloat16OptimWrapper', optimizer=dict(lr=1e-3))
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.1, end=50, by_epoch=False),

@@ -8,7 +8,7 @@ _base_ = './lite-deca_r18w32_1xb16-1500_synthtv-lively-112.py'
 max_iters = 2000
 model = dict(
     encoder=dict(with_landmarks=True),
-    head=dict(feedback=2),
+    regressor=dict(feedback=2),
     losses=dict(
         landmark=dict(loss_weight=20.0),
         person=dict(loss_weight=8.0),

@@ -7,7 +7,7 @@ _base_ = './lite-deca_r18w32_1xb16-1500_synthtv-lively-112.py'
 max_iters = 2000
 model = dict(data_preprocessor=dict(
     _delete_=True, type='ClipRenderer', non_blocking=True,
-    flame=_base_.model.flame, renderer=_base_.model.renderer,
+    renderer=_base_.model.renderer,
     texture={**_base_.model.texture, 'size': 128}))
 train_dataloader = dict(
     batch_size=32, num_workers=8, pin_memory=True,

@@ -8,7 +8,7 @@ _base_ = '../deca/deca_r50_1xb2-coarse_face-clips.py'
 model = dict(
     encoder=dict(type='LiteTemporalEncoder', propagation_stage=2,
                  propagation_channels=256),
-    head=dict(shape_mode='confidence'),
+    regressor=dict(shape_mode='confidence'),
     shape_consistency=False,
     losses=dict(
         motion=dict(type='TemporalSmoothnessLoss', loss_weight=1e-3)))

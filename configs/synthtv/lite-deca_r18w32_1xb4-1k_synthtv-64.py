@@ -9,7 +9,7 @@ model = dict(
     encoder=dict(
         type='LiteTemporalEncoder', propagation_stage=4,
         propagation_channels=64),
-    head=dict(shape_mode='confidence'),
+    regressor=dict(shape_mode='confidence'),
     losses=dict(
         motion=dict(type='TemporalSmoothnessLoss', loss_weight=0.005,
                     relative_to_target=True)))

@@ -14,4 +14,4 @@ model = dict(
         propagation_stride=4, norm_cfg=dict(type='BN'), deform_groups=2,
         spynet_pretrained='data/checkpoints/spynet_synthtv.pth',
         input_norm='imagenet', pool_size=2),
-    head=dict(shape_mode='clip'))
+    regressor=dict(shape_mode='clip'))

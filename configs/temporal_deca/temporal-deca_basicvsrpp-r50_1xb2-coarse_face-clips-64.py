@@ -4,7 +4,6 @@ The restorer's weights are any of mmagic's BasicVSR++ x4 checkpoints. It is
 frozen; ``freeze_restorer=False`` trains it with the reconstruction losses.
 """
 _base_ = './temporal-deca_r50_1xb2-coarse_face-clips.py'
-low_res = 64
 model = dict(
     encoder=dict(
         _delete_=True,
@@ -15,7 +14,4 @@ model = dict(
         freeze_restorer=True,
         image_size=224,
         encoder={{_base_.model.encoder}}),
-    image_size=low_res)
-train_dataloader = dict(dataset=dict(image_size=low_res))
-val_dataloader = dict(dataset=dict(image_size=low_res))
-test_dataloader = dict(dataset=dict(image_size=low_res))
+    image_size=64)

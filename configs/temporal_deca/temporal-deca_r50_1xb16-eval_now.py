@@ -4,6 +4,3 @@ _base_ = [
     '../_base_/models/temporal_deca_r50.py',
     '../_base_/datasets/now.py',
 ]
-test_evaluator = [
-    dict(type='NeutralMeshExport', out_dir='work_dirs/now',
-         flame={{_base_.model.flame}})]

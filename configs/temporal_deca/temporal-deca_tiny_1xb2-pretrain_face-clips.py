@@ -20,11 +20,19 @@ model = dict(
                          loss_weight=1e-5),
         exp_prior=dict(type='CodePriorLoss', name='exp', loss_weight=1e-5)))
 # Crops as the reconstruction of a video makes them.
-small = dict(
-    num_workers=1, dataset=dict(image_size=64, crop_mode='smooth'))
-train_dataloader = small
-val_dataloader = small
-test_dataloader = small
+train_pipeline = [
+    dict(type='LoadFaceClip', crop_scale=1.4),
+    dict(type='CropFaceClip', scale=(1.4, 1.8), mode='smooth'),
+    dict(type='PackFaceClip'),
+]
+val_pipeline = [
+    dict(type='LoadFaceClip', strict=True, crop_scale=1.6),
+    dict(type='CropFaceClip', scale=1.6, random=False, mode='smooth'),
+    dict(type='PackFaceClip'),
+]
+train_dataloader = dict(num_workers=1, dataset=dict(pipeline=train_pipeline))
+val_dataloader = dict(num_workers=1, dataset=dict(pipeline=val_pipeline))
+test_dataloader = val_dataloader
 val_evaluator = [
     dict(type='LandmarkNME'), dict(type='Jitter'),
     dict(type='ShapeConstancy'), dict(type='MotionFidelity')]

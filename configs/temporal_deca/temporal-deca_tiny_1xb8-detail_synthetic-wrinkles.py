@@ -12,10 +12,9 @@ model = dict(
         type='DetailBranch',
         encoder=dict(type='ResNetEncoder', depth=18, base_channels=32,
                      input_norm='imagenet'),
-        head=dict(type='DetailHead', hidden_channels=512),
+        regressor=dict(type='DetailHead', hidden_channels=512),
         decoder=dict(type='BasisDetailDecoder', max_displacement=0.004),
-        surface=dict(type='DetailSurface', topology='procedural', size=128,
-                     faceted=False)),
+        surface=dict(type='DetailSurface', size=128, faceted=False)),
     losses=dict(
         _delete_=True,
         normal=dict(type='NormalLoss', loss_weight=100.0),

@@ -11,7 +11,7 @@ max_iters = 700
 model = dict(
     image_size=96,
     texture=dict(size=128),
-    renderer=dict(image_size=96, uv_size=128))
+    renderer=dict(uv_size=128))
 optim_wrapper = dict(
     type='OptimWrapper', constructor='TrainableParametersConstructor',
     optimizer=dict(type='Adam', lr=1e-3), clip_grad=dict(max_norm=50.))

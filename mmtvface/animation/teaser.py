@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mmtvface.export.writer import METRICS, save_png
-from mmtvface.heads.flame_io import PROCEDURAL
+from mmtvface.heads import FLAME
 from mmtvface.io.video_writer import VideoWriter
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.tracking.detection import Progress
@@ -275,11 +275,8 @@ def write_screenplay(codes: Mapping[str, np.ndarray], names: Sequence[str],
 
 def component_names(reconstructor: Reconstructor) -> Sequence[str]:
     """Names of the expression components, which the built-in head has."""
-    path = reconstructor.config.model.flame.get('model_path', '')
-    if os.fspath(path) != PROCEDURAL:
-        return ()
-    from mmtvface.heads.providers.procedural import procedural_head
-    return procedural_head().expression_names
+    flame = reconstructor.model.flame
+    return flame.expression_names if isinstance(flame, FLAME) else ()
 
 
 def animate_teaser(reconstructor: Reconstructor, source: Any,

@@ -196,15 +196,15 @@ def deca_notes(facts: DecaFacts, model: Mapping[str, Any]) -> list[str]:
     if facts.has_detail_encoder and not facts.shared_flow:
         notes.append("E_flame and E_detail have different SPyNets: both are "
                      'kept.')
-    if model['head'].get('shape_mode', 'frame') != 'frame':
-        notes.append("model.head.shape_mode is not 'frame': shape and "
+    if model['regressor'].get('shape_mode', 'frame') != 'frame':
+        notes.append("model.regressor.shape_mode is not 'frame': shape and "
                      'texture codes are averaged over a clip, the published '
                      'ones are not.')
     for part, encoder in ((_COARSE, model['encoder']), (_DETAIL, (
             model.get('detail') or {}).get('encoder') or {})):
         if encoder.get('input_norm') is not None:
             notes.append(f'{part}.input_norm must be None for these weights.')
-    if model['flame'].get('model_path', 'procedural') == 'procedural':
+    if model.get('head', {}).get('type', 'procedural') == 'procedural':
         notes.append('The codes are those of FLAME, but the config has the '
                      'built-in head: --flame FOLDER selects your files.')
     if (model.get('texture') or {}).get('clamp', True):
@@ -246,7 +246,7 @@ def deca_rules(facts: DecaFacts, expected: Tensors) -> list[Rule]:
                 'the same as in E_flame, whose flows are used'))
         rules += [
             Rule(start + r'encoder\.(.+)', rf'{prefix}encoder.\1'),
-            Rule(start + r'layers\.(.+)', rf'{prefix}head.layers.\1')
+            Rule(start + r'layers\.(.+)', rf'{prefix}regressor.layers.\1')
         ]
     decoder = r'D_detail\.' + _WRAPPED + '(.+)'
     rules.append(Rule(decoder, r'detail.decoder.\1') if detail else
@@ -278,7 +278,7 @@ def convert_deca(content: Mapping[str, Any],
     facts = inspect_deca(content, name)
     absent = []
     if not facts.has_detail_encoder:
-        absent.append(Rule(r'detail\.(?:encoder|head)\..+', None,
+        absent.append(Rule(r'detail\.(?:encoder|regressor)\..+', None,
                            'the file has no E_detail'))
     if not facts.has_detail_decoder:
         absent.append(Rule(r'detail\.decoder\..+', None,

@@ -76,7 +76,7 @@ def inference_config(config: Config) -> Config:
                 raise ValueError(
                     f"{place} is the absolute path '{text}', which is of no "
                     'use elsewhere. Use a relative path, or a part that is '
-                    "built in, such as 'procedural'.")
+                    "built in, such as head=dict(type='procedural').")
     return Config(kept)
 
 

@@ -24,6 +24,10 @@ POLICIES = {
     'missing_landmarks': ('skip', 'error'),
     'missing_mask': ('ignore', 'hull', 'skip', 'error'),
 }
+# Options of the default pipeline, which a given one does not read.
+_OF_THE_PIPELINE = dict(
+    scale=(1.4, 1.8), trans_scale=0., crop_mode='frame',
+    jitter_per_frame=False, mirror_prob=0., augmentations=())
 
 
 class BaseClipDataset(BaseDataset):
@@ -78,6 +82,7 @@ class BaseClipDataset(BaseDataset):
             raise ValueError('clip_length must be at least 1, but it is '
                              f'{clip_length}.')
         self.clip_length = clip_length
+        self.image_size = image_size
         self.short_clips = short_clips
         self.missing_landmarks = missing_landmarks
         self.missing_mask = missing_mask
@@ -88,14 +93,22 @@ class BaseClipDataset(BaseDataset):
         self._people = np.zeros(0, np.int64)
         self._use_masks = False
         self._images = self._landmarks = 0  # files that were found
+        steps = dict(scale=scale, trans_scale=trans_scale,
+                     crop_mode=crop_mode, jitter_per_frame=jitter_per_frame,
+                     mirror_prob=mirror_prob, augmentations=augmentations)
+        lost = [name for name, value in steps.items()
+                if value != _OF_THE_PIPELINE[name]]
+        if pipeline is not None and lost:
+            raise ValueError(
+                f'{lost} say what the default pipeline does, but a pipeline '
+                'is given: write them into its transforms (CropFaceClip, '
+                'MirrorClip, ...).')
         if pipeline is None:
             smallest = scale if isinstance(scale, int | float) else scale[0]
             pipeline = [
-                dict(type='mmtvface.LoadFaceClip', missing_mask=missing_mask,
-                     strict=test_mode, crop_size=image_size,
+                dict(type='mmtvface.LoadFaceClip', strict=test_mode,
                      crop_scale=smallest),
-                dict(type='mmtvface.CropFaceClip',
-                     image_size=image_size, scale=scale,
+                dict(type='mmtvface.CropFaceClip', scale=scale,
                      trans_scale=0. if test_mode else trans_scale,
                      mode=crop_mode, random=not test_mode,
                      per_frame=jitter_per_frame),
@@ -247,6 +260,7 @@ class BaseClipDataset(BaseDataset):
             repeated=window.get('repeated') or [False] * len(frames),
             image_names=images, landmark_names=landmarks,
             mask_names=masks if self._use_masks else None,
+            missing_mask=self.missing_mask, image_size=self.image_size,
             sample_idx=window['sample_idx'])
 
     def describe_frames(self, idx: int, frames: list[int]) -> dict:

@@ -93,7 +93,8 @@ class FaceClipDataset(BaseClipDataset):
         augmentations: Transforms between crop and packing, for example
             ``ClipColorJitter``, ``ClipDegradation``, ``ClipOcclusion``.
         seed: Seed of the random draws, see :class:`ClipRandomness`.
-        pipeline: Replaces the whole default pipeline.
+        pipeline: Replaces the whole default pipeline, and with it ``scale``
+            to ``mirror_prob`` and ``augmentations``.
         data_prefix: Other sub-folder names: images, landmarks, masks.
         **kwargs: metainfo, filter_cfg, indices, serialize_data, test_mode,
             lazy_init, max_refetch of mmengine's ``BaseDataset``.

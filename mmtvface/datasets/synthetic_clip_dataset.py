@@ -12,9 +12,10 @@ from mmengine.dataset import BaseDataset
 from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import project
-from mmtvface.heads import FLAME
+from mmtvface.heads import FLAME, HeadAssets, load_head
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import DATASETS
-from mmtvface.structures import FaceClipSample
+from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
 from .synthetic import backgrounds as bg
 from .synthetic.camera import draw_camera
@@ -39,9 +40,7 @@ from .synthetic.scene import (
     HeadScene,
     build_flame,
     canvas_size,
-    complete_head,
     compose,
-    expression_names,
     pose_heads,
 )
 
@@ -70,9 +69,10 @@ class SyntheticFaceClipDataset(BaseDataset):
         seed: Of the clips (not of the people).
         split: 'train', 'val' or 'test'.
         num_identities: People in this split.
-        head: Head model: model_path, landmark_embedding_path, texture_path,
-            topology, num_shape, num_expression, num_tex; default: the
-            built-in head.
+        head: The head, see :func:`mmtvface.heads.load_head`; that of the
+            model, if there is one in the config.
+        layout: Lengths of the codes, see
+            :class:`~mmtvface.structures.FlameCodeLayout`.
         performance: Changes to :class:`PerformanceConfig`.
         scale: Range of the crop's side relative to the landmark box.
         shift: Largest shift of the crop, relative to the box.
@@ -116,7 +116,8 @@ class SyntheticFaceClipDataset(BaseDataset):
                  seed: int = 0,
                  split: str = 'train',
                  num_identities: int = 1000,
-                 head: Mapping[str, Any] | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 layout: Mapping[str, int] | None = None,
                  performance: Mapping[str, Any] | None = None,
                  scale: Sequence[float] = (1.4, 1.8),
                  shift: float = .05,
@@ -153,7 +154,9 @@ class SyntheticFaceClipDataset(BaseDataset):
         self.seed = seed
         self.split = split
         self.num_identities = num_identities
-        self.head = complete_head(head)
+        load_head(head)  # what is wrong with it is said here
+        self.head = head
+        self.layout = FlameCodeLayout(**(layout or {}))
         try:
             self.performance = replace(
                 PerformanceConfig(), **dict(performance or {}))
@@ -232,7 +235,8 @@ class SyntheticFaceClipDataset(BaseDataset):
         """The head model and renderer of this process."""
         if self._scene is None:
             self._scene = HeadScene(
-                self.head, self.image_size, self.supersample, self.hair,
+                self.head, self.layout, self.image_size, self.supersample,
+                self.hair,
                 wrinkles=self.wrinkles, detail_size=self.detail_size)
         return self._scene
 
@@ -241,16 +245,15 @@ class SyntheticFaceClipDataset(BaseDataset):
         """The head model of this process."""
         if self._flame is None:
             self._flame = (self.scene.flame if self.render else
-                           build_flame(self.head))
+                           build_flame(self.head, self.layout))
             self._plan = plan_expressions(
-                expression_names(self.head['model_path']),
-                self.head['num_expression'])
+                self._flame.expression_names, self.layout.exp)
         return self._flame
 
     def identity(self, person: int) -> Identity:
         """A person of this split."""
-        return draw_identity(self.split, person, self.head['num_shape'],
-                             self.head['num_tex'], self.performance)
+        return draw_identity(self.split, person, self.layout.shape,
+                             self.layout.tex, self.performance)
 
     def __getitem__(self, idx: int) -> dict:
         """A clip, rendered or from memory."""
@@ -273,7 +276,7 @@ class SyntheticFaceClipDataset(BaseDataset):
             rng, 5)
         identity = self.identity(info['person'])
         acted = draw_performance(
-            rng_act, frames, self.head['num_expression'], self._plan,
+            rng_act, frames, self.layout.exp, self._plan,
             self.performance)
         codes = {name: torch.from_numpy(value).float().repeat(frames, 1)
                  for name, value in (('shape', identity.shape),

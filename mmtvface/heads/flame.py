@@ -1,7 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The FLAME head model as a differentiable layer."""
 
-import os
 from typing import NamedTuple
 
 import numpy as np
@@ -12,20 +11,13 @@ from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
-from .flame_io import (
-    NUM_EXPRESSION,
-    NUM_IDENTITY,
-    PROCEDURAL,
-    HeadModelData,
-    load_head_model,
-)
+from .assets import HeadAssets, HeadSpec, load_head
+from .flame_io import NUM_EXPRESSION, NUM_IDENTITY, HeadModelData
 from .landmark_embedding import (
-    EMBEDDING_REMEDY,
     LandmarkEmbedding,
     contour_index,
     interpolate_landmarks,
     landmark_tables,
-    load_landmark_embedding,
 )
 from .lbs import blend, linear_blend_skinning
 
@@ -69,13 +61,14 @@ class FLAME(nn.Module):
     ``dtype=torch.float64`` their full precision.
 
     Args:
-        model_path: ``generic_model.pkl``, a ``.npz`` with the same keys, or
-            ``'procedural'`` for the built-in head.
-        landmark_embedding_path: ``landmark_embedding.npy``. None stands for
-            the built-in embedding and needs ``model_path='procedural'``.
+        head: The head, see :func:`load_head`.
         num_shape: How many identity components are used, the first of 300.
         num_expression: How many expression components are used, the first
             of 100.
+
+    Attributes:
+        expression_names: Of the head's expression components; empty where
+            they have none.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -86,21 +79,14 @@ class FLAME(nn.Module):
     faces: torch.Tensor
 
     def __init__(self,
-                 model_path: str | os.PathLike,
-                 landmark_embedding_path: str | os.PathLike | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
                  num_shape: int = 100,
                  num_expression: int = 50) -> None:
         super().__init__()
-        if landmark_embedding_path is None:
-            if os.fspath(model_path) != PROCEDURAL:
-                raise ValueError(
-                    f"model_path='{model_path}' needs a "
-                    f'landmark_embedding_path. {EMBEDDING_REMEDY}')
-            landmark_embedding_path = PROCEDURAL
-        self._set_buffers(
-            load_head_model(model_path),
-            load_landmark_embedding(landmark_embedding_path), num_shape,
-            num_expression, torch.float32)
+        head = load_head(head)
+        self._set_buffers(head.model, head.landmarks, num_shape,
+                          num_expression, torch.float32)
+        self.expression_names = head.expression_names
 
     @classmethod
     def from_data(cls,
@@ -124,6 +110,7 @@ class FLAME(nn.Module):
         self = cls.__new__(cls)
         nn.Module.__init__(self)
         self._set_buffers(model, landmarks, num_shape, num_expression, dtype)
+        self.expression_names = ()
         return self
 
     def _set_buffers(self, model: HeadModelData,

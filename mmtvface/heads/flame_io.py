@@ -11,12 +11,11 @@ import numpy as np
 from mmtvface.utils.checks import check_shape
 from mmtvface.utils.safe_pickle import load_npz, load_pickle
 
-PROCEDURAL = 'procedural'
 FLAME_REMEDY = (
     'Download FLAME (2019, 2020 or 2023) after registration at '
-    'https://flame.is.tue.mpg.de, unpack it and give the path of its '
-    "generic_model.pkl; model_path='procedural' selects the built-in head, "
-    'which needs no download.')
+    'https://flame.is.tue.mpg.de and unpack it into the folder that '
+    "head=dict(type='flame', root=...) names; head=dict(type='procedural') "
+    'is the built-in head, which needs no download.')
 NUM_IDENTITY = 300
 NUM_EXPRESSION = 100
 NUM_JOINTS = 5
@@ -127,17 +126,13 @@ def load_head_model(path: str | os.PathLike) -> HeadModelData:
     Args:
         path: ``generic_model.pkl``, a ``.npz`` with the same keys
             (v_template, f, shapedirs, posedirs, J_regressor dense,
-            kintree_table, weights), or ``'procedural'`` for the built-in
-            head, which needs no file.
+            kintree_table, weights).
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a head model; the message names the
             file, the entry and the remedy.
     """
-    if os.fspath(path) == PROCEDURAL:
-        from .providers.procedural import procedural_head
-        return procedural_head().model
     load = load_npz if Path(path).suffix == '.npz' else load_pickle
     arrays = load(path, 'FLAME model', FLAME_REMEDY)
     try:

@@ -2,7 +2,7 @@
 """UV map of a head mesh: UV coordinates and masks in UV space."""
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,13 +12,10 @@ from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_shape
 from mmtvface.utils.safe_pickle import load_npy
 
-from .flame_io import PROCEDURAL
-
 MAP_SIZE = 256
 TOPOLOGY_REMEDY = (
     'Take it from the data folder of the DECA release '
-    "(https://github.com/yfeng95/DECA); template_path='procedural' selects "
-    'the built-in head, which needs no files.')
+    '(https://github.com/yfeng95/DECA).')
 
 
 @dataclass(frozen=True)
@@ -87,15 +84,11 @@ def load_head_topology(
     """Read the UV map of a head model.
 
     Args:
-        template_path: ``head_template.obj`` with UV coordinates, or
-            ``'procedural'`` for the built-in head's UV map, masks and
-            displacement.
+        template_path: ``head_template.obj`` with UV coordinates.
         uv_face_mask_path: Image whose first channel is the skin mask; other
-            sizes are resampled to 256. Without it, the built-in one or 1
-            everywhere.
+            sizes are resampled to 256. Without it, 1 everywhere.
         uv_face_eye_mask_path: The same for skin and eyes.
-        fixed_displacement_path: ``.npy`` (256, 256), metres. Without it,
-            the built-in one or 0.
+        fixed_displacement_path: ``.npy`` (256, 256), metres. Without it, 0.
 
     Raises:
         FileNotFoundError: If a file does not exist.
@@ -103,27 +96,20 @@ def load_head_topology(
             coordinates, or a shape is wrong.
     """
     size = (MAP_SIZE, MAP_SIZE)
-    if os.fspath(template_path) == PROCEDURAL:
-        from .providers.procedural import procedural_head
-        topology = procedural_head().topology
-    else:
-        path = require_file(template_path, 'Head template', TOPOLOGY_REMEDY)
-        mesh = read_obj(path)
-        if mesh.uv_faces is None:
-            raise ValueError(f'{path} has no UV coordinates on its faces. '
-                             f'{TOPOLOGY_REMEDY}')
-        topology = HeadTopology(mesh.faces, mesh.uv_coords, mesh.uv_faces,
-                                np.ones(size), np.ones(size), np.zeros(size))
-    maps = {}
-    if uv_face_mask_path is not None:
-        maps['uv_face_mask'] = _read_mask(uv_face_mask_path, 'UV face mask')
-    if uv_face_eye_mask_path is not None:
-        maps['uv_face_eye_mask'] = _read_mask(uv_face_eye_mask_path,
-                                              'UV face and eye mask')
+    path = require_file(template_path, 'Head template', TOPOLOGY_REMEDY)
+    mesh = read_obj(path)
+    if mesh.uv_faces is None:
+        raise ValueError(f'{path} has no UV coordinates on its faces. '
+                         f'{TOPOLOGY_REMEDY}')
+    masks = [
+        np.ones(size) if file is None else _read_mask(file, what)
+        for file, what in ((uv_face_mask_path, 'UV face mask'),
+                           (uv_face_eye_mask_path, 'UV face and eye mask'))]
+    displacement = np.zeros(size)
     if fixed_displacement_path is not None:
         displacement = load_npy(fixed_displacement_path,
                                 'fixed displacement map', TOPOLOGY_REMEDY)
         check_shape(f'The displacement in {fixed_displacement_path}',
                     displacement, size)
-        maps['fixed_displacement'] = displacement.astype(np.float64)
-    return replace(topology, **maps)
+    return HeadTopology(mesh.faces, mesh.uv_coords, mesh.uv_faces, *masks,
+                        displacement.astype(np.float64))

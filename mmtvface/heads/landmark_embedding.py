@@ -13,14 +13,12 @@ from mmtvface.geometry.rotation import rotation_yaw
 from mmtvface.utils.checks import check_shape
 from mmtvface.utils.safe_pickle import load_npy, load_npz
 
-from .flame_io import PROCEDURAL
-
 MAX_YAW = 39
 NUM_STATIC = 51
 EMBEDDING_REMEDY = (
     'Take landmark_embedding.npy from the data folder of the DECA release '
-    '(https://github.com/yfeng95/DECA); for the built-in head leave the '
-    "path out or write 'procedural'.")
+    '(https://github.com/yfeng95/DECA).')
+
 
 @dataclass(frozen=True)
 class LandmarkEmbedding:
@@ -157,17 +155,13 @@ def load_landmark_embedding(path: str | os.PathLike) -> LandmarkEmbedding:
 
     Args:
         path: ``landmark_embedding.npy`` (a pickled dict, read without
-            running its code), a ``.npz`` with the same keys, or
-            ``'procedural'`` for the built-in head's.
+            running its code), or a ``.npz`` with the same keys.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is not a landmark embedding; the message
             names the file, the entry and the remedy.
     """
-    if os.fspath(path) == PROCEDURAL:
-        from .providers.procedural import procedural_head
-        return procedural_head().landmarks
     load = load_npz if Path(path).suffix == '.npz' else load_npy
     arrays = load(path, 'FLAME landmark embedding', EMBEDDING_REMEDY)
     names = [field.name for field in fields(LandmarkEmbedding)]

@@ -180,7 +180,8 @@ class CoarseOutputs:
     @cached_property
     def landmark_log_sigma(self) -> torch.Tensor:
         """(B, 68) logarithm of the expected landmark errors in NDC."""
-        values = self._model.head.landmark_log_sigma(self._features.float())
+        values = self._model.regressor.landmark_log_sigma(
+            self._features.float())
         if values is None:
             raise Unavailable(
                 'learns uncertainties of the landmarks, which the head does '

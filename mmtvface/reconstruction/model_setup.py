@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
+from mmtvface.heads import share_settings
+from mmtvface.models.reconstructors.temporal_deca import current_name
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_count
@@ -75,7 +77,7 @@ class CropSettings:
 
 
 def load_config(config: str | os.PathLike | Config) -> Config:
-    """Read a config file unless it is read already.
+    """Read a config file unless it is read already; its parts share a head.
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -85,8 +87,11 @@ def load_config(config: str | os.PathLike | Config) -> Config:
     if not isinstance(config, Config):
         path = require_file(config, 'Config', 'See the folder configs/.')
         config, name = Config.fromfile(path), str(path)
+    else:
+        config = copy.deepcopy(config)
     if 'model' not in config:
         raise ValueError(f"{name} has no 'model'; it has {sorted(config)}.")
+    share_settings(config)
     return config
 
 
@@ -145,8 +150,12 @@ def crop_settings(config: Config, clip_length: int | None = None,
     ]
 
     def find(key: str, default: Any) -> Any:
-        return next((data[key] for data in datasets
-                     if data.get(key) is not None), default)
+        # A crop is stated by the data set or in its pipeline.
+        places = [place for data in datasets
+                  for place in (data, *(data.get('pipeline') or ()))
+                  if isinstance(place, Mapping)]
+        return next((place[key] for place in places
+                     if place.get(key) is not None), default)
 
     if scale is None:
         scale = find('scale', DEFAULT_SCALE)
@@ -203,7 +212,7 @@ def load_weights(model: nn.Module, path: Path) -> None:
             'copy it again if it was cut off.') from error
     state = content.get('state_dict', content) if isinstance(
         content, Mapping) else {}
-    state = {key.removeprefix('module.'): value
+    state = {current_name(key.removeprefix('module.')): value
              for key, value in state.items()
              if isinstance(value, torch.Tensor)}
     expected = {key: value for key, value in model.state_dict().items()

@@ -1,7 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Displacement maps on a head: the surface between the vertices."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -10,11 +9,11 @@ from torch import nn
 
 from mmtvface.geometry.grid_mesh import grid_normals
 from mmtvface.geometry.mesh import vertex_normals
+from mmtvface.heads.assets import HeadAssets, HeadSpec, topology_of
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
-from .mesh_renderer import resolve_topology
 from .uv_mapper import UVMapper
 
 
@@ -50,7 +49,7 @@ class DetailSurface(nn.Module):
     ``fixed`` the displacement of the mean head, both of the topology.
 
     Args:
-        topology: See :class:`MeshRenderer`.
+        head: See :class:`MeshRenderer`.
         size: Side S of the maps, texels.
         rasterizer: See :class:`UVMapper`.
         faceted: Where the detail starts from. The mesh between the texels
@@ -67,13 +66,12 @@ class DetailSurface(nn.Module):
     chart_interior: torch.Tensor
 
     def __init__(self,
-                 topology: HeadTopology | str
-                 | Mapping[str, Any] = 'procedural',
+                 head: HeadAssets | HeadTopology | HeadSpec = 'procedural',
                  size: int = 256,
                  rasterizer: str = 'auto',
                  faceted: bool = True) -> None:
         super().__init__()
-        topology = resolve_topology(topology)
+        topology = topology_of(head)
         self.size = size
         self.faceted = faceted
         self.mapper = UVMapper(topology, size, rasterizer)

@@ -1,8 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Differentiable rendering of textured, lit head meshes."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +18,7 @@ from mmtvface.geometry.mesh import (
     facing_camera,
     vertex_normals,
 )
+from mmtvface.heads.assets import HeadAssets, HeadSpec, topology_of
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
@@ -82,22 +82,6 @@ def picture_layers(out: RenderOutput) -> torch.Tensor:
     return torch.cat([color, out.alpha, out.face_mask * ~inside], 1)
 
 
-def resolve_topology(
-        topology: HeadTopology | str | Mapping[str, Any]) -> HeadTopology:
-    """Load a topology unless it is one.
-
-    Args:
-        topology: A topology, ``'procedural'`` or the path of a template, or
-            the arguments of ``load_head_topology``.
-    """
-    if isinstance(topology, HeadTopology):
-        return topology
-    from mmtvface.heads.head_topology import load_head_topology
-    if isinstance(topology, Mapping):
-        return load_head_topology(**topology)
-    return load_head_topology(topology)
-
-
 def uv_to_grid(uv: torch.Tensor) -> torch.Tensor:
     """UV coordinates (v upwards) to ``grid_sample`` coordinates, (..., 2)."""
     return uv * constant((2., -2.), uv) + constant((-1., 1.), uv)
@@ -159,8 +143,8 @@ class MeshRenderer(nn.Module):
     It renders in float32 (or float64) also under autocast.
 
     Args:
-        topology: Faces and UV map; a topology, ``'procedural'``, a template
-            path, or a dict of arguments of ``load_head_topology``.
+        head: Whose faces and UV map, see :func:`mmtvface.heads.load_head`;
+            a topology will do.
         image_size: Default size of images, pixels; one side or (H, W).
         uv_size: Side of the UV maps that the face mask is stored in.
         rasterizer: 'auto', 'torch', 'numba' or 'pytorch3d'.
@@ -172,13 +156,12 @@ class MeshRenderer(nn.Module):
     uv_face_eye_mask: torch.Tensor
 
     def __init__(self,
-                 topology: HeadTopology | str
-                 | Mapping[str, Any] = 'procedural',
+                 head: HeadAssets | HeadTopology | HeadSpec = 'procedural',
                  image_size: int | tuple[int, int] = 224,
                  uv_size: int = 256,
                  rasterizer: str = 'auto') -> None:
         super().__init__()
-        topology = resolve_topology(topology)
+        topology = topology_of(head)
         self.image_size = image_size
         self.rasterizer = build_rasterizer(rasterizer)
         mask = torch.as_tensor(topology.uv_face_eye_mask).float()[None, None]

@@ -1,8 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Between vertices, images and UV maps."""
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +12,7 @@ from mmtvface.geometry.mesh import (
     facing_camera,
     vertex_normals,
 )
+from mmtvface.heads.assets import HeadAssets, HeadSpec, topology_of
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
@@ -20,7 +20,7 @@ from mmtvface.utils.checks import check_shape
 from .auto_rasterizer import build_rasterizer
 from .base import covered_corners
 from .fragments import Fragments
-from .mesh_renderer import OUTSIDE, resolve_topology, uv_to_grid
+from .mesh_renderer import OUTSIDE, uv_to_grid
 from .torch_rasterizer import TorchRasterizer
 
 
@@ -48,7 +48,7 @@ class UVMapper(nn.Module):
     u = (c + 0.5) / S, v = 1 - (r + 0.5) / S.
 
     Args:
-        topology: See :class:`MeshRenderer`.
+        head: See :class:`MeshRenderer`.
         size: Side S of the UV maps, texels.
         rasterizer: For the occlusion test of :meth:`image_to_uv`.
     """
@@ -60,12 +60,11 @@ class UVMapper(nn.Module):
     texel_ends: torch.Tensor
 
     def __init__(self,
-                 topology: HeadTopology | str
-                 | Mapping[str, Any] = 'procedural',
+                 head: HeadAssets | HeadTopology | HeadSpec = 'procedural',
                  size: int = 256,
                  rasterizer: str = 'auto') -> None:
         super().__init__()
-        topology = resolve_topology(topology)
+        topology = topology_of(head)
         self.size = size
         self.rasterizer = build_rasterizer(rasterizer)
         faces = torch.as_tensor(topology.faces).long().clone()

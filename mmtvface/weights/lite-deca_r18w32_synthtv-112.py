@@ -25,8 +25,8 @@ model = dict(
         propagation_stage=2,
         type='LiteTemporalEncoder',
         with_landmarks=True),
-    flame=dict(model_path='procedural', type='FLAME'),
-    head=dict(
+    head=dict(type='procedural'),
+    regressor=dict(
         code_scale=dict(
             cam=(
                 0.5,
@@ -49,11 +49,9 @@ model = dict(
         shape_mode='confidence',
         type='FLAMEHead'),
     image_size=112,
-    renderer=dict(
-        image_size=112, topology='procedural', type='MeshRenderer',
-        uv_size=64),
+    renderer=dict(type='MeshRenderer', uv_size=64),
     stage='coarse',
-    texture=dict(path='procedural', size=64, type='FLAMETexture'),
+    texture=dict(size=64, type='FLAMETexture'),
     type='TemporalDECA')
 test_cfg = dict(type='TestLoop')
 test_dataloader = dict(
@@ -63,7 +61,6 @@ test_dataloader = dict(
         clip_length=20,
         data_root=None,
         difficulty='hard',
-        image_size=112,
         split='test',
         test_mode=True,
         type='SynthTVDataset',

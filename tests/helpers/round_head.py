@@ -49,16 +49,13 @@ def write_round_head(folder: Path) -> dict:
         faces[17:], weights[17:], np.tile(faces[:17], (79, 1)),
         np.tile(weights[:17], (79, 1, 1)), faces[None], weights[None]),
         head.topology)
-    paths = {name: str(path) for name, path in
-             save_toy_head(folder, head).items()}
+    save_toy_head(folder, head)
     rng = np.random.default_rng(0)
     texels = 512 * 512 * 3
-    texture = folder / 'albedo.npz'
-    np.savez(texture, MU=rng.uniform(.4, .6, (1, texels)).astype(np.float32),
-             PC=np.tile(rng.normal(0, .05, (3, 2)), (texels // 3, 1)).astype(
-                 np.float32))
-    names = ('model_path', 'landmark_embedding_path')
-    return dict(
-        {name: paths[name] for name in names}, texture_path=str(texture),
-        num_shape=10, num_expression=8, num_tex=2, topology={
-            name: path for name, path in paths.items() if name not in names})
+    np.savez(
+        folder / 'FLAME_albedo_from_BFM.npz',
+        MU=rng.uniform(.4, .6, (1, texels)).astype(np.float32),
+        PC=np.tile(rng.normal(0, .05, (3, 2)), (texels // 3, 1)).astype(
+            np.float32))
+    return dict(head=dict(type='flame', root=str(folder)),
+                layout=dict(shape=10, exp=8, tex=2))

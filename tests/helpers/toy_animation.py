@@ -31,36 +31,34 @@ class ModelFiles(NamedTuple):
     checkpoint: Path
 
 
-def toy_animation_config(head: dict[str, Path],
+def toy_animation_config(head: Path,
                          parts: Sequence[str] = _PARTS) -> dict[str, Any]:
     """Config of a :class:`TemporalDECA` on a toy head of 60 vertices.
 
     Args:
-        head: Its files, see :func:`save_toy_head`.
+        head: Folder of its files, see :func:`save_toy_head`.
         parts: Optional parts: 'texture', 'renderer', 'detail'.
     """
-    paths = {name: str(path) for name, path in head.items()}
-    flame = {name: paths.pop(name)
-             for name in ('model_path', 'landmark_embedding_path')}
     optional = dict(
         texture=dict(type='ToyTexture'),
-        renderer=dict(type='MeshRenderer', topology=paths, image_size=32,
+        renderer=dict(type='MeshRenderer', image_size=32,
                       uv_size=32, rasterizer='torch'),
         detail=dict(
             type='DetailBranch',
             encoder=dict(type='ResNetEncoder', depth=18, base_channels=4),
-            head=dict(type='DetailHead', num_detail=NUM_DETAIL,
+            regressor=dict(type='DetailHead', num_detail=NUM_DETAIL,
                       hidden_channels=8),
             decoder=dict(type='DetailDecoder', max_displacement=.005),
-            surface=dict(type='DetailSurface', topology=paths, size=32)))
+            surface=dict(type='DetailSurface', size=32)))
     return dict(
         type='TemporalDECA',
         encoder=dict(type='ResNetEncoder', depth=18, base_channels=4),
-        head=dict(type='FLAMEHead', layout=LAYOUT, hidden_channels=8,
+        regressor=dict(type='FLAMEHead', layout=LAYOUT, hidden_channels=8,
                   init_cam=(8., 0., 0.), init_std=.3,
                   code_scale=dict(cam=(.1, .01, .01), light=.1)),
         flame=dict(type='FLAME', num_shape=LAYOUT['shape'],
-                   num_expression=LAYOUT['exp'], **flame),
+                   num_expression=LAYOUT['exp']),
+        head=dict(type='flame', root=str(head)),
         image_size=32,
         **{name: optional[name] for name in parts})
 
@@ -74,10 +72,10 @@ def write_toy_model(folder: Path, parts: Sequence[str] = _PARTS,
         parts: See :func:`toy_animation_config`.
         seed: Of the weights and of the head model.
     """
-    head = save_toy_head(folder / 'head', toy_head(seed))
+    save_toy_head(folder / 'head', toy_head(seed))
     config = Config(dict(
         custom_imports=dict(imports=['helpers.toy_reconstructor']),
-        model=toy_animation_config(head, parts)))
+        model=toy_animation_config(folder / 'head', parts)))
     torch.manual_seed(seed)
     with DefaultScope.overwrite_default_scope('mmtvface'):
         model = MODELS.build(config.model)

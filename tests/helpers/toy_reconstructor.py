@@ -137,7 +137,7 @@ def toy_config(**changes: Any) -> dict:
     return dict(
         type='TemporalDECA',
         encoder=dict(type='ToyEncoder'),
-        head=dict(
+        regressor=dict(
             type='FLAMEHead',
             layout=LAYOUT,
             hidden_channels=16,
@@ -154,7 +154,7 @@ def toy_rendering() -> dict:
         texture=dict(type='ToyTexture'),
         renderer=dict(
             type='MeshRenderer',
-            topology=toy_topology(),
+            head=toy_topology(),
             image_size=32,
             rasterizer='torch'))
 
@@ -168,11 +168,12 @@ def toy_detail(**changes: Any) -> dict:
         detail=dict(
             type='DetailBranch',
             encoder=dict(type='ToyEncoder'),
-            head=dict(type='DetailHead', num_detail=6, hidden_channels=16),
+            regressor=dict(
+                type='DetailHead', num_detail=6, hidden_channels=16),
             decoder=dict(type='DetailDecoder'),
             surface=dict(
                 type='DetailSurface',
-                topology=toy_topology(),
+                head=toy_topology(),
                 size=32,
                 rasterizer='torch'))) | changes
 

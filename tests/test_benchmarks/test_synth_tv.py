@@ -36,19 +36,20 @@ from mmtvface.benchmarks.synthtv.tuning import (
 )
 from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.registry import MODELS
+from mmtvface.structures import FlameCodeLayout
 from mmtvface.utils.file_lock import file_lock
 
 SIZE = 32
 FRAMES = 4
 LAYOUT = dict(shape=5, tex=2, exp=4)
-HEAD = dict(num_shape=5, num_tex=2, num_expression=4)
 
 
 @pytest.fixture(scope='module')
 def scenes(tmp_path_factory):
     """A folder of two test scenes and one of val."""
     root = tmp_path_factory.mktemp('scenes')
-    settings = [(SceneSettings(split, SIZE, FRAMES, head=HEAD), count)
+    settings = [(SceneSettings(split, SIZE, FRAMES,
+                               layout=FlameCodeLayout(**LAYOUT)), count)
                 for split, count in (('val', 1), ('test', 2))]
     outcome = generate(root, settings, workers=1)
     assert list(outcome.values()) == ['made', 'made']
@@ -66,12 +67,11 @@ def trained(tmp_path_factory):
         default_scope='mmtvface',
         model=dict(
             type='TemporalDECA', encoder=dict(type='ToyEncoder'),
-            head=dict(type='FLAMEHead', layout=LAYOUT, hidden_channels=16,
-                      init_cam=(8., 0., 0.), init_std=.05),
-            flame=dict(type='FLAME', model_path='procedural', num_shape=5,
-                       num_expression=4),
+            regressor=dict(type='FLAMEHead', layout=LAYOUT, hidden_channels=16,
+                           init_cam=(8., 0., 0.), init_std=.05),
+            flame=dict(type='FLAME', num_shape=5, num_expression=4),
             image_size=SIZE, losses=None),
-        train_dataloader=dict(dataset=dict(head=HEAD))))
+        train_dataloader=dict(dataset=dict(layout=LAYOUT))))
     torch.manual_seed(0)
     model = MODELS.build(copy.deepcopy(config.model))
     path = tmp_path_factory.mktemp('model') / 'iter_7.pth'
@@ -173,11 +173,11 @@ def test_a_model_with_another_head_is_refused(trained, scenes):
         # Other numbers of coefficients than the folder's
         evaluate_model(config, trained[1], scenes,
                        data=dict(scene_length=FRAMES))
-    toy = evaluation.FLAME('procedural', None, 5, 4)
+    toy = evaluation.FLAME('procedural', 5, 4)
     toy.v_template += .01
     with pytest.raises(ValueError, match='another head'):
         evaluation.same_heads(
-            toy, evaluation.FLAME('procedural', None, 6, 3))
+            toy, evaluation.FLAME('procedural', 6, 3))
 
 
 def test_tune_keeps_accuracy():
@@ -286,7 +286,7 @@ def test_errors_by_what_happened_to_the_frames(result):
 def test_sheet_of_the_levels(scenes):
     data = [(level, SynthTVDataset(
         'test', level, clip_length=None, scene_length=FRAMES,
-        image_size=SIZE, head=HEAD, data_root=scenes))
+        image_size=SIZE, layout=LAYOUT, data_root=scenes))
         for level in ('easy', 'hard')]
     sheet = level_sheet(data, [1], [0, 2, 3])
     assert sheet.shape == (2 * (SIZE + 2), 22 + 3 * (SIZE + 2), 3)

@@ -15,10 +15,15 @@ from mmtvface.benchmarks.synthtv.folder import (
     prepare_folder,
 )
 from mmtvface.registry import DATASETS
+from mmtvface.structures import FlameCodeLayout
 
 SIZE = 32
 FRAMES = 4
 SCENES = 3
+
+
+def head(config):
+    return config | dict(layout=FlameCodeLayout(**config['layout']))
 
 
 @pytest.fixture
@@ -26,7 +31,7 @@ def build(toy_head_config):
     def make(split='train', difficulty='hard', **kwargs):
         return SynthTVDataset(split, difficulty, **{**dict(
             clip_length=3, num_scenes=SCENES, scene_length=FRAMES,
-            image_size=SIZE, head=toy_head_config), **kwargs})
+            image_size=SIZE, **toy_head_config), **kwargs})
     return make
 
 
@@ -35,7 +40,7 @@ def folder(toy_head_config, tmp_path_factory):
     """A finished folder of two splits."""
     root = tmp_path_factory.mktemp('synthtv')
     for split in ('train', 'test'):
-        settings = SceneSettings(split, SIZE, FRAMES, head=toy_head_config)
+        settings = SceneSettings(split, SIZE, FRAMES, **head(toy_head_config))
         part = prepare_folder(root, settings, SCENES)
         fill_scenes(part, settings, SCENES)
         finish_folder(part)
@@ -56,7 +61,7 @@ def test_item(toy_head_config, folder):
     dataset = DATASETS.build(dict(
         type='SynthTVDataset', split='test', difficulty='medium',
         clip_length=None, image_size=SIZE, scene_length=FRAMES,
-        data_root=str(folder), head=toy_head_config, with_vertices=True))
+        data_root=str(folder), **toy_head_config, with_vertices=True))
     assert len(dataset) == SCENES
     item = dataset[1]
     sample = item['data_samples']
@@ -179,7 +184,7 @@ def test_folders_that_do_not_fit(build, folder, tmp_path, toy_head_config):
 
 
 def test_generation_resumes(tmp_path, toy_head_config, folder):
-    settings = SceneSettings('train', SIZE, FRAMES, head=toy_head_config)
+    settings = SceneSettings('train', SIZE, FRAMES, **head(toy_head_config))
     part = prepare_folder(tmp_path, settings, SCENES)
     with pytest.raises(ValueError, match='3 scenes.*missing'):
         finish_folder(part)

@@ -13,7 +13,7 @@ class Clips:
     """Two clips of the neutral head with a bump of another height each."""
 
     def __init__(self, size=32):
-        flame = FLAME('procedural', None, 2, 2)
+        flame = FLAME('procedural', 2, 2)
         self.vertices = flame(torch.zeros(2, 2), torch.zeros(2, 2),
                               torch.zeros(2, 6)).vertices
         y, x = torch.meshgrid(*[torch.linspace(-1, 1, size)] * 2,

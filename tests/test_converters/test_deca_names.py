@@ -58,8 +58,9 @@ def model_config(encoder='TemporalResNet', detail=None, **options):
         encoder=dict(type=encoder, with_flow='given'),
         decoder=dict(max_displacement=.001))
     return ConfigDict(
-        encoder=dict(type=encoder, **options), head=dict(type='FLAMEHead'),
-        flame=dict(model_path='generic_model.pkl'),
+        encoder=dict(type=encoder, **options),
+        regressor=dict(type='FLAMEHead'),
+        head=dict(type='flame', root='data/flame'),
         texture=dict(clamp=False), detail=detail)
 
 
@@ -262,10 +263,10 @@ def test_arrays_of_the_optimizer_are_accounted_for():
 def test_notes_on_what_changes_results():
     facts = inspect_deca(published(temporal=True))
     config = model_config(input_norm='imagenet')
-    config.head.shape_mode = 'clip'
+    config.regressor.shape_mode = 'clip'
     config.detail.decoder.max_displacement = .01
     config.texture.clamp = True
-    config.flame.model_path = 'procedural'
+    config.head.type = 'procedural'
     text = ' '.join(deca_notes(facts, config))
     for part in ('config has 0.01 m, the published system 0.001 m',
                  'shape_mode', 'model.encoder.input_norm', 'clamp=False',

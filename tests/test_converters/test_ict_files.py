@@ -11,19 +11,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.config import Config
 
 from mmtvface.converters import ict_facekit as ict
 from mmtvface.converters.ict_facekit import convert as converting
 from mmtvface.converters.ict_facekit.layout import OPTIONAL
 from mmtvface.geometry.camera import project
-from mmtvface.heads import FLAME, FLAMETexture
-from mmtvface.heads.head_topology import load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture, load_head
 from mmtvface.reconstruction.landmark_visibility import landmark_visibility
-from mmtvface.registry import MODELS
 from mmtvface.renderers import MeshRenderer
 from mmtvface.renderers.detail_surface import DetailSurface
-from mmtvface.utils.setup_env import register_all_modules
 
 sys.path.insert(
     0, str(Path(__file__).resolve().parents[2] / 'tools/model_converters'))
@@ -46,22 +42,18 @@ def folder(ict_head, tmp_path_factory):
                          ict_head)
 
 
-def topology_paths(folder):
-    return dict(template_path=folder / 'head_template.obj',
-                uv_face_mask_path=folder / 'uv_face_mask.png',
-                uv_face_eye_mask_path=folder / 'uv_face_eye_mask.png',
-                fixed_displacement_path=folder / 'fixed_displacement_256.npy')
+def spec(folder):
+    return dict(type='flame', root=folder)
 
 
 def test_files_are_accepted_everywhere(head, folder):
-    flame = FLAME(folder / 'generic_model.npz',
-                  folder / 'landmark_embedding.npy')
+    flame = FLAME(spec(folder))
     out = flame(torch.zeros(1, 100), torch.zeros(1, 50), torch.zeros(1, 6))
     np.testing.assert_allclose(out.vertices[0], head.model.v_template,
                                atol=1e-6)
     cam = torch.tensor([[7., 0, .03]])
     ndc = project(out.vertices, cam)
-    renderer = MeshRenderer(topology=topology_paths(folder), image_size=96)
+    renderer = MeshRenderer(spec(folder), image_size=96)
     image = renderer.render(out.vertices, ndc)
     assert .2 < image.alpha.mean() < .7
     # the face's mask covers the middle of the picture, not its border
@@ -69,7 +61,7 @@ def test_files_are_accepted_everywhere(head, folder):
     # seen from the front nothing shows its back
     faces = image.normals[0, 2][image.alpha[0, 0] > 0]
     assert (faces > -.05).float().mean() > .98
-    surface = DetailSurface(topology_paths(folder), 64)
+    surface = DetailSurface(spec(folder), 64)
     flat = torch.zeros(1, 1, 64, 64)
     maps = surface.maps(out.vertices)
     np.testing.assert_allclose(surface.displace(flat, maps), maps.positions)
@@ -80,8 +72,7 @@ def test_files_are_accepted_everywhere(head, folder):
 
 
 def test_visibility_of_landmarks(folder):
-    flame = FLAME(folder / 'generic_model.npz',
-                  folder / 'landmark_embedding.npy')
+    flame = FLAME(spec(folder))
     pose = torch.zeros(2, 6)
     pose[1, 1] = 1.2
     out = flame(torch.zeros(2, 100), torch.zeros(2, 50), pose)
@@ -95,7 +86,7 @@ def test_visibility_of_landmarks(folder):
 
 
 def test_uv_map_and_masks(head, folder):
-    topology = load_head_topology(**topology_paths(folder))
+    topology = load_head(spec(folder)).topology
     uv = head.topology.uv_coords
     np.testing.assert_allclose(topology.uv_coords, uv, atol=1e-7)
     assert uv.min() >= 0 and uv.max() <= 1
@@ -168,13 +159,13 @@ def test_textures_are_written_and_old_ones_removed(head, tmp_path):
     small = dataclasses.replace(head, model=dataclasses.replace(
         head.model, shapedirs=np.zeros_like(head.model.shapedirs)))
     ict.save_head(tmp_path, small, converting.AlbedoMaps(mean, basis))
-    texture = FLAMETexture(tmp_path / 'FLAME_texture.npz', 2, 8)
+    texture = FLAMETexture(spec(tmp_path), 2, 8)
     code = torch.tensor([[0., 1.]])
     np.testing.assert_allclose(texture(code)[0, :, 3, 4], [.9, .5, .25],
                                atol=1e-6)
     ict.save_head(tmp_path, small, converting.AlbedoMaps(mean, None))
     assert not (tmp_path / 'FLAME_texture.npz').exists()
-    picture = FLAMETexture(tmp_path / 'mean_texture.png', 2, 8)
+    picture = FLAMETexture(spec(tmp_path), 2, 8)
     np.testing.assert_allclose(picture(code)[0, :, 3, 4], [.8, .5, .25],
                                atol=.002)
 
@@ -230,17 +221,11 @@ def test_command(toy, head, tmp_path, monkeypatch, capsys):
                           full_activation=2.)]
     printed = capsys.readouterr()
     assert 'the jaw joint explains jawOpen 99.' in printed.out
-    assert f'model.flame.model_path={out}/generic_model.npz' in printed.out
-    assert 'texture' not in printed.out
     # what is printed is what a config takes
-    options = dict(re.findall(r'^  model\.([\w.]+)=(\S+)', printed.out, re.M))
-    assert options.pop('renderer.topology._delete_') == 'True'
-    cfg = Config(dict(flame=dict(type='FLAME'),
-                      renderer=dict(type='MeshRenderer')))
-    cfg.merge_from_dict(options)
-    register_all_modules()
-    flame, renderer = MODELS.build(cfg.flame), MODELS.build(cfg.renderer)
-    assert len(flame.faces) == len(renderer.faces) == len(head.model.faces)
+    options = dict(re.findall(r'model\.head\.(\w+)=(\S+)', printed.out))
+    found = load_head(options)
+    assert len(found.topology.faces) == len(head.model.faces) == len(
+        found.model.faces)
     assert 'Reading meshes' in printed.err
     assert (out / 'generic_model.npz').is_file()
     # not again without being told

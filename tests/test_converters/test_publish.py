@@ -71,8 +71,8 @@ def test_configs_keep_what_inference_needs(trained):
     small = inference_config(config)
     assert 'losses' not in small.model and 'load_from' not in small
     assert small.test_dataloader == config.test_dataloader
-    config.model['flame']['model_path'] = '/home/me/flame.pkl'
-    with pytest.raises(ValueError, match='model.flame.model_path is the abs'):
+    config.model['head'] = dict(type='flame', root='/home/me/flame')
+    with pytest.raises(ValueError, match='model.head.root is the abs'):
         inference_config(config)
 
 

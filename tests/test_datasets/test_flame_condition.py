@@ -164,8 +164,7 @@ def test_wrong_files_and_frames(transform, folder, tmp_path):
     (tmp_path / 'bad.npz').write_bytes(b'PK\x03\x04 no')
     with pytest.raises(ValueError, match='bad.npz is no file of codes'):
         AddFlameCondition(tmp_path / 'bad.npz').draw(paths('0'), SIZE)
-    small = AddFlameCondition(folder / 'clip' / 'codes.npz', flame=dict(
-        model_path='procedural', num_shape=4))
+    small = AddFlameCondition(folder / 'clip' / 'codes.npz', num_shape=4)
     with pytest.raises(ValueError, match="'shape' has 100 components, but"):
         small.draw(paths('0'), SIZE)
     for maps in ((), ('depth', )):

@@ -29,7 +29,7 @@ def build(toy_head_config):
         performance = {'gaze': 0., **(performance or {})}
         return SyntheticFaceClipDataset(
             num_clips, **{**dict(clip_length=4, image_size=SIZE,
-                                 head=toy_head_config,
+                                 **toy_head_config,
                                  performance=performance),
                           **kwargs})
     return make
@@ -47,7 +47,7 @@ def same(one, two):
 def test_item(build, toy_head_config):
     dataset = DATASETS.build(dict(
         type='SyntheticFaceClipDataset', num_clips=3, clip_length=4,
-        image_size=SIZE, head=toy_head_config, split='val'))
+        image_size=SIZE, **toy_head_config, split='val'))
     item = dataset[1]
     sample = item['data_samples']
     assert item['inputs'].shape == (4, 3, SIZE, SIZE)
@@ -294,7 +294,7 @@ def test_written_clips_are_read_back(build, tmp_path):
     (dict(clip_length=0), 'clip_length'),
     (dict(performance=dict(dance=1)), 'dance'),
     (dict(degradations=dict(rain={})), 'rain'),
-    (dict(head=dict(model='x')), "'model'"),
+    (dict(head=dict(type='x')), "type 'x'"),
 ])
 def test_wrong_options(build, options, message):
     with pytest.raises(ValueError, match=message):
@@ -305,7 +305,8 @@ def test_scene_keeps_a_limited_number_of_people(toy_head_config, monkeypatch):
     from mmtvface.datasets.synthetic import scene as module
     from mmtvface.datasets.synthetic.performance import draw_identity
     monkeypatch.setattr(module, '_PEOPLE_KEPT', 2)
-    scene = HeadScene(toy_head_config, 32)
+    scene = HeadScene(toy_head_config['head'], FlameCodeLayout(
+        **toy_head_config['layout']), 32)
     people = [draw_identity('train', n, 10, 2) for n in range(3)]
     albedos = [scene.person(person)[0] for person in people]
     assert list(scene._people) == ['train_00001', 'train_00002']

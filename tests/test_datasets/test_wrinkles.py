@@ -6,10 +6,11 @@ import torch
 from mmtvface.datasets import SyntheticFaceClipDataset
 from mmtvface.datasets.synthetic import wrinkles as wr
 from mmtvface.datasets.synthetic.performance import draw_identity
-from mmtvface.datasets.synthetic.scene import HeadScene, expression_names
+from mmtvface.datasets.synthetic.scene import HeadScene
+from mmtvface.heads import load_head
 
 SIZE = 64
-NAMES = expression_names('procedural')
+NAMES = load_head('procedural').expression_names
 
 
 @pytest.fixture(scope='module')

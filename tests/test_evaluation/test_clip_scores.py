@@ -21,7 +21,7 @@ FRAMES = 6
 
 @pytest.fixture(scope='module')
 def flame():
-    return FLAME('procedural', None, 6, 5).requires_grad_(False)
+    return FLAME('procedural', 6, 5).requires_grad_(False)
 
 
 @pytest.fixture(scope='module')

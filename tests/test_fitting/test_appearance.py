@@ -8,7 +8,7 @@ import torch
 from mmtvface.apis import FaceReconstructor
 from mmtvface.fitting import AppearanceSettings, FaceColors
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.heads import FLAME, FLAMETexture, load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture
 from mmtvface.renderers import MeshRenderer
 from mmtvface.tracking.frame_source import Frame, FrameSource
 
@@ -17,9 +17,9 @@ FRAMES, SIZE, SHAPE, EXPRESSION, TEX = 4, 64, 6, 5, 8
 
 @pytest.fixture(scope='module')
 def parts():
-    return (FLAME('procedural', None, SHAPE, EXPRESSION),
+    return (FLAME('procedural', SHAPE, EXPRESSION),
             FLAMETexture('procedural', TEX, 64),
-            MeshRenderer(load_head_topology('procedural'),
+            MeshRenderer('procedural',
                          rasterizer='torch'))
 
 

@@ -33,7 +33,7 @@ FRAMES = 14
 
 @pytest.fixture(scope='module')
 def flame():
-    return FLAME('procedural', None, 8, 6).requires_grad_(False)
+    return FLAME('procedural', 8, 6).requires_grad_(False)
 
 
 def draw(seed, *size):
@@ -81,7 +81,7 @@ def test_landmarks_and_derivatives_are_those_of_the_head(flame, truth):
                           atol=1e-6)
     found, slopes = head.linearise(state[:2], rows[:2])
     assert slopes.shape == (2, 68, 2, head.size)
-    precise = LandmarkHead(FLAME('procedural', None, 8, 6).double())
+    precise = LandmarkHead(FLAME('procedural', 8, 6).double())
     near = state[:2].double()
     for index in range(0, head.size, 3):
         step = torch.zeros(head.size, dtype=torch.float64)

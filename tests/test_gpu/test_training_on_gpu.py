@@ -79,7 +79,6 @@ def test_clips_are_rendered_as_on_the_cpu(device):
              for name in samples[0].gt_codes}
     renderer = MODELS.build(dict(
         type='ClipRenderer',
-        flame=dict(type='FLAME', model_path='procedural'),
         texture=dict(type='FLAMETexture', path='procedural', size=64),
         renderer=dict(type='MeshRenderer', image_size=32)))
     expected = renderer.heads(codes)

@@ -156,10 +156,9 @@ def test_inputs_are_not_changed():
 
 def test_files_registry_and_precision(tmp_path):
     head = toy_head()
-    paths = save_toy_head(tmp_path, head)
+    save_toy_head(tmp_path, head)
     layer = MODELS.build(dict(
-        type='FLAME', model_path=str(paths['model_path']),
-        landmark_embedding_path=str(paths['landmark_embedding_path']),
+        type='FLAME', head=dict(type='flame', root=tmp_path),
         num_shape=NS, num_expression=NE))
     assert layer.v_template.dtype == torch.float32
     assert layer.faces.dtype == torch.int64
@@ -198,17 +197,12 @@ def test_wrong_shapes(change, message):
 
 
 def test_wrong_arguments(tmp_path):
-    paths = save_toy_head(tmp_path, toy_head())
-    files = dict(model_path=paths['model_path'],
-                 landmark_embedding_path=paths['landmark_embedding_path'])
+    save_toy_head(tmp_path, toy_head())
+    head = dict(type='flame', root=tmp_path)
     with pytest.raises(ValueError, match=r'num_shape .*0\.\.300.* 301'):
-        FLAME(**files, num_shape=301)
+        FLAME(head, num_shape=301)
     with pytest.raises(ValueError, match=r'num_expression .*0\.\.100.* -1'):
-        FLAME(**files, num_expression=-1)
-    with pytest.raises(ValueError, match='needs a landmark_embedding_path'):
-        FLAME(paths['model_path'])
-    with pytest.raises(FileNotFoundError, match='flame.is.tue.mpg.de'):
-        FLAME(tmp_path / 'none.pkl', files['landmark_embedding_path'])
+        FLAME(head, num_expression=-1)
 
 
 @pytest.mark.gpu

@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from mmtvface.heads import FLAMETexture
-from mmtvface.heads.flame_texture import nearest_texels
+from mmtvface.heads.albedo import nearest_texels
 from mmtvface.registry import MODELS
 
 TEXELS = 512 * 512
+
+
+def of(path):
+    """A head with this albedo."""
+    return dict(type='flame', root=path.parent, albedo=path.name)
 
 
 def _bfm(path, components=4, dtype=np.float32, order='C', save=np.savez):
@@ -42,10 +47,10 @@ def test_bfm_agrees_with_the_published_computation(tmp_path, size, order):
     mean, basis = _bfm(tmp_path / 'bfm.npz', order=order)
     code = np.random.default_rng(1).normal(size=(2, 3)).astype(np.float32)
     expected = _published(mean, basis[:, :3], code, size)
-    layer = FLAMETexture(tmp_path / 'bfm.npz', 3, size, clamp=False)
+    layer = FLAMETexture(of(tmp_path / 'bfm.npz'), 3, size, clamp=False)
     result = layer(torch.from_numpy(code))
     torch.testing.assert_close(result, expected, atol=1e-6, rtol=0)
-    clamped = FLAMETexture(tmp_path / 'bfm.npz', 3, size)
+    clamped = FLAMETexture(of(tmp_path / 'bfm.npz'), 3, size)
     assert result.max() > 1 and result.min() < 0
     assert torch.equal(clamped(torch.from_numpy(code)), result.clamp(0, 1))
 
@@ -61,7 +66,7 @@ def test_flame_texture_is_scaled_from_255(tmp_path, save, order):
     code = rng.normal(size=(2, 2))
     expected = _published(mean / 255, basis.reshape(-1, 3)[:, :2] / 255,
                           code, 256)
-    layer = FLAMETexture(tmp_path / 'texture.npz', 2, clamp=False)
+    layer = FLAMETexture(of(tmp_path / 'texture.npz'), 2, clamp=False)
     torch.testing.assert_close(layer(torch.from_numpy(code).float()),
                                expected.float(), atol=1e-6, rtol=0)
 
@@ -72,7 +77,7 @@ def test_a_picture_is_one_albedo_for_all_codes(tmp_path):
     image[..., 0] = np.arange(8)[:, None] * 30
     image[..., 1] = np.arange(8) * 10
     cv2.imwrite(str(tmp_path / 'mean.png'), image[..., ::-1])
-    layer = FLAMETexture(tmp_path / 'mean.png', 5, 4)
+    layer = FLAMETexture(of(tmp_path / 'mean.png'), 5, 4)
     code = torch.randn(2, 5, requires_grad=True)
     result = layer(code)
     assert result.shape == (2, 3, 4, 4)
@@ -84,18 +89,18 @@ def test_a_picture_is_one_albedo_for_all_codes(tmp_path):
         layer(torch.zeros(2, 4))
     cv2.imwrite(str(tmp_path / 'wide.jpg'), image[:4])
     with pytest.raises(ValueError, match='wide.jpg .*square.* 8 x 4'):
-        FLAMETexture(tmp_path / 'wide.jpg')
+        FLAMETexture(of(tmp_path / 'wide.jpg'))
     (tmp_path / 'page.jpg').write_bytes(b'<html>')
     with pytest.raises(ValueError, match='it is no picture.*DECA release'):
-        FLAMETexture(tmp_path / 'page.jpg')
+        FLAMETexture(of(tmp_path / 'page.jpg'))
     with pytest.raises(FileNotFoundError, match='none.jpg.*mean_texture'):
-        FLAMETexture(tmp_path / 'none.jpg')
+        FLAMETexture(of(tmp_path / 'none.jpg'))
 
 
 def test_registry_gradient_and_state(tmp_path):
     _bfm(tmp_path / 'bfm.npz')
     layer = MODELS.build(dict(type='FLAMETexture', num_components=4, size=4,
-                              path=str(tmp_path / 'bfm.npz'), clamp=False))
+                              head=of(tmp_path / 'bfm.npz'), clamp=False))
     assert not layer.state_dict()
     code = torch.zeros(2, 4, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(layer.double(), code)
@@ -105,22 +110,22 @@ def test_errors(tmp_path):
     path = tmp_path / 'bfm.npz'
     _bfm(path)
     with pytest.raises(ValueError, match='5 components .* has 4'):
-        FLAMETexture(path, 5)
+        FLAMETexture(of(path), 5)
     with pytest.raises(ValueError, match=r'code .*\(B, 2\).*\(1, 3\)'):
-        FLAMETexture(path, 2, 4)(torch.zeros(1, 3))
+        FLAMETexture(of(path), 2, 4)(torch.zeros(1, 3))
     with pytest.raises(ValueError, match='must be positive'):
-        FLAMETexture(path, 2, 0)
-    with pytest.raises(FileNotFoundError, match="none.npz.*'procedural'"):
-        FLAMETexture(tmp_path / 'none.npz')
+        FLAMETexture(of(path), 2, 0)
+    with pytest.raises(FileNotFoundError, match="none.npz.*BFM_to_FLAME"):
+        FLAMETexture(of(tmp_path / 'none.npz'))
     data = path.read_bytes()
     for name, content in (('short.npz', data[:len(data) // 2]),
                           ('page.npz', b'<html>login</html>')):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(ValueError, match=f'{name}.*flame.is.tue'):
-            FLAMETexture(tmp_path / name, 2)
+            FLAMETexture(of(tmp_path / name), 2)
     np.savez(tmp_path / 'other.npz', a=np.zeros(2))
     with pytest.raises(ValueError, match=r"it holds \['a'\]"):
-        FLAMETexture(tmp_path / 'other.npz', 2)
+        FLAMETexture(of(tmp_path / 'other.npz'), 2)
     np.savez(tmp_path / 'small.npz', MU=np.zeros(12), PC=np.zeros((12, 2)))
     with pytest.raises(ValueError, match=r'entry PC .* \(12, 2\)'):
-        FLAMETexture(tmp_path / 'small.npz', 2)
+        FLAMETexture(of(tmp_path / 'small.npz'), 2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from helpers.toy_head import save_toy_head, toy_head
 
-from mmtvface.heads import HeadTopology, load_head_topology
+from mmtvface.heads import HeadTopology
+from mmtvface.heads.head_topology import load_head_topology
 
 PATHS = ('template_path', 'uv_face_mask_path', 'uv_face_eye_mask_path',
          'fixed_displacement_path')

@@ -7,11 +7,12 @@ import torch
 from helpers.toy_head import toy_head
 
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.heads import LandmarkEmbedding, load_landmark_embedding
+from mmtvface.heads import LandmarkEmbedding
 from mmtvface.heads.landmark_embedding import (
     contour_index,
     interpolate_landmarks,
     landmark_tables,
+    load_landmark_embedding,
 )
 
 

@@ -10,9 +10,9 @@ from mmtvface.registry import MODELS
 from mmtvface.utils import host_sync
 
 CONFIG = dict(
-    type='ClipRenderer', flame=dict(type='FLAME', model_path='procedural'),
-    texture=dict(type='FLAMETexture', path='procedural', size=64),
-    renderer=dict(type='MeshRenderer', image_size=40, uv_size=64))
+    type='ClipRenderer', image_size=40,
+    texture=dict(type='FLAMETexture', size=64),
+    renderer=dict(type='MeshRenderer', uv_size=64))
 
 
 @pytest.fixture(scope='module')

@@ -24,7 +24,7 @@ SHARED = dict(type='SharedTrunkEncoder', depth=18, base_channels=8)
 def build(detail=None, encoder=ENCODER, shape_mode='confidence'):
     torch.manual_seed(0)
     config = toy_config(encoder=encoder)
-    config['head'] |= dict(shape_mode=shape_mode)
+    config['regressor'] |= dict(shape_mode=shape_mode)
     if detail:
         config |= toy_detail()
         config['encoder'] = encoder
@@ -151,7 +151,7 @@ def test_models_that_can_stream():
         with pytest.raises(ValueError, match='needs a LiteTemporalEncoder'):
             CodeStream(model, 2)
     model = build()
-    model.head = torch.nn.Linear(1, 1)
+    model.regressor = torch.nn.Linear(1, 1)
     assert not can_stream(model)
 
 

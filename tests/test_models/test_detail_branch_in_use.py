@@ -57,7 +57,7 @@ def test_without_a_branch_nothing_is_added():
 def test_names_in_checkpoints():
     names = parts(build(), 'detail')
     assert {name.split('.')[1] for name in names} == {
-        'encoder', 'head', 'decoder'}
+        'encoder', 'regressor', 'decoder'}
     assert {name for name in names if '.head.' in name} == {
         f'detail.head.layers.{i}.{p}' for i in (0, 2)
         for p in ('weight', 'bias')}
@@ -122,7 +122,7 @@ class Mixed(FaceLoss):
      'num_condition is 53, but jaw and expression makes it 6'),
     (dict(detail=branch(decoder=dict(type='DetailDecoder', num_detail=7))),
      'num_detail is 7, but head.num_detail makes it 6'),
-    (dict(detail=branch(head=dict(type='DetailHead', in_channels=5))),
+    (dict(detail=branch(regressor=dict(type='DetailHead', in_channels=5))),
      'in_channels is 5, but encoder.out_channels makes it 8'),
 ])
 def test_configuration_errors(changes, message):

@@ -31,7 +31,7 @@ class Given(torch.nn.Module):
 
 @pytest.fixture(scope='module')
 def flame():
-    return FLAME('procedural', None, SIZES['shape'], SIZES['exp']).double()
+    return FLAME('procedural', SIZES['shape'], SIZES['exp']).double()
 
 
 @pytest.fixture
@@ -219,9 +219,9 @@ def test_the_parts_together():
             encoder=dict(type='LiteTemporalEncoder', depth=18,
                          base_channels=4, propagation_channels=4,
                          with_landmarks=bool(losses)),
-            head=dict(type='FLAMEHead', layout=SIZES, hidden_channels=6,
+            regressor=dict(type='FLAMEHead', layout=SIZES, hidden_channels=6,
                       feedback=2 if losses else 0, shape_mode='confidence'),
-            flame=dict(type='FLAME', model_path='procedural',
+            flame=dict(type='FLAME',
                        num_shape=SIZES['shape'],
                        num_expression=SIZES['exp']),
             losses=losses or dict(landmark=dict(type='LandmarkLoss'))))
@@ -243,7 +243,7 @@ def test_the_parts_together():
     losses = model.train()(**batch, mode='loss')
     sum(loss for name, loss in losses.items() if 'loss' in name).backward()
     for part in (model.encoder.locator.votes,
-                 *(step.layers[2] for step in model.head.feedback)):
+                 *(step.layers[2] for step in model.regressor.feedback)):
         assert part.weight.grad.any()
 
 
@@ -269,13 +269,13 @@ def test_head_models_that_do_not_fit(flame):
 
 def test_feedback_needs_landmarks():
     config = toy_config()
-    config['head']['feedback'] = 1
+    config['regressor']['feedback'] = 1
     with pytest.raises(ValueError, match=r'feedback.*with_landmarks=True'):
         MODELS.build(config)
     config['encoder'] = dict(type='LiteTemporalEncoder', depth=18,
                              base_channels=4, with_landmarks=True)
-    config['head']['layout'] = SIZES
-    config['flame'] = dict(type='FLAME', model_path='procedural',
+    config['regressor']['layout'] = SIZES
+    config['flame'] = dict(type='FLAME',
                            num_shape=8, num_expression=6)
     with pytest.raises(ValueError, match=r"no loss trains \['located"):
         MODELS.build(config)

@@ -218,7 +218,7 @@ def small(cfg):
     model['encoder']['encoder'].update(
         mid_channels=8, depth=18, base_channels=4, num_blocks=1,
         num_extra_blocks=1, deform_groups=2, spynet_pretrained=None)
-    model['head'].pop('in_channels')
+    model['regressor'].pop('in_channels', None)
     model['texture'].update(size=32)
     model['renderer'].update(uv_size=32)
     return model

@@ -110,7 +110,7 @@ def test_every_output_is_computed_once_and_only_if_it_is_read():
     for module, method in ((model.flame, 'forward'),
                            (model.texture, 'forward'),
                            (model.renderer, 'render'),
-                           (model.head, 'landmark_log_sigma')):
+                           (model.regressor, 'landmark_log_sigma')):
         spy(module, method, calls.setdefault(module, []))
 
     def counts(configs):

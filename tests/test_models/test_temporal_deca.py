@@ -78,7 +78,7 @@ def test_coarse_losses_reach_every_weight():
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
-    last = model.layout.split(model.head.layers[2].weight.grad.T)
+    last = model.layout.split(model.regressor.layers[2].weight.grad.T)
     for code in ('shape', 'tex', 'exp', 'pose', 'cam', 'light'):
         assert last[code].abs().sum() > 0, code
 
@@ -172,7 +172,7 @@ def test_float32_behind_the_encoder_under_autocast():
         codes = model(batch['inputs'])
     assert inside.dtype == torch.bfloat16
     assert not torch.equal(codes, codes.bfloat16().float())
-    assert torch.equal(codes, model.head(inside.float()))
+    assert torch.equal(codes, model.regressor(inside.float()))
     assert all(value.dtype == torch.float32 for args in seen
                for value in args)
     assert all(value.dtype == torch.float32 for value in losses.values())
@@ -186,7 +186,7 @@ def test_a_bad_clip_is_named():
                        match=r"loss_landmark.*toy4.*toy7.*codes are finite"):
         run(model, batch, 'loss')
     with torch.no_grad():
-        model.head.layers[0].bias.fill_(float('nan'))
+        model.regressor.layers[0].bias.fill_(float('nan'))
     with pytest.raises(FloatingPointError, match=r"codes of \['toy4'"):
         run(model, toy_batch(4), 'loss')
 
@@ -194,20 +194,17 @@ def test_a_bad_clip_is_named():
 def test_broken_codes_are_named_behind_real_parts(tmp_path):
     # The head model chooses its contour by the (broken) pose, and a broken
     # face is not drawn, so that losses on the render alone are finite.
-    paths = save_toy_head(tmp_path, toy_head())
-    flame = {key: str(paths.pop(key)) for key in
-             ('model_path', 'landmark_embedding_path')}
+    save_toy_head(tmp_path, toy_head())
     model = build(
-        head=toy_config()['head'] | dict(
+        head=dict(type='flame', root=tmp_path),
+        regressor=toy_config()['regressor'] | dict(
             layout=dict(shape=10, tex=3, exp=5), init_cam=(8., 0., 0.)),
-        flame=dict(type='FLAME', num_shape=10, num_expression=5, **flame),
+        flame=dict(type='FLAME', num_shape=10, num_expression=5),
         texture=dict(type='ToyTexture'),
-        renderer=dict(
-            type='MeshRenderer', image_size=32,
-            topology={key: str(path) for key, path in paths.items()}),
+        renderer=dict(type='MeshRenderer'),
         losses=dict(photometric=COARSE['photometric']))
     with torch.no_grad():
-        model.head.layers[2].bias[10 + 3 + 5] = float('nan')
+        model.regressor.layers[2].bias[10 + 3 + 5] = float('nan')
     with pytest.raises(FloatingPointError,
                        match=r"\['codes'\] are not.*codes of \['toy4'"):
         run(model, toy_batch(4), 'loss')
@@ -223,7 +220,7 @@ def test_skipping_a_bad_batch_leaves_the_weights():
     for name, value in model.named_parameters():
         assert torch.equal(value, before[name]), name
     model.train_step(toy_batch(0, 1), wrapper)
-    assert not torch.equal(model.head.layers[2].bias,
+    assert not torch.equal(model.regressor.layers[2].bias,
                            before['head.layers.2.bias'])
 
 
@@ -288,9 +285,9 @@ def test_configuration_errors():
             toy_batch(0), 'loss')
     with pytest.raises(ValueError, match="stage must be one of .*'fine'"):
         build(stage='fine')
-    head = toy_config()['head'] | dict(shape_mode='clip')
+    regressor = toy_config()['regressor'] | dict(shape_mode='clip')
     with pytest.raises(ValueError, match='shape_consistency'):
-        build(head=head, shape_consistency=True)
+        build(regressor=regressor, shape_consistency=True)
     # Switched off in an inheriting config:
     model = build(losses=COARSE | dict(
         photometric=None, jaw_prior=dict(type='JawPriorLoss', loss_weight=0)))
@@ -351,10 +348,7 @@ class TestPreprocessor:
 
 
 def test_real_parts_from_files(tmp_path):
-    paths = save_toy_head(tmp_path, toy_head())
-    flame = {key: str(paths.pop(key)) for key in
-             ('model_path', 'landmark_embedding_path')}
-    topology = {key: str(path) for key, path in paths.items()}
+    save_toy_head(tmp_path, toy_head())
     layout = dict(shape=10, tex=3, exp=5)
     losses = COARSE | dict(
         spread=dict(type='ShapeVarianceLoss'),
@@ -362,11 +356,11 @@ def test_real_parts_from_files(tmp_path):
                     relative_to_target=True))
     model = build(
         encoder=dict(type='ResNetEncoder', depth=18, base_channels=8),
-        head=dict(type='FLAMEHead', layout=layout, hidden_channels=16),
-        flame=dict(type='FLAME', num_shape=10, num_expression=5, **flame),
+        regressor=dict(type='FLAMEHead', layout=layout, hidden_channels=16),
+        flame=dict(type='FLAME', num_shape=10, num_expression=5),
         texture=dict(type='ToyTexture'),
-        renderer=dict(
-            type='MeshRenderer', topology=topology, image_size=32),
+        renderer=dict(type='MeshRenderer'),
+        head=dict(type='flame', root=tmp_path),
         shape_consistency=True,
         losses=losses)
     wrapper = OptimWrapper(torch.optim.Adam(model.parameters(), 1e-3))

@@ -71,10 +71,10 @@ def test_uncertainty_of_landmarks():
     with pytest.raises(ValueError, match="'landmark' learns uncertainties.*"
                        'landmark_uncertainty=True'):
         run(build(losses=losses), toy_batch(0), 'loss')
-    head = {**toy_config()['head'], 'landmark_uncertainty': True}
-    model = build(losses=losses, head=head)
+    regressor = {**toy_config()['regressor'], 'landmark_uncertainty': True}
+    model = build(losses=losses, regressor=regressor)
     run(model, toy_batch(0, 1), 'loss')['loss_landmark'].backward()
-    assert model.head.uncertainty.bias.grad.any()
+    assert model.regressor.uncertainty.bias.grad.any()
     sample = run(model.eval(), toy_batch(0), 'predict')[0]
     assert sample.pred_landmark_sigma.shape == (3, 68)
     assert torch.allclose(sample.pred_landmark_sigma, torch.tensor(.05))

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from mmengine.config import Config
 
+from mmtvface.heads import share_settings
 from mmtvface.registry import (
     DATASETS,
     HOOKS,
@@ -13,9 +14,11 @@ from mmtvface.registry import (
     OPTIM_WRAPPER_CONSTRUCTORS,
     TRANSFORMS,
 )
+from mmtvface.utils.packaged_model import PACKAGED_NAME
 from mmtvface.utils.setup_env import register_all_modules
 
-CONFIGS = Path(__file__).resolve().parents[2] / 'configs'
+REPO = Path(__file__).resolve().parents[2]
+CONFIGS, PACKAGE = REPO / 'configs', REPO / 'mmtvface'
 LEAVES = sorted(p for p in CONFIGS.rglob('*.py')
                 if '_base_' not in p.relative_to(CONFIGS).parts)
 NAME = re.compile(r'[a-z0-9-]+_[a-z0-9-]+_\d+xb\d+-[a-z0-9-]+_[a-z0-9-]+')
@@ -29,6 +32,10 @@ def registered():
 def leaves(test, paths=LEAVES):
     return pytest.mark.parametrize(
         'path', paths, ids=lambda p: p.stem)(test)
+
+
+def leaves_and(*more):
+    return lambda test: leaves(test, [*LEAVES, *more])
 
 
 def own_leaves(test):
@@ -47,24 +54,12 @@ def test_name_and_length(path):
 
 
 def without_downloads(cfg):
-    """Take away what would be loaded from elsewhere.
-
-    Licensed files and pretrained weights are not part of the project, and
-    no test downloads: the built-in head has the same dimensions.
-    """
+    """Take away weights, which are not part of the project."""
     if isinstance(cfg, dict):
         plain = {}
         for key, value in cfg.items():
             if key in ('init_cfg', 'pretrained', 'spynet_pretrained'):
                 value = None
-            elif key in ('model_path', 'path') and value is not None:
-                value = 'procedural'
-            elif key in ('landmark_embedding_path', 'uv_face_mask_path',
-                         'uv_face_eye_mask_path',
-                         'fixed_displacement_path'):
-                value = None
-            elif key == 'topology' and value is not None:
-                value = 'procedural'
             elif key == 'weights' and isinstance(value, str):
                 value = 'random'
             plain[key] = without_downloads(value)
@@ -74,11 +69,64 @@ def without_downloads(cfg):
     return cfg
 
 
+def keys(cfg, place=''):
+    """Dotted names of all entries of a config."""
+    if isinstance(cfg, dict):
+        cfg = cfg.items()
+    elif isinstance(cfg, list | tuple):
+        cfg = enumerate(cfg)
+    else:
+        return
+    for key, value in cfg:
+        yield f'{place}{key}'
+        yield from keys(value, f'{place}{key}.')
+
+
+PACKAGED = PACKAGE / 'weights' / f'{PACKAGED_NAME}.py'
+SPELLINGS = re.compile(
+    r'(.*\.)?(head|topology|model_path|\w*embedding_path|template_path|'
+    r'texture_path|path|uv_face_mask\w*|uv_face_eye_mask\w*|'
+    r'fixed_displacement\w*)')
+
+
+@leaves_and(PACKAGED)
+def test_the_head_is_named_once(path):
+    """``model.head``; everything else gets it from there."""
+    cfg = Config.fromfile(path)
+    found = [key for key in keys(cfg._cfg_dict) if SPELLINGS.fullmatch(key)]
+    if path.parent.name != 'mmagic':
+        assert found == ['model.head']
+        assert cfg.model.head == dict(type='procedural')
+    else:
+        assert not found
+
+
 @leaves
 def test_model_builds(path):
     cfg = Config.fromfile(path)
     model = MODELS.build(without_downloads(cfg.model.to_dict()))
     assert any(p.requires_grad for p in model.parameters())
+
+
+@own_leaves
+def test_the_size_of_the_pictures_is_stated_once(path):
+    """``model.image_size``; the renderer and the data get it from there."""
+    cfg = Config.fromfile(path)
+    size = cfg.model.image_size
+    found = {key for key in keys(cfg._cfg_dict) if key.endswith('image_size')}
+    # The size of restored pictures is another one.
+    assert found - {'model.encoder.image_size'} == {'model.image_size'}
+    share_settings(cfg)
+    for part in ('train', 'val', 'test'):
+        data = cfg.get(f'{part}_dataloader', {}).get('dataset', {})
+        for dataset in data.get('datasets', [data]):
+            assert dataset.get('image_size', size) == size
+            # Each step of the pictures' way is to be seen in the config.
+            names = [step.type for step in dataset.get('pipeline', [])]
+            if 'Clip' in dataset.get('type', '') and (
+                    'Synthetic' not in dataset.type):
+                assert names[0] == 'LoadFaceClip'
+                assert names[-1] == 'PackFaceClip'
 
 
 @own_leaves
@@ -109,6 +157,7 @@ def test_parts_of_the_runner_are_registered(path):
 @own_leaves
 def test_generated_datasets_build_and_give_samples(path):
     cfg = Config.fromfile(path)
+    share_settings(cfg)
     for part in ('train', 'val', 'test'):
         loader = cfg.get(f'{part}_dataloader')
         if loader is None or 'Synthetic' not in loader.dataset.type:
@@ -117,5 +166,6 @@ def test_generated_datasets_build_and_give_samples(path):
         assert len(dataset) > 0
         if part == 'test':
             sample = dataset[0]
-            assert sample['inputs'].ndim == 4
+            size = cfg.model.image_size
+            assert sample['inputs'].shape[1:] == (3, size, size)
             assert sample['data_samples'].gt_landmarks.shape[-2:] == (68, 3)

@@ -42,13 +42,10 @@ def by_options(folder):
 def test_a_config_is_pointed_at_the_files(read, tmp_path, monkeypatch):
     register_all_modules()
     model = read(tmp_path).model
-    assert model.flame.model_path == 'data/flame/generic_model.pkl'
+    assert model.head == dict(type='flame', root='data/flame')
     folder = save_procedural_head(tmp_path / 'data' / 'flame')
-    # The built-in head comes as .npz, the licensed one as a pickle.
-    model.flame.model_path = 'data/flame/generic_model.npz'
     monkeypatch.chdir(tmp_path)
-    for part in ('flame', 'texture', 'renderer'):
-        MODELS.build(model[part])
+    MODELS.build(model)
     (folder / 'head_template.obj').unlink()
     with pytest.raises(FileNotFoundError, match='head_template.obj'):
-        MODELS.build(model.renderer)
+        MODELS.build(model)

@@ -28,8 +28,8 @@ layout = dict(shape=4, tex=3, exp=3)
 model = dict(
     type='mmtvface.TemporalDECA',
     encoder=dict(type='mmtvface.ResNetEncoder', depth=18, base_channels=4),
-    head=dict(type='mmtvface.FLAMEHead', layout=layout),
-    flame=dict(type='mmtvface.FLAME', model_path='procedural', num_shape=4,
+    regressor=dict(type='mmtvface.FLAMEHead', layout=layout),
+    flame=dict(type='mmtvface.FLAME', num_shape=4,
                num_expression=3),
     losses=dict(landmark=dict(type='mmtvface.LandmarkLoss')))
 loader = dict(

@@ -175,7 +175,7 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
                                               settings):
     """Of 270 frames, and with a frame that failed."""
     count, size = 270, 64
-    flame = FLAME('procedural', None, 5, 4).requires_grad_(False)
+    flame = FLAME('procedural', 5, 4).requires_grad_(False)
     layout = FlameCodeLayout(shape=5, tex=0, exp=4, light=0)
     log = FaceLog(tmp_path / 'faces.jsonl')
     rng = np.random.default_rng(0)

@@ -241,7 +241,7 @@ def test_autocast_renders_in_full_precision(renderer):
 
 
 def test_module_is_registered_light_and_copyable(renderer):
-    built = MODELS.build(dict(type='MeshRenderer', topology=TOPOLOGY,
+    built = MODELS.build(dict(type='MeshRenderer', head=TOPOLOGY,
                               image_size=SIZE, rasterizer='torch'))
     assert not built.state_dict()
     assert {name for name, _ in built.named_buffers()} == {

@@ -11,6 +11,7 @@ from helpers.fake_benchmarks import fake_aflw2000, fake_now
 from helpers.toy_reconstructor import ToyFlame, toy_config
 from mmengine.config import Config
 
+from mmtvface.heads import share_settings
 from mmtvface.registry import MODELS
 
 REPO = Path(__file__).resolve().parents[2]
@@ -223,16 +224,23 @@ def test_wrong_input_is_one_sentence(tmp_path, model_files, capsys):
 
 
 def test_metrics_get_the_head_of_the_model():
-    cfg = Config(dict(model=dict(flame=dict(type='FLAME', model_path='x')),
-                      val_evaluator=dict(type='IdentityGain'),
-                      test_evaluator=[
-                          dict(type='IdentityDrift'), dict(type='Jitter'),
-                          dict(type='IdentityDrift', flame=dict(type='A'))]))
-    load_tool('test').share_head_model(cfg)
-    first, second, third = cfg.test_evaluator
-    assert first.flame.model_path == 'x' and third.flame.type == 'A'
-    assert 'flame' not in second
-    assert cfg.val_evaluator.flame.model_path == 'x'
+    head = dict(type='flame', root='x')
+    cfg = Config(dict(
+        model=dict(head=head), val_evaluator=dict(type='IdentityGain'),
+        test_evaluator=[
+            dict(type='IdentityDrift'), dict(type='Jitter'),
+            dict(type='IdentityDrift', head=dict(type='procedural')),
+            dict(type='DetailNormalError')],
+        train_dataloader=dict(dataset=dict(type='ConcatDataset', datasets=[
+            dict(type='SynthTVDataset'), dict(type='FaceClipDataset')]))))
+    share_settings(cfg)
+    first, second, third, fourth = cfg.test_evaluator
+    assert first.head == fourth.head == head
+    assert third.head.type == 'procedural'
+    assert 'head' not in second
+    assert cfg.val_evaluator.head == head
+    synthetic, files = cfg.train_dataloader.dataset.datasets
+    assert synthetic.head == head and 'head' not in files
 
 
 def test_resuming_without_a_checkpoint_begins_as_the_config_says(tmp_path):

@@ -51,7 +51,8 @@ def test_parts_make_the_whole(temporal):
         result['parameters'])
     assert result['parameters'] == sum(
         p.numel() for p in model.parameters())
-    assert {'head', 'flame', 'texture', 'detail.head', 'detail.decoder',
+    assert {'regressor', 'flame', 'texture', 'detail.regressor',
+            'detail.decoder',
             'encoder.rnn.fusion', 'encoder.layer4'} <= set(parts)
     # One product: 3 frames, 150 blend shapes, 9 correctives of the jaw
     vertices = model.flame.v_template.numel()
@@ -64,7 +65,7 @@ def test_frames_and_pixels_count(temporal):
         model, (6, 64, 128))['parts']}
     assert more['encoder.layer1']['flops'] == (
         4 * parts['encoder.layer1']['flops'])
-    assert more['head']['flops'] == 2 * parts['head']['flops']
+    assert more['regressor']['flops'] == 2 * parts['regressor']['flops']
 
 
 def test_nothing_stays_behind(temporal):

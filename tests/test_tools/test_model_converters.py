@@ -20,7 +20,7 @@ CONFIG = """
 model = dict(
     type='TemporalDECA',
     encoder=dict(type='ResNetEncoder', depth=18, base_channels=4),
-    head=dict(type='FLAMEHead', layout=dict(shape=4, tex=3, exp=3),
+    regressor=dict(type='FLAMEHead', layout=dict(shape=4, tex=3, exp=3),
               hidden_channels=8),
     flame=dict(type='ToyFlame'),
     losses=dict(landmark=dict(type='LandmarkLoss')))

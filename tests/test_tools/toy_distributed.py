@@ -9,7 +9,7 @@ custom_imports = dict(
 model = dict(
     type='TemporalDECA',
     encoder=dict(type='ToyPooledEncoder'),
-    head=dict(type='FLAMEHead', layout=dict(shape=4, tex=3, exp=3),
+    regressor=dict(type='FLAMEHead', layout=dict(shape=4, tex=3, exp=3),
               hidden_channels=16, init_cam=(8., 0., 0.), init_std=0.05),
     flame=dict(type='ToyFlame'),
     losses=dict(landmark=dict(type='LandmarkLoss', loss_weight=10.),

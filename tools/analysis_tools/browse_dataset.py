@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from mmtvface.geometry.camera import ndc_to_pixel
+from mmtvface.heads import share_settings
 from mmtvface.structures import FaceClipSample
 from mmtvface.visualization.drawing import add_caption, draw_landmarks
 from mmtvface.visualization.grid import image_grid, spread
@@ -181,6 +182,7 @@ def browse(args: argparse.Namespace) -> list[Path]:
     cfg = Config.fromfile(args.config)
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
+    share_settings(cfg)
     loader = cfg.get(f'{args.split}_dataloader')
     if loader is None:
         there = sorted(key for key in cfg if key.endswith('_dataloader'))

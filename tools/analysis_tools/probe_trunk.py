@@ -107,9 +107,9 @@ def look(model: nn.Module, dataset: SynthTVDataset
         features = model.encoder(inputs)
         parts['encoder'].append(features[0].double().numpy())
         parts['hidden'].append(
-            model.head.hidden(features)[0].double().numpy())
+            model.regressor.hidden(features)[0].double().numpy())
         own = signals(model.flame, model.layout.split(
-            model.head(features)[0]))
+            model.regressor(features)[0]))
         truth = signals(model.flame, item['data_samples'].gt_codes)
         parts['codes'].append(np.stack(list(own.values()), 1))
         parts['truth'].append(np.stack(list(truth.values()), 1))

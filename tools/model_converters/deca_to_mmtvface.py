@@ -51,13 +51,13 @@ def convert(args: argparse.Namespace) -> 'Conversion':
     from mmengine.config import Config
 
     from mmtvface.converters import jobs
-    from mmtvface.converters.published_files import flame_options
 
     def config(facts: jobs.DecaFacts) -> Config:
         config = jobs.read_config(args.config
                                   or REPO / jobs.deca_config(facts))
         if args.flame:
-            config.merge_from_dict(flame_options(args.flame, config.model))
+            config.merge_from_dict({'model.head': dict(
+                type='flame', root=str(args.flame), _delete_=True)})
         return config
 
     return jobs.convert_deca_file(args.checkpoint, config, args.cfg_options)

@@ -73,10 +73,10 @@ def convert(args: argparse.Namespace) -> list[str]:
     next(steps)
     ict.save_head(output, head, albedo)
     next(steps, None)
-    return describe(output, head.summary(), args.texture)
+    return describe(output, head.summary())
 
 
-def describe(output: Path, facts: dict, texture: str) -> list[str]:
+def describe(output: Path, facts: dict) -> list[str]:
     """What was made, and how a config uses it."""
     shares = ', '.join(
         f'{name} {100 * share:.1f} % '
@@ -90,23 +90,8 @@ def describe(output: Path, facts: dict, texture: str) -> list[str]:
     if facts['jaw_joint_at_limit']:
         lines.append('note: the hinge of the jaw lies at the limit of where '
                      'it was looked for; look at the head with open mouth')
-    albedo = dict(full='FLAME_texture.npz', mean='mean_texture.png').get(
-        texture)
-    options = {
-        'flame.model_path': 'generic_model.npz',
-        'flame.landmark_embedding_path': 'landmark_embedding.npy',
-        **({'texture.path': albedo} if albedo else {}),
-        'renderer.topology._delete_': None,
-        'renderer.topology.template_path': 'head_template.obj',
-        'renderer.topology.uv_face_mask_path': 'uv_face_mask.png',
-        'renderer.topology.uv_face_eye_mask_path': 'uv_face_eye_mask.png'}
-    lines += [f'wrote {output}; a config takes it with', '--cfg-options \\']
-    lines += [
-        f'  model.{key}={output / name if name else True} \\'
-        for key, name in options.items()]
-    lines[-1] = lines[-1][:-2]
-    lines.append('(a config of the detail stage needs the same topology in '
-                 'model.detail.surface)')
+    lines += [f'wrote {output}; a config takes it with',
+              f'--cfg-options model.head.type=flame model.head.root={output}']
     return lines
 
 

@@ -2,7 +2,6 @@
 
 The landmarks are those of a 3D model, hidden ones included.
 """
-image_size = 224
 test_dataloader = dict(
     batch_size=16,
     num_workers=2,
@@ -11,7 +10,6 @@ test_dataloader = dict(
     dataset=dict(
         type='AFLW2000Dataset',
         data_root='data/AFLW2000',
-        image_size=image_size,
         scale=1.6))
 test_evaluator = [
     dict(type='LandmarkNME', source='pred_landmarks3d',

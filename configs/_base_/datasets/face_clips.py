@@ -1,6 +1,15 @@
 """Clips in folders: ``<id>/jpg``, ``<id>/kpt``, ``<id>/seg/masks``."""
 clip_length = 5
-image_size = 224
+train_pipeline = [
+    dict(type='LoadFaceClip', crop_scale=1.4),
+    dict(type='CropFaceClip', scale=(1.4, 1.8)),
+    dict(type='PackFaceClip'),
+]
+val_pipeline = [
+    dict(type='LoadFaceClip', strict=True, crop_scale=1.6),
+    dict(type='CropFaceClip', scale=1.6, random=False),
+    dict(type='PackFaceClip'),
+]
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -11,8 +20,7 @@ train_dataloader = dict(
         type='FaceClipDataset',
         data_root='data/face_clips/train',
         clip_length=clip_length,
-        image_size=image_size,
-        scale=(1.4, 1.8)))
+        pipeline=train_pipeline))
 val_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -23,8 +31,7 @@ val_dataloader = dict(
         type='FaceClipDataset',
         data_root='data/face_clips/val',
         clip_length=clip_length,
-        image_size=image_size,
-        scale=1.6,
+        pipeline=val_pipeline,
         test_mode=True))
 test_dataloader = val_dataloader
 val_evaluator = [

@@ -6,10 +6,16 @@ out by giving ``train_dataloader.dataset`` other lists in your config.
 Validates on ``data/face_clips/val``.
 """
 _base_ = './face_clips.py'
+train_pipeline = [
+    dict(type='LoadFaceClip', crop_scale=1.4),
+    dict(type='CropFaceClip', scale=(1.4, 1.8)),
+    dict(type='MirrorClip', prob=.5),
+    dict(type='PackFaceClip'),
+]
 # All sets must have masks or none: 'hull' draws those that are missing.
 common = dict(
-    clip_length=_base_.clip_length, image_size=_base_.image_size,
-    scale=(1.4, 1.8), missing_mask='hull', mirror_prob=.5)
+    clip_length=_base_.clip_length, missing_mask='hull',
+    pipeline=train_pipeline)
 face_clips = dict(
     type='FaceClipDataset', data_root='data/face_clips/train', **common)
 voxceleb2 = dict(

@@ -2,7 +2,6 @@
 
 ``test_dataloader.dataset.split=test`` takes the images of the test set.
 """
-image_size = 224
 test_dataloader = dict(
     batch_size=16,
     num_workers=2,
@@ -12,7 +11,6 @@ test_dataloader = dict(
         type='NoWDataset',
         data_root='data/now',
         split='val',
-        image_size=image_size,
         scale=1.6))
 test_evaluator = [dict(type='NeutralMeshExport', out_dir='work_dirs/now')]
 test_cfg = dict(type='TestLoop')

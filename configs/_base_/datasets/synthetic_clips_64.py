@@ -1,6 +1,5 @@
 """Endless rendered talking heads; nobody is in two of the three splits."""
-image_size = 64
-dataset = dict(type='SyntheticFaceClipDataset', image_size=image_size)
+dataset = dict(type='SyntheticFaceClipDataset')
 loader = dict(
     batch_size=8, num_workers=1, persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'))

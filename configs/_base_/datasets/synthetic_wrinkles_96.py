@@ -6,7 +6,7 @@ people; their depth and their part at rest are each person's own. Lively faces,
 heads turned up to 16 degrees.
 """
 dataset = dict(
-    type='SyntheticFaceClipDataset', image_size=96, detail_size=128,
+    type='SyntheticFaceClipDataset', detail_size=128,
     wrinkles=dict(depth=5., age=(.7, 1.), rest=.8, limit=4., courses=1),
     occluder_prob=0.05,
     performance=dict(

@@ -3,9 +3,7 @@
 ``python tools/synthtv.py generate --out data/synthtv`` renders the clean
 scenes once; with ``data_root=None`` the same ones are rendered on the fly.
 """
-image_size = 64
-dataset = dict(
-    type='SynthTVDataset', data_root='data/synthtv', image_size=image_size)
+dataset = dict(type='SynthTVDataset', data_root='data/synthtv')
 loader = dict(
     batch_size=8, num_workers=1, persistent_workers=True,
     collate_fn=dict(type='pseudo_collate'))

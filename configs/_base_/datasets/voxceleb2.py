@@ -4,6 +4,12 @@ The videos must be frames with landmarks: see README.md in this folder.
 Validates on ``data/face_clips/val``.
 """
 _base_ = './face_clips.py'
+train_pipeline = [
+    dict(type='LoadFaceClip', crop_scale=1.4),
+    dict(type='CropFaceClip', scale=(1.4, 1.8)),
+    dict(type='MirrorClip', prob=.5),
+    dict(type='PackFaceClip'),
+]
 train_dataloader = dict(
     sampler=dict(
         _delete_=True, type='BalancedClipSampler', balance='identity'),
@@ -12,8 +18,6 @@ train_dataloader = dict(
         type='VoxCeleb2Dataset',
         data_root='data/voxceleb2/dev',
         clip_length=_base_.clip_length,
-        image_size=_base_.image_size,
-        scale=(1.4, 1.8),
         jitter_time=2,
         missing_mask='hull',
-        mirror_prob=.5))
+        pipeline=train_pipeline))

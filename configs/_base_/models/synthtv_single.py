@@ -10,12 +10,12 @@ model = dict(
     encoder=dict(
         type='ResNetEncoder', depth=18, base_channels=32,
         input_norm='imagenet', pool_size=2),
-    head=dict(type='FLAMEHead', hidden_channels=512,
-              code_scale=dict(pose=0.3, cam=(0.5, 0.02, 0.02), light=0.3)),
-    flame=dict(type='FLAME', model_path='procedural'),
-    texture=dict(type='FLAMETexture', path='procedural', size=64),
-    renderer=dict(type='MeshRenderer', topology='procedural',
-                  image_size=64, uv_size=64),
+    head=dict(type='procedural'),
+    regressor=dict(
+        type='FLAMEHead', hidden_channels=512,
+        code_scale=dict(pose=0.3, cam=(0.5, 0.02, 0.02), light=0.3)),
+    texture=dict(type='FLAMETexture', size=64),
+    renderer=dict(type='MeshRenderer', uv_size=64),
     image_size=64,
     losses=dict(
         landmark=dict(type='LandmarkLoss', loss_weight=10.0),

@@ -13,12 +13,12 @@ model = dict(
         num_blocks=1, num_extra_blocks=1, propagation_stride=4,
         norm_cfg=dict(type='BN'), deform_groups=2,
         with_flow=False, input_norm='imagenet', pool_size=2),
-    head=dict(type='FLAMEHead', hidden_channels=512, shape_mode='clip',
-              code_scale=dict(pose=0.3, cam=(0.5, 0.02, 0.02), light=0.3)),
-    flame=dict(type='FLAME', model_path='procedural'),
-    texture=dict(type='FLAMETexture', path='procedural', size=64),
-    renderer=dict(type='MeshRenderer', topology='procedural',
-                  image_size=64, uv_size=64),
+    head=dict(type='procedural'),
+    regressor=dict(
+        type='FLAMEHead', hidden_channels=512, shape_mode='clip',
+        code_scale=dict(pose=0.3, cam=(0.5, 0.02, 0.02), light=0.3)),
+    texture=dict(type='FLAMETexture', size=64),
+    renderer=dict(type='MeshRenderer', uv_size=64),
     image_size=64,
     losses=dict(
         landmark=dict(type='LandmarkLoss', loss_weight=10.0),

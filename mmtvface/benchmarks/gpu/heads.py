@@ -9,8 +9,7 @@ import torch
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
 from mmtvface.geometry.rotation import axis_angle_to_matrix
-from mmtvface.heads import FLAME, FLAMETexture
-from mmtvface.heads.head_topology import load_head_topology
+from mmtvface.heads import FLAME, FLAMETexture, load_head
 from mmtvface.renderers import MeshRenderer
 
 
@@ -67,7 +66,7 @@ def turned_heads(batch: int, small: bool = False
         faces = torch.cat([torch.stack(corners, -1).view(-1, 3)
                            for corners in ((a, c, b), (b, c, d))])
     else:
-        faces = torch.as_tensor(load_head_topology('procedural').faces)
+        faces = torch.as_tensor(load_head('procedural').topology.faces)
         mesh = 7 * FLAME('procedural').neutral(
             torch.zeros(1, 100))[0].double()
     mesh = mesh - (mesh.amax(0) + mesh.amin(0)) / 2

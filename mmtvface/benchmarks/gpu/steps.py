@@ -169,7 +169,7 @@ def shrink(model: Any) -> None:
     """Make a model so narrow that a CPU trains it in seconds."""
     for part in (model, model.get('detail')):
         if part:
-            part.encoder.base_channels, part.head.in_channels = 4, 128
+            part.encoder.base_channels, part.regressor.in_channels = 4, 128
             for key, value in dict(mid_channels=8, num_blocks=1,
                                    num_extra_blocks=1, deform_groups=2,
                                    propagation_channels=8).items():

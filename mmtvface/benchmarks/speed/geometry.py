@@ -25,12 +25,11 @@ def random_codes(batch: int) -> tuple[torch.Tensor, ...]:
 
 def flame_section() -> list[Case]:
     """FLAME layer against broadcast sums."""
-    from mmtvface.heads.flame import FLAME
-    from mmtvface.heads.flame_io import load_head_model
+    from mmtvface.heads import FLAME, load_head
     flame, codes = FLAME('procedural'), random_codes(10)
     many = random_codes(40)
     model = {key: torch.as_tensor(value) for key, value in vars(
-        load_head_model('procedural')).items()}
+        load_head('procedural').model).items()}
     model = {key: value.float() if value.is_floating_point() else value
              for key, value in model.items()}
     naive = functools.partial(naive_flame, model)
@@ -54,11 +53,11 @@ def flame_section() -> list[Case]:
 
 def texture_section() -> list[Case]:
     """Albedo against the (B, N, K) broadcast at 512 x 512, then resizing."""
-    from mmtvface.heads.flame_texture import FLAMETexture, load_albedo
+    from mmtvface.heads import FLAMETexture, load_head
     code = 0.3 * torch.randn(10, 50, generator=torch.manual_seed(0))
     texture = FLAMETexture('procedural', size=256, clamp=False)
     mean, basis = (torch.as_tensor(np.ascontiguousarray(x))
-                   for x in load_albedo('procedural', 50, 512))
+                   for x in load_head('procedural').albedo(50, 512))
 
     naive = functools.partial(naive_texture, mean, basis)
     check_same('texture', texture(code), naive(code), 1e-4)

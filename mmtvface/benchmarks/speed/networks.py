@@ -114,7 +114,7 @@ def stream_section() -> list[Case]:
 
     @torch.no_grad()
     def codes_to_head(features: torch.Tensor) -> torch.Tensor:
-        codes = model.layout.split(model.head(features[:, None])[:, 0])
+        codes = model.layout.split(model.regressor(features[:, None])[:, 0])
         return model.decode(codes)['vertices']
 
     @torch.no_grad()

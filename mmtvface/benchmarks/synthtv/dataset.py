@@ -13,9 +13,10 @@ from mmengine.dataset import BaseDataset
 
 from mmtvface.datasets.synthetic.performance import SPLITS
 from mmtvface.datasets.synthetic.trajectories import FPS
-from mmtvface.heads import FLAME
+from mmtvface.heads import FLAME, HeadAssets
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import DATASETS
-from mmtvface.structures import FaceClipSample
+from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
 from .appearance import change_appearance
 from .crop_jitter import (
@@ -66,6 +67,7 @@ class SynthTVDataset(BaseDataset):
             same scenes are rendered on the fly.
         seed: Of scenes, windows and degradations.
         head: See :class:`SyntheticFaceClipDataset`.
+        layout: See there.
         wrinkles: See :class:`SyntheticFaceClipDataset`; they add
             ``gt_displacement``. Only without ``data_root``.
         performance: See :class:`SceneSettings`.
@@ -101,7 +103,8 @@ class SynthTVDataset(BaseDataset):
                  image_size: int = 64,
                  data_root: str | os.PathLike | None = None,
                  seed: int = 0,
-                 head: Mapping[str, Any] | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 layout: Mapping[str, int] | None = None,
                  wrinkles: Mapping[str, Any] | bool = False,
                  performance: str = 'talking',
                  vary_appearance: float = 0.,
@@ -122,8 +125,9 @@ class SynthTVDataset(BaseDataset):
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty must be one of {DIFFICULTIES}, but '
                              f"it is '{difficulty}'.")
-        settings = SceneSettings(split, image_size, scene_length, seed, head,
-                                 wrinkles, performance)
+        settings = SceneSettings(
+            split, image_size, scene_length, seed, head, wrinkles,
+            performance, FlameCodeLayout(**(layout or {})))
         self.settings = settings
         self.difficulty = difficulty
         self.clip_length = clip_length or settings.scene_length

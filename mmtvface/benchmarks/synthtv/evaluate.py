@@ -25,7 +25,8 @@ from mmtvface.evaluation.functional import (
 from mmtvface.evaluation.functional.clip_scores import mean_of_finite
 from mmtvface.evaluation.metrics import DetailNormalError
 from mmtvface.fitting import RefineSettings, refine_track
-from mmtvface.heads import FLAME
+from mmtvface.heads import FLAME, HeadAssets
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.reconstruction.model_setup import build_model, on_cpu
 from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.structures import FaceClipSample
@@ -63,9 +64,9 @@ def data_settings(config: Config, data_root: str | os.PathLike | None
     """Arguments of :class:`SynthTVDataset` that fit the model of a config."""
     training = (config.get('train_dataloader') or {}).get('dataset', {})
     size = config.model.get('image_size') or training.get('image_size', 64)
-    head = training.get('head')
+    head = training.get('head') or config.model.get('head', 'procedural')
     return dict(image_size=size, data_root=data_root, clip_length=None,
-                head=None if head is None else dict(head))
+                head=head, layout=training.get('layout'))
 
 
 @torch.no_grad()
@@ -186,7 +187,7 @@ def training_iterations(checkpoint: str | os.PathLike) -> int | None:
 
 def count_parameters(model: nn.Module) -> int:
     """Parameters of everything that was or could be trained."""
-    parts = [model.encoder, model.head, getattr(model, 'detail', None)]
+    parts = [model.encoder, model.regressor, getattr(model, 'detail', None)]
     return sum(value.numel() for part in parts if part is not None
                for value in part.parameters())
 
@@ -273,10 +274,9 @@ def evaluate_model(
             folded = SynthTVDataset(
                 split, level, num_clips=wrinkled_clips, wrinkles=True,
                 with_vertices=True, **options | dict(data_root=None))
-            topology = config.model.get('renderer', {}).get(
-                'topology', 'procedural')
             levels[level]['normals'] = score_normals(
-                model, folded, topology, lambda done, name=level: tell(
+                model, folded, options['head'],
+                lambda done, name=level: tell(
                     f'{name}, wrinkles', done, wrinkled_clips))
     stem = Path(getattr(config, 'filename', None) or 'model').stem
     suffix = ('' if smooth is None else ' + One-Euro') + (
@@ -333,7 +333,7 @@ def plain(value: Any) -> Any:
 
 @torch.no_grad()
 def score_normals(model: nn.Module, dataset: SynthTVDataset,
-                  topology: str | Mapping[str, Any] = 'procedural',
+                  head: HeadAssets | HeadSpec = 'procedural',
                   tell: Callable[[int], None] = lambda done: None
                   ) -> dict[str, Any]:
     """Angles between normals in degrees, see :class:`DetailNormalError`.
@@ -341,7 +341,7 @@ def score_normals(model: nn.Module, dataset: SynthTVDataset,
     Args:
         model: A :class:`TemporalDECA` with a detail branch.
         dataset: With wrinkles and vertices.
-        topology: Of the head.
+        head: The head, see :func:`mmtvface.heads.load_head`.
         tell: Called with the number of clips done.
 
     Returns:
@@ -355,7 +355,7 @@ def score_normals(model: nn.Module, dataset: SynthTVDataset,
     if getattr(model, 'detail', None) is None:
         raise ValueError('The model has no detail branch, so there are no '
                          'normals to measure: leave out --wrinkles.')
-    metric = DetailNormalError(topology)
+    metric = DetailNormalError(head)
     clips: dict[str, list[float]] = {
         f'normal_{name}_deg': [] for name in NORMALS}
     for index in range(len(dataset)):

@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from mmtvface.datasets.synthetic.performance import PERFORMANCES, SPLITS
-from mmtvface.datasets.synthetic.scene import build_flame, complete_head
+from mmtvface.datasets.synthetic.scene import build_flame
 from mmtvface.datasets.synthetic_clip_dataset import SyntheticFaceClipDataset
-from mmtvface.heads import FLAME
+from mmtvface.heads import FLAME, HeadAssets
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.structures import FlameCodeLayout
 
 GENERATOR_VERSION = 1
@@ -54,23 +55,23 @@ class SceneSettings:
             training, else 20.
         seed: Of the scenes.
         head: See :class:`SyntheticFaceClipDataset`.
+        layout: Lengths of the codes.
         wrinkles: See :class:`SyntheticFaceClipDataset`.
         performance: 'talking' (the benchmark) or 'lively' (training): how
             people move, see :data:`PERFORMANCES`.
 
     Raises:
-        ValueError: If the split, the performance or an entry of ``head`` is
-            unknown.
+        ValueError: If the split or the performance is unknown.
     """
 
     split: str = 'train'
     image_size: int = 64
     scene_length: int | None = None
     seed: int = 0
-    head: Mapping[str, Any] | None = None
+    head: HeadAssets | HeadSpec = 'procedural'
     wrinkles: Mapping[str, Any] | bool = False
     performance: str = 'talking'
-    layout: FlameCodeLayout = field(init=False)
+    layout: FlameCodeLayout = field(default_factory=FlameCodeLayout)
 
     def __post_init__(self) -> None:
         if self.split not in SPLITS:
@@ -80,14 +81,9 @@ class SceneSettings:
             raise ValueError('performance must be one of '
                              f'{tuple(PERFORMANCES)}, but it is '
                              f"'{self.performance}'.")
-        head = complete_head(self.head)
         length = self.scene_length or SCENE_LENGTH[self.split]
         # What is completed here was given by the user: the object is new.
-        object.__setattr__(self, 'head', head)
         object.__setattr__(self, 'scene_length', length)
-        object.__setattr__(self, 'layout', FlameCodeLayout(
-            shape=head['num_shape'], tex=head['num_tex'],
-            exp=head['num_expression']))
 
     @property
     def name(self) -> str:
@@ -98,7 +94,7 @@ class SceneSettings:
 
     def build_flame(self) -> FLAME:
         """The head model, on the CPU."""
-        return build_flame(self.head)
+        return build_flame(self.head, self.layout)
 
     def manifest(self) -> dict[str, Any]:
         """What must be equal for scenes to be equal, as plain data.
@@ -142,6 +138,7 @@ class RenderedScenes:
             clip_length=settings.scene_length,
             image_size=settings.image_size, seed=settings.seed,
             split=settings.split, head=settings.head,
+            layout=settings.layout.sizes,
             wrinkles=settings.wrinkles, degradations=False, occluder_prob=0.,
             performance=asdict(PERFORMANCES[settings.performance]),
             with_vertices=False)

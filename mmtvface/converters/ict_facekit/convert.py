@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY, HeadModelData
-from mmtvface.heads.head_files import save_head_files
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.heads.landmark_embedding import LandmarkEmbedding
+from mmtvface.heads.providers.flame import save_head_files
 from mmtvface.heads.providers.procedural.rigging import JAW, PARENTS
 from mmtvface.heads.providers.procedural.uv_layout import UVLayout
 from mmtvface.utils.atomic import atomic_path
@@ -254,7 +254,7 @@ def save_head(folder: str | os.PathLike, head: IctHead,
     """Write the files of a head; ``generic_model.npz`` last.
 
     Besides those of
-    :func:`~mmtvface.heads.head_files.save_head_files`:
+    :func:`~mmtvface.heads.providers.flame.save_head_files`:
     ``ict_facekit.json`` (names of the components, poses that stand for the
     kit's expressions, placement of its textures), ``ict_vertices.npy`` ((V,)
     which of the kit's vertices each one is), the kit's licence, and

@@ -2,9 +2,8 @@
 """Render the head of a synthetic clip and put the picture together."""
 
 import math
-import os
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import cv2
@@ -13,19 +12,16 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.heads import FLAME, FLAMETexture
-from mmtvface.heads.flame_io import PROCEDURAL
+from mmtvface.heads import FLAME, FLAMETexture, HeadAssets, load_head
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.renderers import DetailSurface, MeshRenderer, UVMapper
 from mmtvface.renderers.mesh_renderer import picture_layers
+from mmtvface.structures import FlameCodeLayout
 
 from .hair import hair_color, hair_texture, hair_weight
 from .performance import Identity
 from .wrinkles import WrinkleModel
 
-DEFAULT_HEAD = dict(
-    model_path='procedural', landmark_embedding_path=None,
-    texture_path='procedural', topology='procedural', num_shape=100,
-    num_expression=50, num_tex=50)
 _PEOPLE_KEPT = 256
 
 
@@ -68,11 +64,10 @@ def pose_heads(flame: FLAME, codes: Mapping[str, torch.Tensor],
     return Heads(out.vertices, out.landmarks2d, shown)
 
 
-def build_flame(head: Mapping[str, Any]) -> FLAME:
-    """The head model of a complete configuration, not to be trained."""
-    return FLAME(
-        head['model_path'], head['landmark_embedding_path'],
-        head['num_shape'], head['num_expression']).requires_grad_(False)
+def build_flame(head: HeadAssets | HeadSpec,
+                layout: FlameCodeLayout) -> FLAME:
+    """A head model that takes codes of these lengths, not to be trained."""
+    return FLAME(head, layout.shape, layout.exp).requires_grad_(False)
 
 
 class HeadScene:
@@ -81,7 +76,8 @@ class HeadScene:
     It is built in the process that uses it and is never pickled.
 
     Args:
-        head: Changes to :data:`DEFAULT_HEAD`.
+        head: The head, see :func:`mmtvface.heads.load_head`.
+        layout: Lengths of the codes.
         image_size: Side S of the image in pixels.
         supersample: Render that many times larger and average.
         hair: Paint hair on the scalp.
@@ -89,33 +85,31 @@ class HeadScene:
         wrinkles: Changes to :class:`WrinkleConfig`; None: smooth skin.
         detail_size: Side of the displacement maps, texels.
 
-    Raises:
-        ValueError: If ``head`` has unknown entries.
     """
 
-    def __init__(self, head: Mapping[str, Any] | None = None,
+    def __init__(self, head: HeadAssets | HeadSpec = 'procedural',
+                 layout: FlameCodeLayout | None = None,
                  image_size: int = 224, supersample: int = 1,
                  hair: bool = True, rasterizer: str = 'auto',
                  wrinkles: Mapping[str, Any] | None = None,
                  detail_size: int = 256):
-        config = complete_head(head)
+        head, layout = load_head(head), layout or FlameCodeLayout()
         # Texels about as small as pixels
         uv_map = 128 if image_size * supersample <= 128 else 256
         self.size = image_size
         self.supersample = supersample
         self.hair = hair
         self.uv_map = uv_map
-        self.flame = build_flame(config)
+        self.flame = build_flame(head, layout)
         self.texture = FLAMETexture(
-            config['texture_path'], config['num_tex'],
-            uv_map).requires_grad_(False)
+            head, layout.tex, uv_map).requires_grad_(False)
         self.renderer = MeshRenderer(
-            config['topology'], image_size * supersample, uv_map, rasterizer)
-        self.mapper = UVMapper(config['topology'], uv_map) if hair else None
-        self.scalp = known_scalp(config['model_path'])
+            head, image_size * supersample, uv_map, rasterizer)
+        self.mapper = UVMapper(head, uv_map) if hair else None
+        self.scalp = head.scalp
         self._people: OrderedDict[str, tuple] = OrderedDict()
         self._creases: OrderedDict[str, torch.Tensor] = OrderedDict()
-        neutral = self._neutral(np.zeros(config['num_shape']))
+        neutral = self._neutral(np.zeros(layout.shape))
         template = neutral.vertices[0].numpy()
         height = template[:, 1]
         # The lower end of the neck: the last tenth of the head's height
@@ -124,10 +118,10 @@ class HeadScene:
         self.wrinkles = self.surface = None
         if wrinkles is not None:
             self.surface = DetailSurface(
-                config['topology'], detail_size, rasterizer, faceted=False)
+                head, detail_size, rasterizer, faceted=False)
             self.wrinkles = WrinkleModel(
                 self.surface, neutral.vertices[0], neutral.landmarks[0],
-                expression_names(config['model_path']), wrinkles)
+                head.expression_names, wrinkles)
 
     def _neutral(self, shape: np.ndarray) -> Heads:
         """The head of a person at rest, t = 1."""
@@ -237,35 +231,6 @@ def _remember(kept: OrderedDict, name: str, value: Any) -> None:
     while len(kept) >= _PEOPLE_KEPT:
         kept.popitem(last=False)
     kept[name] = value
-
-
-def expression_names(model_path: str | os.PathLike) -> Sequence[str]:
-    """Names of the expression components, none for files."""
-    if os.fspath(model_path) != PROCEDURAL:
-        return ()
-    from mmtvface.heads.providers.procedural import procedural_head
-    return procedural_head().expression_names
-
-
-def complete_head(head: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Fill a head configuration with the defaults.
-
-    Raises:
-        ValueError: If it has unknown entries.
-    """
-    unknown = set(head or {}) - set(DEFAULT_HEAD)
-    if unknown:
-        raise ValueError(f'head has unknown entries {sorted(unknown)}; there '
-                         f'are {sorted(DEFAULT_HEAD)}.')
-    return {**DEFAULT_HEAD, **(head or {})}
-
-
-def known_scalp(model_path: str | os.PathLike) -> np.ndarray | None:
-    """Where hair grows on the built-in head, (V,) bool; else None."""
-    if os.fspath(model_path) != PROCEDURAL:
-        return None
-    from mmtvface.heads.providers.procedural import procedural_head
-    return procedural_head().regions['scalp']
 
 
 def soften_outline(layers: np.ndarray) -> np.ndarray:

@@ -50,7 +50,7 @@ class CropFaceClip:
         ori_shape: (H, W) of the first frame.
 
     Args:
-        image_size: Side S of the crop.
+        image_size: Side S of the crop; default: the data set's.
         scale: Side relative to the landmark box, a number or a range.
         trans_scale: Largest shift, relative to the box's mean side; each
             axis is drawn uniformly.
@@ -60,7 +60,7 @@ class CropFaceClip:
         per_frame: Draw scale and shift for every frame.
     """
 
-    def __init__(self, image_size: int = 224,
+    def __init__(self, image_size: int | None = None,
                  scale: float | Sequence[float] = (1.4, 1.8),
                  trans_scale: float = 0., mode: str = 'frame',
                  random: bool = True, per_frame: bool = False):
@@ -94,7 +94,7 @@ class CropFaceClip:
         scale, shift = self._draw(results['rng'], len(frames))
         boxes = np.array([landmark_box(points) for points in landmarks])
         centers, sides = track_squares(boxes, scale, shift, self.mode)
-        size = self.image_size
+        size = self.image_size or results['image_size']
         matrices = np.stack([
             square_matrix(center, side, size)
             for center, side in zip(centers, sides, strict=True)])

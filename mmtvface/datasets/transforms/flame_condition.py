@@ -2,16 +2,16 @@
 """Renders of reconstructed heads as further channels of mmagic's samples."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
 from mmtvface.geometry.normal_images import encode_normals
-from mmtvface.heads.flame import FLAME
+from mmtvface.heads import FLAME, HeadAssets, load_head
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
 from mmtvface.io.arrays import CODES_REMEDY
 from mmtvface.registry import TRANSFORMS
@@ -94,12 +94,11 @@ class AddFlameCondition:
             z to the camera (as the normals of ``mmtvface reconstruct``);
             'uv': :func:`encode_uv`.
         key: Of the pictures.
-        flame: Arguments of the head model of the codes, see
-            :class:`~mmtvface.heads.flame.FLAME`; default: the built-in
-            head.
-        topology: Of the head model, see
+        head: The head of the codes, see :func:`mmtvface.heads.load_head`.
+        num_shape: Identity components of the head model.
+        num_expression: Its expression components.
+        rasterizer: See
             :class:`~mmtvface.renderers.mesh_renderer.MeshRenderer`.
-        rasterizer: See there.
 
     Raises:
         ValueError: If there is no map or an unknown one; later, if the
@@ -111,18 +110,18 @@ class AddFlameCondition:
                  codes: str | os.PathLike,
                  maps: Sequence[str] = ('normals', ),
                  key: str = 'img',
-                 flame: Mapping[str, Any] | None = None,
-                 topology: str | Mapping[str, Any] = 'procedural',
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 num_shape: int = NUM_IDENTITY,
+                 num_expression: int = NUM_EXPRESSION,
                  rasterizer: str = 'auto') -> None:
         if not maps or set(maps) - set(MAPS):
             raise ValueError(f'AddFlameCondition: maps must be of {MAPS}, but '
                              f'they are {list(maps)}.')
         self.codes = os.fspath(codes)
         self.maps, self.key = tuple(maps), key
-        sizes = dict(num_shape=NUM_IDENTITY, num_expression=NUM_EXPRESSION)
-        self.flame = FLAME(
-            **{**sizes, **(flame or dict(model_path='procedural'))})
-        self.renderer = MeshRenderer(topology, rasterizer=rasterizer)
+        head = load_head(head)
+        self.flame = FLAME(head, num_shape, num_expression)
+        self.renderer = MeshRenderer(head, rasterizer=rasterizer)
 
     @torch.no_grad()
     def draw(self, paths: Sequence[str | os.PathLike],

@@ -55,21 +55,23 @@ class LoadFaceClip:
 
     Args:
         missing_mask: 'ignore' (all ones), 'hull' (of the landmarks, with
-            the lower forehead), 'skip' or 'error'; holds
-            for missing and for unreadable masks.
+            the lower forehead), 'skip' or 'error'; holds for missing and for
+            unreadable masks. Default: the data set's.
         strict: In test mode every window must come: unreadable frames are
             replaced by the nearest readable one with the visibility 0, and
             so are frames that were seen before, in padded and in overlapping
             windows (the images are kept, the visibility is 0, so that no
             frame is counted twice).
-        crop_size: Side of the crop that follows. JPEG frames with more than
-            twice as many pixels as it needs are decoded at half the size
-            or less. None always decodes the whole.
-        crop_scale: Smallest scale of that crop.
+        crop_size: Side of the crop that follows; default: the data set's
+            ``image_size``.
+        crop_scale: Smallest scale of that crop. JPEG frames with more than
+            twice as many pixels as it needs are decoded at half the size or
+            less. None always decodes the whole.
     """
 
-    def __init__(self, missing_mask: str = 'ignore', strict: bool = False,
-                 crop_size: int | None = None, crop_scale: float = 1.):
+    def __init__(self, missing_mask: str | None = None, strict: bool = False,
+                 crop_size: int | None = None,
+                 crop_scale: float | None = None):
         self.missing_mask = missing_mask
         self.strict = strict
         self.crop_size = crop_size
@@ -90,8 +92,9 @@ class LoadFaceClip:
         known = [array for array in points if array is not None]
         if not known or (len(known) < len(points) and not self.strict):
             return self._nothing(results)
-        reduction = 1 if self.crop_size is None else decode_reduction(
-            np.stack(known), self.crop_size, self.crop_scale)
+        reduction = 1 if self.crop_scale is None else decode_reduction(
+            np.stack(known), self.crop_size or results['image_size'],
+            self.crop_scale)
         loaded: list[tuple | None] = []
         # A frame that a window repeats is decoded once.
         done: dict[str, tuple | None] = {}
@@ -153,6 +156,7 @@ class LoadFaceClip:
             image = decode_image(data, reduction)
         except _UNUSABLE as error:
             return self._report(store.where(clip, name), error)
+        policy = self.missing_mask or results.get('missing_mask', 'ignore')
         shape = image.shape[:2] if size is None else size
         if results['mask_names'] is None:
             return image, shape, reduction, None
@@ -163,14 +167,14 @@ class LoadFaceClip:
                 return image, shape, reduction, mask
             except _UNUSABLE as error:
                 place = store.where(clip, name)
-                if self.missing_mask == 'error':
+                if policy == 'error':
                     raise ValueError(
                         f"Cannot use the mask '{place}': {error}.") from error
                 self._report(place, error)
-        if self.missing_mask == 'skip':
+        if policy == 'skip':
             return None
         mask = landmark_mask(landmarks, shape) * np.uint8(255) if (
-            self.missing_mask == 'hull') else np.full(shape, 255, np.uint8)
+            policy == 'hull') else np.full(shape, 255, np.uint8)
         return image, shape, reduction, mask
 
     def _report(self, place: str, error: Exception) -> None:

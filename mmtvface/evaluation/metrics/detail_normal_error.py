@@ -8,7 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.alignment import align_rigid
-from mmtvface.heads.head_topology import HeadTopology
+from mmtvface.heads import HeadAssets, HeadTopology
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import METRICS
 from mmtvface.renderers import DetailSurface
 
@@ -37,7 +38,7 @@ class DetailNormalError(ClipMetric):
     the normal by more than ``wrinkled_above`` degrees.
 
     Args:
-        topology: See :class:`mmtvface.renderers.MeshRenderer`.
+        head: See :class:`mmtvface.renderers.MeshRenderer`.
         wrinkled_above: Degrees.
         faceted: As the model's surface, see
             :class:`mmtvface.renderers.DetailSurface`; the truth has no
@@ -48,13 +49,12 @@ class DetailNormalError(ClipMetric):
     default_prefix = 'normal'
 
     def __init__(self,
-                 topology: HeadTopology | str
-                 | Mapping[str, Any] = 'procedural',
+                 head: HeadAssets | HeadTopology | HeadSpec = 'procedural',
                  wrinkled_above: float = 5.,
                  faceted: bool = False,
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.topology = topology
+        self.head = head
         self.wrinkled_above = wrinkled_above
         self.faceted = faceted
         self._surfaces: dict[tuple[int, bool], DetailSurface] = {}
@@ -63,7 +63,7 @@ class DetailNormalError(ClipMetric):
         key = size, faceted
         if key not in self._surfaces:
             self._surfaces[key] = DetailSurface(
-                self.topology, size, faceted=faceted)
+                self.head, size, faceted=faceted)
         return self._surfaces[key]
 
     @torch.no_grad()

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmtvface.registry import MODELS
+from mmtvface.heads import FLAME, HeadAssets
+from mmtvface.heads.assets import HeadSpec
 
 from .clip_metric import ClipMetric
 
@@ -16,19 +17,29 @@ from .clip_metric import ClipMetric
 _TOLERANCE = 1e-4
 
 
-def build_head_model(flame: Mapping[str, Any] | nn.Module | None
-                     ) -> nn.Module:
-    """The head model in evaluation mode, on the CPU.
+def build_head_model(head: HeadAssets | HeadSpec | nn.Module,
+                     sample: Mapping[str, Any], metric: str) -> nn.Module:
+    """The head model that made a prediction, on the CPU.
 
     Args:
-        flame: Config or module; None is the built-in head.
+        head: As for the metric.
+        sample: With ``pred_codes``, whose lengths are those of the model.
+        metric: Name for messages.
+
+    Raises:
+        ValueError: If it is another head than that of the predictions.
     """
-    if flame is None:
-        flame = dict(type='mmtvface.FLAME', model_path='procedural')
-    # A module that is given may be the model's own: it stays where it is.
-    flame = copy.deepcopy(flame) if isinstance(
-        flame, nn.Module) else MODELS.build(dict(flame))
-    return flame.cpu().eval()
+    if isinstance(head, nn.Module):
+        # It may be the model's own, which stays where it is.
+        flame = copy.deepcopy(head).cpu().eval()
+    else:
+        codes = sample['pred_codes']
+        flame = FLAME(head, **{
+            name: codes[key].shape[-1]
+            for key, name in (('shape', 'num_shape'),
+                              ('exp', 'num_expression')) if key in codes})
+    check_head_model(flame, sample, metric)
+    return flame
 
 
 @torch.no_grad()
@@ -45,8 +56,8 @@ def check_head_model(flame: nn.Module, sample: Mapping[str, Any],
     Raises:
         ValueError: If the codes do not lead to the vertices.
     """
-    remedy = (f"Give {metric} the model's own head: flame=..., the same "
-              'config as model.flame (tools/test.py does so by itself).')
+    remedy = (f"Give {metric} the model's own head: head=..., the same as "
+              'model.head (tools/test.py does so by itself).')
     codes = {name: code[:1].detach().float().cpu()
              for name, code in sample['pred_codes'].items()}
     for name, size in (('shape', flame.num_shape),
@@ -102,18 +113,16 @@ class HeadMetric(ClipMetric):
     """Metric over clips that needs the head model of the predictions.
 
     Args:
-        flame: Config of the head model, that of the model under test; None
-            is the built-in head. ``tools/train.py`` and ``tools/test.py``
-            fill it in.
+        head: The model's, see :func:`mmtvface.heads.load_head`, or a module;
+            ``tools/train.py`` and ``tools/test.py`` fill it in.
         kwargs: See mmengine's ``BaseMetric``.
     """
 
-    needs_head_model = True
-
-    def __init__(self, flame: Mapping[str, Any] | nn.Module | None = None,
+    def __init__(self,
+                 head: HeadAssets | HeadSpec | nn.Module = 'procedural',
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._config = flame
+        self._head = head
         self._flame: nn.Module | None = None
 
     def head_model(self, sample: Mapping[str, Any]) -> nn.Module:
@@ -123,7 +132,6 @@ class HeadMetric(ClipMetric):
             ValueError: If it is another one than that of the predictions.
         """
         if self._flame is None:
-            flame = build_head_model(self._config)
-            check_head_model(flame, sample, type(self).__name__)
-            self._flame = flame
+            self._flame = build_head_model(self._head, sample,
+                                           type(self).__name__)
         return self._flame

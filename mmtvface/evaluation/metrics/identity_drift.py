@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from mmtvface.registry import METRICS
 
@@ -44,9 +43,8 @@ class IdentityDrift(HeadMetric):
 
     default_prefix = 'identity'
 
-    def __init__(self, flame: Mapping[str, Any] | nn.Module | None = None,
-                 **kwargs: Any) -> None:
-        super().__init__(flame, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._drifts: list[tuple[dict[str, Any], np.ndarray]] = []
 
     def measure(self, sample: Mapping[str, Any]) -> dict[str, torch.Tensor]:

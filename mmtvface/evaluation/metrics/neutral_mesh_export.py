@@ -9,13 +9,15 @@ import torch
 from mmengine.evaluator import BaseMetric
 from torch import nn
 
+from mmtvface.heads import HeadAssets
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import writable_dir
 
 from ..functional.neutral_heads import neutral_heads
 from ..now.export import export_prediction
 from ..now.files import FOLDER
-from .head_model import build_head_model, check_head_model
+from .head_model import build_head_model
 
 
 @METRICS.register_module()
@@ -31,8 +33,8 @@ class NeutralMeshExport(BaseMetric):
 
     Args:
         out_dir: Output folder.
-        flame: Config of the head model, that of the model under test; None
-            is the built-in head. ``tools/test.py`` fills it in.
+        head: The model's, see :func:`mmtvface.heads.load_head`, or a module;
+            ``tools/test.py`` fills it in.
         kwargs: See mmengine's ``BaseMetric``.
 
     Raises:
@@ -41,23 +43,21 @@ class NeutralMeshExport(BaseMetric):
     """
 
     default_prefix = 'now'
-    needs_head_model = True
 
     def __init__(self, out_dir: str = 'work_dirs/now',
-                 flame: Mapping[str, Any] | nn.Module | None = None,
+                 head: HeadAssets | HeadSpec | nn.Module = 'procedural',
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.out_dir = Path(out_dir).expanduser()
-        self._config = flame
+        self._head = head
         self._flame: nn.Module | None = None
 
     def _head_model(self, sample: Mapping[str, Any]) -> nn.Module:
         """The head model, built and checked with the first sample."""
         if self._flame is None:
             writable_dir(self.out_dir)
-            flame = build_head_model(self._config)
-            check_head_model(flame, sample, 'NeutralMeshExport')
-            self._flame = flame
+            self._flame = build_head_model(self._head, sample,
+                                           'NeutralMeshExport')
         return self._flame
 
     def process(self, data_batch: Any, data_samples: Sequence[dict]) -> None:

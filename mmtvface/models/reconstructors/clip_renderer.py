@@ -8,6 +8,8 @@ import torch
 import torch.nn.functional as F
 
 from mmtvface.geometry.camera import project
+from mmtvface.heads import HeadAssets, fill
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import MODELS
 from mmtvface.renderers.mesh_renderer import picture_layers
 
@@ -28,10 +30,11 @@ class ClipRenderer(FaceClipDataPreprocessor):
     blur and noise differ between clips. Batches with images pass unchanged.
 
     Args:
-        flame: Config of the head model.
-        texture: Config of the albedo model.
-        renderer: Config of the renderer; its image size is that of the
-            frames.
+        texture: Config of the albedo maps.
+        renderer: Config of the renderer.
+        flame: Config of the layer that poses the head, default ``FLAME``.
+        head: The head; a reconstructor fills it in.
+        image_size: Side of the frames; likewise.
         supersample: Render larger by this factor and average.
         gain: Standard deviation of a clip's gain and of its colours' gains.
         noise: Largest standard deviation of the noise of a clip, of 1.
@@ -41,14 +44,20 @@ class ClipRenderer(FaceClipDataPreprocessor):
         ValueError: If the renderer's images are not squares.
     """
 
-    def __init__(self, flame: Mapping[str, Any], texture: Mapping[str, Any],
-                 renderer: Mapping[str, Any], supersample: int = 2,
+    def __init__(self, texture: Mapping[str, Any],
+                 renderer: Mapping[str, Any],
+                 flame: Mapping[str, Any] | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 image_size: int = 224,
+                 supersample: int = 2,
                  gain: float = .12, noise: float = .03,
                  non_blocking: bool = False) -> None:
         super().__init__(non_blocking)
         self.flame, self.texture, self.renderer = (
-            MODELS.build(dict(config)).requires_grad_(False)
-            for config in (flame, texture, renderer))
+            MODELS.build(fill(config, MODELS, head=head, image_size=image_size)
+                         ).requires_grad_(False)
+            for config in (flame or dict(type='mmtvface.FLAME'), texture,
+                           renderer))
         self.size = self.renderer.image_size
         if not isinstance(self.size, int):
             raise ValueError('ClipRenderer draws squares, but the '

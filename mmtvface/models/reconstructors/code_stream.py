@@ -36,7 +36,7 @@ def can_stream(model: TemporalDECA) -> bool:
     trunk of the encoder: others would need the pictures once more.
     """
     return (isinstance(model.encoder, LiteTemporalEncoder)
-            and isinstance(model.head, FLAMEHead)
+            and isinstance(model.regressor, FLAMEHead)
             and (model.detail is None or model.detail.shares_trunk))
 
 
@@ -110,7 +110,8 @@ class CodeStream:
             model.encoder.stages(piece.flatten(0, 1)).unflatten(
                 0, piece.shape[:2]) for piece in pieces], 1)
         with torch.autocast(features.device.type, enabled=False):
-            vectors, identity = model.head.advance(features.float(), identity)
+            vectors, identity = model.regressor.advance(
+                features.float(), identity)
         if model.detail is not None:
             detail = [model.detail.encode_maps(piece) for piece in pieces]
             vectors = torch.cat([vectors, torch.cat(detail, 1)], -1)

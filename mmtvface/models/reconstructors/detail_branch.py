@@ -11,6 +11,8 @@ from mmengine.model import BaseModule
 from mmtvface.geometry.alignment import align_rigid
 from mmtvface.geometry.camera import project
 from mmtvface.geometry.mesh import FACING_TEXTURE, vertex_normals
+from mmtvface.heads import HeadAssets, fill
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.models.encoders import (
     ClipEncoder,
     RestoredEncoder,
@@ -32,7 +34,7 @@ def _fill(config: Mapping[str, Any], **defaults: Any) -> dict[str, Any]:
 class DetailBranch(BaseModule):
     """From clips to displacement maps and the shading of what they move.
 
-    encoder and head regress a code of every frame that holds the person's
+    encoder and regressor regress a code of every frame that holds the person's
     detail; decoder makes a displacement map of it, the jaw pose and the
     expression, so that wrinkles follow the face (DECA, Feng et al., SIGGRAPH
     2021, section 4.2). What the parts share (lengths of codes, sizes of
@@ -44,10 +46,10 @@ class DetailBranch(BaseModule):
             ``with_flow='given'`` it takes the flows of the coarse encoder,
             with True it has a SPyNet of its own), or a
             ``SharedTrunkEncoder`` on the coarse encoder's trunk.
-        head: Config of the :class:`DetailHead`.
+        regressor: Config of the :class:`DetailHead`.
         decoder: Config of the :class:`DetailDecoder`.
-        surface: Config of the :class:`DetailSurface`; its topology must be
-            that of the head model.
+        surface: Config of the :class:`DetailSurface`.
+        head: The head; a reconstructor fills it in.
         num_expression: Length of the expression code; a reconstructor fills
             it in.
         trunk_channels: Of the coarse encoder's trunk; likewise.
@@ -65,9 +67,10 @@ class DetailBranch(BaseModule):
 
     def __init__(self,
                  encoder: dict,
-                 head: dict,
+                 regressor: dict,
                  decoder: dict,
                  surface: dict,
+                 head: HeadAssets | HeadSpec = 'procedural',
                  num_expression: int = 50,
                  trunk_channels: int | None = None,
                  occlusion: bool = False,
@@ -87,18 +90,18 @@ class DetailBranch(BaseModule):
         self.encoder = MODELS.build(encoder)
         self.takes_flows = (isinstance(self.encoder, ClipEncoder)
                             and self.encoder.with_flow == 'given')
-        self.head = MODELS.build(
-            _fill(head, in_channels=self.encoder.out_channels))
-        self.surface = MODELS.build(surface)
+        self.regressor = MODELS.build(
+            _fill(regressor, in_channels=self.encoder.out_channels))
+        self.surface = MODELS.build(fill(surface, MODELS, head=head))
         self.size = self.surface.size
         self.decoder = MODELS.build(
-            _fill(decoder, num_detail=self.head.num_detail,
+            _fill(decoder, num_detail=self.regressor.num_detail,
                   num_condition=3 + num_expression, size=self.size))
         for name, own, other, value in (
-            ('in_channels', 'head', 'encoder.out_channels',
+            ('in_channels', 'regressor', 'encoder.out_channels',
              self.encoder.out_channels),
-            ('num_detail', 'decoder', 'head.num_detail',
-             self.head.num_detail),
+            ('num_detail', 'decoder', 'regressor.num_detail',
+             self.regressor.num_detail),
             ('num_condition', 'decoder', 'jaw and expression',
              3 + num_expression),
             ('size', 'decoder', 'surface.size', self.size)):
@@ -142,7 +145,7 @@ class DetailBranch(BaseModule):
 
     def _regress(self, features: torch.Tensor) -> torch.Tensor:
         with torch.autocast(features.device.type, enabled=False):
-            return self.head(features.float())
+            return self.regressor(features.float())
 
     def decode(self, codes: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Displacement maps.

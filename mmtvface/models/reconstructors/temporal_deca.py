@@ -9,6 +9,8 @@ from mmengine.model import BaseModel
 from torch import nn
 
 from mmtvface.geometry.camera import project
+from mmtvface.heads import HeadAssets, fill, load_head, modern_model
+from mmtvface.heads.assets import HeadSpec
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.models.losses import LocatedLandmarkLoss
 from mmtvface.models.losses.base_loss import compute_losses
@@ -23,11 +25,19 @@ from .loss_guard import LossGuard
 STAGES = ('coarse', 'detail')
 
 
+def current_name(name: str) -> str:
+    """Name of a weight today, that of release 0.1 (``head.``) included."""
+    for part in ('', 'detail.'):
+        if name.startswith(f'{part}head.'):
+            return name.replace('head.', 'regressor.', 1)
+    return name
+
+
 @MODELS.register_module()
 class TemporalDECA(BaseModel):
     """Reconstruction of face clips, coarse and in detail.
 
-    encoder and head regress codes for every frame; FLAME, the camera, the
+    encoder and regressor regress codes for every frame; FLAME, the camera, the
     albedo model and the renderer turn them into what the losses compare
     with the input (DECA, Feng et al., SIGGRAPH 2021, with the temporal
     encoder of "Learning to Reconstruct 3D Faces by Watching TV"). Pretraining
@@ -44,12 +54,14 @@ class TemporalDECA(BaseModel):
 
     Args:
         encoder: Config; clips (n, t, 3, H, W) -> features (n, t, C).
-        head: Config of the regressor, a :class:`FLAMEHead`; features -> code
-            vectors (n, t, total). ``in_channels`` is taken from the encoder
-            if absent.
-        flame: Config of the head model.
-        texture: Config of the albedo model; only needed by losses on
-            rendered colours.
+        regressor: Config of a :class:`FLAMEHead`; features -> code vectors
+            (n, t, total). ``in_channels`` is taken from the encoder if
+            absent.
+        head: The head, see :func:`mmtvface.heads.load_head`. All parts that
+            need one get it from here.
+        flame: Config of the layer that poses the head, default ``FLAME``.
+        texture: Config of the albedo maps; only needed by losses on rendered
+            colours.
         renderer: Config of the renderer; only needed by losses on renders
             and for overlays.
         losses: Name -> config; each appears as ``loss_{name}``. None or
@@ -77,8 +89,9 @@ class TemporalDECA(BaseModel):
 
     def __init__(self,
                  encoder: dict,
-                 head: dict,
-                 flame: dict,
+                 regressor: dict | None = None,
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 flame: dict | None = None,
                  texture: dict | None = None,
                  renderer: dict | None = None,
                  losses: Mapping[str, dict | None] | None = None,
@@ -90,13 +103,22 @@ class TemporalDECA(BaseModel):
                  image_size: int = 224,
                  data_preprocessor: dict | nn.Module | None = None,
                  init_cfg: dict | list | None = None) -> None:
+        parts = modern_model(dict(
+            regressor=regressor or {}, head=head, flame=flame or {},
+            texture=texture, renderer=renderer, detail=detail))
+        head = load_head(parts['head'])
+
+        def build(config: Mapping[str, Any]) -> nn.Module:
+            return MODELS.build(fill(config, MODELS, head=head,
+                                     image_size=image_size))
+
         if data_preprocessor is None:
             data_preprocessor = dict(
                 type='mmtvface.FaceClipDataPreprocessor')
         if isinstance(data_preprocessor, Mapping):
             # The base class looks in mmengine's registry, which only finds
             # types of the current default scope.
-            data_preprocessor = MODELS.build(data_preprocessor)
+            data_preprocessor = build(data_preprocessor)
         super().__init__(data_preprocessor, init_cfg)
         if stage not in STAGES:
             raise ValueError(f'TemporalDECA: stage must be one of {STAGES}, '
@@ -107,21 +129,23 @@ class TemporalDECA(BaseModel):
         self.skip_nonfinite = skip_nonfinite
         self.image_size = image_size
         self.encoder = MODELS.build(encoder)
-        head = dict(head)
-        head.setdefault('in_channels', self.encoder.out_channels)
-        self.head = MODELS.build(head)
-        self.layout: FlameCodeLayout = self.head.layout
-        self.flame = MODELS.build(flame)
-        if self.head.feedback:
-            self.head.watch(self.flame)
-        self.texture = MODELS.build(texture) if texture else None
-        self.renderer = MODELS.build(renderer) if renderer else None
+        self.regressor = MODELS.build(dict(
+            dict(in_channels=self.encoder.out_channels), **parts['regressor']))
+        self.layout: FlameCodeLayout = self.regressor.layout
+        self.flame = build(dict(dict(type='mmtvface.FLAME'),
+                                **parts['flame']))
+        if self.regressor.feedback:
+            self.regressor.watch(self.flame)
+        self.texture, self.renderer = (
+            build(parts[name]) if parts[name] else None
+            for name in ('texture', 'renderer'))
         self.losses = nn.ModuleDict({
             name: MODELS.build(config)
             for name, config in (losses or {}).items()
             if config and config.get('loss_weight') != 0
         })
-        self.detail = self._build_detail(detail) if detail else None
+        self.detail = self._build_detail(
+            dict(parts['detail'], head=head)) if detail else None
         self._guard = LossGuard()
         self._check_parts()
         for part in self._frozen_parts():
@@ -143,6 +167,14 @@ class TemporalDECA(BaseModel):
                 f'{self.encoder.with_flow!r}.')
         return branch
 
+    def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
+                              prefix: str, *args: Any) -> None:
+        for key in [key for key in state_dict if key.startswith(prefix)]:
+            name = prefix + current_name(key.removeprefix(prefix))
+            if name != key:
+                state_dict[name] = state_dict.pop(key)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     def _check_parts(self) -> None:
         if self.stage == 'detail' and self.detail is None:
             raise ValueError("TemporalDECA: stage='detail' needs a branch: "
@@ -152,10 +184,10 @@ class TemporalDECA(BaseModel):
             if getattr(self, option) and stage != self.stage:
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
-        if self.shape_consistency and self.head.shape_mode != 'frame':
+        if self.shape_consistency and self.regressor.shape_mode != 'frame':
             raise ValueError(
                 'TemporalDECA: shape_consistency exchanges the shape codes of '
-                "a clip's frames, but the head's shape_mode makes them "
+                "a clip's frames, but the regressor's shape_mode makes them "
                 'equal: use one or the other.')
         self._check_located()
 
@@ -163,14 +195,14 @@ class TemporalDECA(BaseModel):
         """Raise where located landmarks are read that nobody trains."""
         encoder = self.encoder
         clips = isinstance(encoder, ClipEncoder)
-        if self.head.feedback and not (clips and encoder.with_landmarks):
+        if self.regressor.feedback and not (clips and encoder.with_landmarks):
             raise ValueError(
-                'TemporalDECA: the feedback of the head reads landmarks that '
-                'the encoder locates, but it locates none; configure encoder='
-                'dict(with_landmarks=True) or leave it out.')
+                'TemporalDECA: the feedback of the regressor reads landmarks '
+                'that the encoder locates, but it locates none; configure '
+                'encoder=dict(with_landmarks=True) or leave it out.')
         if not self.losses or self.stage == 'detail':
             return
-        needed = ['located_landmarks'] * bool(self.head.feedback)
+        needed = ['located_landmarks'] * bool(self.regressor.feedback)
         if clips and encoder.close_looks:
             needed = ['located_landmarks', 'located_first']
         trained = {loss.source for loss in self.losses.values()
@@ -231,7 +263,7 @@ class TemporalDECA(BaseModel):
         # Codes do not survive half precision: a bfloat16 camera scale of 9
         # has steps of 0.7 %, which are jitter in a video.
         with torch.autocast(features.device.type, enabled=False):
-            return self.head(features.float())
+            return self.regressor(features.float())
 
     def encode_with_detail(
             self, inputs: torch.Tensor
@@ -308,9 +340,9 @@ class TemporalDECA(BaseModel):
             n samples with ``pred_codes`` (light (t, 9, 3)),
             ``pred_vertices``, ``pred_landmarks2d``, ``pred_landmarks3d`` and
             ``pred_cam``, float32; with a detail branch also
-            ``pred_codes['detail']`` and ``pred_displacement``; with a head
-            that knows it ``pred_landmark_sigma`` (t, 68), the expected error
-            of each landmark in NDC.
+            ``pred_codes['detail']`` and ``pred_displacement``; with a
+            regressor that knows it ``pred_landmark_sigma`` (t, 68), the
+            expected error of each landmark in NDC.
         """
         flat, detail, features = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
@@ -318,7 +350,7 @@ class TemporalDECA(BaseModel):
             if detail is not None:
                 codes['detail'] = detail.flatten(0, 1)
             fields = self.surface(codes)
-            log_sigma = self.head.landmark_log_sigma(features.float())
+            log_sigma = self.regressor.landmark_log_sigma(features.float())
             if log_sigma is not None:
                 fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
         shape = inputs.shape[:2]

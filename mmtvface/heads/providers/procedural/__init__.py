@@ -6,12 +6,11 @@ Everything is made by code from average measures of adult heads
 and users who may not use a licensed model.
 """
 
-from .cache import procedural_head
-from .export import save_procedural_head
+from .cache import BuiltInHead, procedural_head, save_procedural_head
 from .expression import FULL_ACTIVATION
 from .head import ProceduralHead, generate_head
 
 __all__ = [
-    'FULL_ACTIVATION', 'ProceduralHead', 'generate_head', 'procedural_head',
-    'save_procedural_head'
+    'FULL_ACTIVATION', 'BuiltInHead', 'ProceduralHead', 'generate_head',
+    'procedural_head', 'save_procedural_head'
 ]

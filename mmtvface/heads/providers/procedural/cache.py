@@ -11,9 +11,17 @@ from pathlib import Path
 import numpy as np
 from mmengine.logging import print_log
 
+from mmtvface.heads.albedo import (
+    AlbedoData,
+    check_albedo_size,
+    nearest_texels,
+)
+from mmtvface.heads.assets import HeadAssets
 from mmtvface.heads.flame_io import HeadModelData
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.heads.landmark_embedding import LandmarkEmbedding
+from mmtvface.heads.providers.flame import save_head_files
+from mmtvface.registry import HEADS
 from mmtvface.utils.assets import cache_dir
 
 from .albedo import AlbedoModel
@@ -122,3 +130,67 @@ def load_or_generate(folder: Path) -> ProceduralHead:
 def procedural_head() -> ProceduralHead:
     """The built-in head, cached in memory and in ``utils.cache_dir()``."""
     return load_or_generate(cache_dir())
+
+
+@HEADS.register_module(name='procedural')
+class BuiltInHead(HeadAssets):
+    """The built-in head as ``head=dict(type='procedural')``."""
+
+    name = 'procedural'
+
+    def __init__(self) -> None:
+        self._head = procedural_head()
+        self.expression_names = self._head.expression_names
+        self.scalp = self._head.regions['scalp']
+
+    @property
+    def model(self) -> HeadModelData:
+        """Mean, blend shapes and joints."""
+        return self._head.model
+
+    @property
+    def landmarks(self) -> LandmarkEmbedding:
+        """The 68 landmarks on its faces."""
+        return self._head.landmarks
+
+    @property
+    def topology(self) -> HeadTopology:
+        """UV map with its masks."""
+        return self._head.topology
+
+    def albedo(self, num_components: int = 50, size: int = 256
+               ) -> AlbedoData:
+        """The generated albedo model.
+
+        Raises:
+            ValueError: If it has fewer components.
+        """
+        check_albedo_size(num_components, size)
+        mean, basis = self._head.albedo_mean, self._head.albedo_basis
+        if num_components > basis.shape[-1]:
+            raise ValueError(f'{num_components} components are asked for, '
+                             f'but the built-in albedo has '
+                             f'{basis.shape[-1]}.')
+        texels = nearest_texels(size, len(mean))
+        basis = basis[..., :num_components].reshape(-1, 3, num_components)
+        return AlbedoData(mean.reshape(-1, 3)[texels].astype(np.float32),
+                          basis[texels].astype(np.float32))
+
+
+def save_procedural_head(folder: str | os.PathLike) -> Path:
+    """Write the built-in head as the files a licensed model consists of.
+
+    Args:
+        folder: Made if it does not exist; existing files are replaced. For
+            what is in it see
+            :func:`~mmtvface.heads.providers.flame.save_head_files`.
+
+    Returns:
+        The folder.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    head = procedural_head()
+    return save_head_files(folder, head.model, head.landmarks, head.topology,
+                           (head.albedo_mean, head.albedo_basis))
