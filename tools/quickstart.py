@@ -265,8 +265,8 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
     from rich.console import Console
     from rich.progress import Progress
 
-    from mmtvface.export.save import save_results
     from mmtvface.apis import FaceReconstructor
+    from mmtvface.export.save import save_results
     reconstructor = FaceReconstructor(config, checkpoint)
     console = Console()
     with Progress(console=console, transient=True,
