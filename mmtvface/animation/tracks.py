@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mmtvface.export.code_writers import stack_results
+from mmtvface.export.writers.codes import stack_results
 from mmtvface.io.arrays import read_code_arrays
 from mmtvface.io.video_reader import DEFAULT_FPS
 from mmtvface.reconstruction.averaging import robust_mean
