@@ -22,14 +22,14 @@ import sys
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_video import DrawnFilm, rooms, with_face
+from drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
 # A suite in the background ignores the signal, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 shown = rooms(60)
-video = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
+video = DrawnVideo(3600, lambda index: with_face(shown[index // 60]))
 
 def told(results):
     for number, result in enumerate(results):
