@@ -124,7 +124,7 @@ def train(args: argparse.Namespace) -> None:
     import torch
     from mmengine.runner import Runner
 
-    from mmtvface.engine.safe_resume import allow_safe_globals
+    from mmtvface.utils.safe_torch import allow_safe_globals
     from mmtvface.registry import DATASETS
     from mmtvface.utils.atomic import atomic_path, writable_dir
     from mmtvface.utils.setup_env import register_all_modules

@@ -10,7 +10,19 @@ import argparse
 import os
 import sys
 import time
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
+
+from mmtvface.dataset_tools.settings import SPLITS, ClipSettings, SetOptions
+from mmtvface.tracking.settings import DETECTORS
+from mmtvface.utils.settings import (
+    Settings,
+    add_options,
+    all_options,
+    from_args,
+    from_values,
+    option,
+)
 
 from .light_start import start_lightly
 
@@ -29,87 +41,77 @@ The same command continues after an interruption, redoes nothing that is
 finished, and adds new videos to a set. No person and no video is in two
 splits: people are told apart by --identities or --identity-weights, else each
 track is a person, and --group-by folder keeps all episodes of a series
-together.
-
-settings (--cfg-options, or settings=dict(...) in --config):
+together. --config may hold
+settings = dict(...) with any of the options from --backend on, under their
+names with _ for -.
 """
 
 
-def positive(text: str) -> int:
-    """A whole number of at least 0."""
-    if int(text) < 0:
-        raise argparse.ArgumentTypeError(f'{text} is negative')
-    return int(text)
+class _KeysAction(argparse.Action):
+    """mmengine's DictAction, which is imported when it is needed."""
+
+    def __call__(self, parser: argparse.ArgumentParser,
+                 namespace: argparse.Namespace, values: Any,
+                 option_string: str | None = None) -> None:
+        """Read KEY=VALUE pairs."""
+        from mmengine.config import DictAction
+        DictAction(self.option_strings, self.dest)(
+            parser, namespace, values, option_string)
+
+
+@dataclass(frozen=True)
+class PrepareCommand(Settings):
+    """Options of the command besides those of the clips."""
+
+    config: str | None = option(
+        None, 'file with settings = dict(...), e.g. '
+        'configs/_base_/clips/mediapipe.py')
+    workers: int | None = option(
+        None, 'videos at a time (default: one per core; 0: in this process)',
+        least=0)
+    split: tuple[float, float, float] = option(
+        (.8, .1, .1), 'shares of the frames',
+        metavar=('TRAIN', 'VAL', 'TEST'))
+    identity_weights: str | None = option(
+        None, 'resnet50_ft_weight.pkl of VGGFace2: recognises people over '
+        'videos', metavar='FILE')
+    pack: bool = option(
+        False, 'also write packed/<split>.lmdb, one file per split, for '
+        'clusters')
+    options: SetOptions = field(default_factory=SetOptions)
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
-    from mmengine.config import DictAction
+    """Parse the command line; options of clips only if they are given."""
     parser = argparse.ArgumentParser(
         description='Make a training set of face clips from videos.',
-        epilog=EPILOG + settings_help(),
-        formatter_class=argparse.RawDescriptionHelpFormatter)
+        epilog=EPILOG, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('videos', nargs='+', metavar='VIDEO',
                         help='videos, or folders that are searched for them')
     parser.add_argument('--out', required=True, help='folder of the set')
-    parser.add_argument('--config', help='file with settings = dict(...), '
-                        'e.g. configs/_base_/clips/mediapipe.py')
-    parser.add_argument('--cfg-options', nargs='+', action=DictAction,
+    add_options(parser, PrepareCommand)
+    parser.add_argument('--cfg-options', nargs='+', action=_KeysAction,
                         default={}, metavar='KEY=VALUE',
-                        help='settings, see below')
-    parser.add_argument('--backend', choices=('mediapipe', 'face-alignment'),
-                        help='what finds faces and landmarks')
-    parser.add_argument('--masks', choices=('outline', 'parsing', 'none'),
-                        help='skin masks')
-    parser.add_argument('--workers', type=positive,
-                        help='videos at a time (default: one per core; 0: '
-                        'in this process)')
-    parser.add_argument('--split', nargs=3, type=float, metavar=(
-        'TRAIN', 'VAL', 'TEST'), default=(.8, .1, .1),
-                        help='shares of the frames (default: .8 .1 .1)')
-    parser.add_argument('--group-by', choices=('video', 'folder'),
-                        default='video', help='what is never divided '
-                        '(default: %(default)s)')
-    parser.add_argument('--identities', default='', metavar='JSON',
-                        help='people you know: {"<clip or track>": "name"}')
-    parser.add_argument('--identity-weights', metavar='FILE',
-                        help='resnet50_ft_weight.pkl of VGGFace2: recognises '
-                        'people over videos')
-    parser.add_argument('--seed', type=int, default=0,
-                        help='of the division (default: %(default)s)')
-    parser.add_argument('--pack', action='store_true',
-                        help='also write packed/<split>.lmdb, one file per '
-                        'split, for clusters')
+                        help='the same as the options below')
+    add_options(parser, ClipSettings, given_only=True)
     try:
-        return parser.parse_args(arguments)
+        args = parser.parse_args(arguments)
     except ValueError as error:  # of DictAction
         parser.error(f'--cfg-options must be KEY=VALUE ({error})')
-
-
-def settings_help() -> str:
-    """All settings and their defaults."""
-    from dataclasses import MISSING, fields
-
-    from mmtvface.dataset_tools.clip_maker.settings import ClipSettings
-    lines = []
-    for entry in fields(ClipSettings):
-        value = ({} if entry.default is MISSING else entry.default)
-        lines.append(f'  {entry.name:<16} default {value!r}')
-    return '\n'.join(lines)
+    if (backend := vars(args).get('backend', DETECTORS[0])) not in DETECTORS:
+        parser.error(f'argument --backend: invalid choice: {backend!r} '
+                     f'(choose from {", ".join(DETECTORS)})')
+    return args
 
 
 def read_settings(args: argparse.Namespace) -> dict[str, Any]:
-    """Settings of the config file and the command line.
+    """Settings of clips of the config file and the command line.
 
     Raises:
         ValueError: If the file has no settings, or one is unknown.
         FileNotFoundError: If there is no such file.
     """
-    from dataclasses import fields
-
     from mmengine.config import Config
-
-    from mmtvface.dataset_tools.clip_maker.settings import ClipSettings
     cfg = Config(dict(settings={}))
     if args.config:
         try:
@@ -122,12 +124,10 @@ def read_settings(args: argparse.Namespace) -> dict[str, Any]:
             raise ValueError(f'{args.config} has no settings = dict(...).')
     cfg.merge_from_dict({f'settings.{key}': value
                          for key, value in args.cfg_options.items()})
-    values = cfg.settings.to_dict()
-    for name in ('backend', 'masks'):
-        if getattr(args, name):
-            values[name] = getattr(args, name)
-    known = {entry.name for entry in fields(ClipSettings)}
-    if unknown := sorted(set(values) - known):
+    known = [entry.name for entry in all_options(ClipSettings)]
+    values = cfg.settings.to_dict() | {
+        name: value for name, value in vars(args).items() if name in known}
+    if unknown := sorted(set(values) - set(known)):
         raise ValueError(f'Unknown settings {unknown}; there are '
                          f'{sorted(known)}.')
     return values
@@ -186,20 +186,17 @@ def make(args: argparse.Namespace) -> str:
         TimeRemainingColumn,
     )
 
-    from mmtvface.dataset_tools import (
-        SetOptions,
-        build_embedder,
-        make_clip_set,
-    )
-    from mmtvface.dataset_tools.clip_maker import SPLITS, ClipSettings
+    from mmtvface.dataset_tools.identities import build_embedder
+    from mmtvface.dataset_tools.make_set import make_clip_set
 
-    settings = ClipSettings(**read_settings(args))
-    options = SetOptions(
-        ratios=dict(zip(SPLITS, args.split, strict=True)),
-        group_by=args.group_by, identities=args.identities, seed=args.seed,
+    settings = from_values(ClipSettings(), read_settings(args))
+    command = from_args(PrepareCommand, args)
+    options = replace(
+        command.options,
+        ratios=dict(zip(SPLITS, command.split, strict=True)),
         embedder=build_embedder(args.identity_weights, settings.device)
         if args.identity_weights else None)
-    workers = args.workers
+    workers = command.workers
     if workers is None:
         workers = len(os.sched_getaffinity(0))
     columns = (TextColumn('{task.fields[videos]}'), BarColumn(),

@@ -4,7 +4,7 @@
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,43 +20,8 @@ from .clip_maker import (
 from .clip_maker.clip_writer import write_json
 from .clip_maker.journal import CLIPS
 from .finished_clips import FinishedClip, collect_clips
-from .identities import Embedder, clip_embeddings, link_people, read_identities
-
-GROUPS = ('video', 'folder')
-
-
-@dataclass(frozen=True)
-class SetOptions:
-    """How clips become a set.
-
-    Attributes:
-        ratios: Split -> share of the frames.
-        group_by: What is never divided, besides people: a 'video', or all
-            videos of a 'folder' (a series, in which the same actors return).
-        identities: Path of JSON with clip or track -> person.
-        embedder: Recognises people over videos.
-        same_person: Least cosine of two tracks of one person.
-        seed: Of the division.
-    """
-
-    ratios: Mapping[str, float] = field(
-        default_factory=lambda: dict(train=.8, val=.1, test=.1))
-    group_by: str = 'video'
-    identities: str = ''
-    embedder: Embedder | None = None
-    same_person: float = 0.6
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Check the values.
-
-        Raises:
-            ValueError: If ``group_by`` is unknown or the ratios are wrong.
-        """
-        if self.group_by not in GROUPS:
-            raise ValueError(f"group_by must be 'video' or 'folder', but it "
-                             f'is {self.group_by!r}.')
-        assign_splits([], self.ratios)
+from .identities import clip_embeddings, link_people, read_identities
+from .settings import SetOptions
 
 
 @dataclass

@@ -10,7 +10,7 @@ from mmtvface.tracking.detectors import usable_backends
 from mmtvface.utils.atomic import writable_dir
 from mmtvface.utils.file_lock import file_lock
 
-from .assemble import ClipSet, SetOptions, assemble_set
+from .assemble import ClipSet, assemble_set
 from .clip_maker import (
     ClipSettings,
     Journal,
@@ -25,6 +25,7 @@ from .clip_maker import (
 from .clip_maker.journal import LOCK
 from .identities import read_identities
 from .report import report_text, write_report
+from .settings import SetOptions
 
 WORK = '.work'
 

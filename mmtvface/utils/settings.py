@@ -135,7 +135,7 @@ def check_value(entry: Field, value: Any) -> None:
         return
     if len(kinds) > 1 and not isinstance(value, str):
         return  # the other kinds are nobody's choice
-    _check_one(entry.name, kinds[0], info, value,
+    _check_one(entry.name, get_origin(kinds[0]) or kinds[0], info, value,
                'None or ' * is_optional(entry))
 
 
@@ -215,27 +215,31 @@ def from_args(settings: type[T], args: argparse.Namespace) -> T:
 
 
 def add_options(parser: argparse.ArgumentParser,
-                settings: type[Settings] | Settings) -> None:
+                settings: type[Settings] | Settings,
+                given_only: bool = False) -> None:
     """Give a command the options of a tree, with defaults and checks.
 
     Args:
         parser: Of the command.
         settings: With the defaults.
+        given_only: What is not given is left out of the parsed arguments.
     """
     made = settings() if isinstance(settings, type) else settings
     for entry in fields(made):
         value = getattr(made, entry.name)
         if is_settings(entry.type):
-            add_options(parser, value)
+            add_options(parser, value, given_only)
         elif _KEY in entry.metadata:
-            _add_option(parser, entry, value)
+            _add_option(parser, entry, value, given_only)
 
 
 def _add_option(parser: argparse.ArgumentParser, entry: Field,
-                default: Any) -> None:
+                default: Any, given_only: bool) -> None:
     info, kind = entry.metadata[_KEY], value_types(entry)[0]
     flag = f'--{(info.flag or entry.name).replace("_", "-")}'
     text = info.help.replace('%', '%%')
+    if get_origin(kind) is dict:
+        return  # keys and values are for config files
     if kind is bool:
         parser.add_argument(
             flag, action='store_false' if default else 'store_true',
@@ -244,12 +248,14 @@ def _add_option(parser: argparse.ArgumentParser, entry: Field,
     several = get_origin(kind) is tuple
     if several:
         kind, *rest = get_args(kind)
-    if default is not None:
+    if default not in (None, '', {}):
         shown = (' '.join(f'{part:g}' if isinstance(part, float) else
                           str(part) for part in default)
                  if several else f'{default:g}' if isinstance(default, float)
                  else str(default))
         text += f' (default: {shown})'.replace('%', '%%')
+    if given_only:
+        default = argparse.SUPPRESS
     choices = None if info.metavar else info.names
     more = {} if not several else dict(
         nargs=info.nargs or (1 + len(rest) if rest != [Ellipsis] else '+'))

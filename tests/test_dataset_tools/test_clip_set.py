@@ -11,15 +11,12 @@ import pytest
 import torch
 from helpers.fake_datasets import face_points
 
-from mmtvface.dataset_tools import (
-    SetOptions,
-    assemble_set,
-    report_text,
-    write_report,
-)
+from mmtvface.dataset_tools.assemble import assemble_set
 from mmtvface.dataset_tools.clip_maker import SPLITS, open_journal
 from mmtvface.dataset_tools.clip_maker.clip_writer import write_json
 from mmtvface.dataset_tools.make_set import locked, read_journals
+from mmtvface.dataset_tools.report import report_text, write_report
+from mmtvface.dataset_tools.settings import SetOptions
 from mmtvface.datasets import FaceClipDataset
 
 SIDE, QUALITY = 64, dict(size=80., sharpness=.02, confidence=.9, yaw=3.,

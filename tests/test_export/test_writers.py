@@ -122,7 +122,8 @@ def test_an_earlier_name_warns():
 
 def test_help_is_quick():
     """It loads nothing heavy, whatever the writers need later."""
-    for arguments in (['reconstruct'], ['animate', 'transfer'], ['view']):
+    for arguments in (['reconstruct'], ['animate', 'transfer'],
+                      ['view'], ['prepare']):
         code = ('import sys\nfrom mmtvface.cli.main import main\n'
                 f'try: main({[*arguments, "--help"]!r})\n'
                 'except SystemExit: pass\n'

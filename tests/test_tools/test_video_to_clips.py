@@ -14,9 +14,8 @@ import cv2
 import pytest
 from helpers.rendered_heads import head_video
 
-from mmtvface.dataset_tools import make_clip_set
 from mmtvface.dataset_tools.clip_maker import ClipSettings, extract
-from mmtvface.dataset_tools.make_set import locked
+from mmtvface.dataset_tools.make_set import locked, make_clip_set
 from mmtvface.datasets import FaceClipDataset
 
 pytest.importorskip('av')
@@ -234,7 +233,7 @@ def test_interrupting_is_no_error(monkeypatch, tmp_path, capsys):
     def stop(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr('mmtvface.dataset_tools.make_clip_set', stop)
+    monkeypatch.setattr('mmtvface.dataset_tools.make_set.make_clip_set', stop)
     assert video_to_clips.main(['x', '--out', str(tmp_path)]) == 130
     assert 'run the same command again' in capsys.readouterr().err
 
@@ -244,11 +243,11 @@ def test_interrupting_is_no_error(monkeypatch, tmp_path, capsys):
     ([], 'error: There is no video in .*found no file'),
     (['--cfg-options', 'nonsense=1'], r"error: Unknown settings \['nonsense'"),
     (['--cfg-options', 'min_size=abc'],
-     "error: min_size must be of the type float, but it is 'abc'"),
-    (['--cfg-options', 'min_length=0'], 'min_length must be at least 1'),
+     "error: min_size must be a finite number from 0 on, but it is 'abc'"),
+    (['--cfg-options', 'min_length=0'], 'min_length must be a whole'),
     (['--cfg-options', 'min_size'], 'must be KEY=VALUE'),
     (['--split', '0', '0', '0'], 'error: ratios must be shares'),
-    (['--split', 'nan', '1', '1'], 'error: ratios must be shares'),
+    (['--split', 'nan', '1', '1'], 'must be a finite number'),
     (['--config', 'gone.py'], r'error: .*gone\.py'),
     (['--config', 'empty.py'], r'error: .*has no settings = dict'),
     (['--config', 'wrong.py'], r'error: .*wrong\.py cannot be read'),
@@ -256,7 +255,7 @@ def test_interrupting_is_no_error(monkeypatch, tmp_path, capsys):
     (['--identities', 'gone.json'], 'error: There is no file of identities'),
     (['--identity-weights', 'gone.pkl'], r'error: .*gone\.pkl'),
     (['--backend', 'dlib'], "invalid choice: 'dlib'"),
-    (['--workers', '-1'], '-1 is negative'),
+    (['--workers', '-1'], '--workers: must be a whole number from 0'),
     (['--workers', 'two'], "'two'"),
 ])
 def test_wrong_options(tmp_path, monkeypatch, capsys, arguments, message):

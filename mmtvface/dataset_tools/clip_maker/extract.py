@@ -23,10 +23,10 @@ from mmtvface.tracking.face_tracker import FaceTracker, TrackedFace
 from mmtvface.tracking.shot_detector import ShotDetector
 from mmtvface.utils.threads import prefetch
 
+from ..settings import ClipSettings
 from .face_run import FaceRun, MaskMaker
 from .frame_check import measure_face, refuse
 from .journal import Journal
-from .settings import ClipSettings
 
 #: Told the frames done so far and those in all (0: not known).
 Progress = Callable[[int, int], None]

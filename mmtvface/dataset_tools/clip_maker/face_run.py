@@ -17,10 +17,10 @@ from mmtvface.io.video_reader import VideoFrame
 from mmtvface.tracking.face_tracker import TrackedFace
 
 from ..clip_quality import difference_hash
+from ..settings import ClipSettings
 from .clip_writer import ClipFrame, ClipWriter
 from .frame_check import FaceMeasures
 from .lazy_square import LazySquare
-from .settings import ClipSettings
 
 TOO_SHORT = 'run too short'
 STILL = 'still picture'

@@ -10,7 +10,7 @@ from mmtvface.geometry.head_pose import head_pose
 from mmtvface.tracking.face_tracker import TrackedFace
 
 from ..clip_quality import sharpness
-from .settings import ClipSettings
+from ..settings import ClipSettings
 
 # Share of the landmarks that must lie in the frame.
 _INSIDE = 0.95

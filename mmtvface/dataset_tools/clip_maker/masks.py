@@ -5,8 +5,8 @@ import numpy as np
 
 from mmtvface.geometry.face_mask import outline_mask
 
+from ..settings import ClipSettings
 from .face_run import MaskMaker
-from .settings import ClipSettings
 
 
 def build_mask_maker(settings: ClipSettings) -> MaskMaker:

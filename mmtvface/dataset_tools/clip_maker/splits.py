@@ -9,7 +9,7 @@ import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
-SPLITS = ('train', 'val', 'test')
+from ..settings import SPLITS, check_ratios
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,8 @@ def assign_splits(items: Sequence[SplitItem], ratios: Mapping[str, float],
     Raises:
         ValueError: If a split is unknown or the ratios are negative or all 0.
     """
+    check_ratios(ratios)
     total = sum(ratios.values())
-    if (set(ratios) - set(SPLITS) or not 0 < total < float('inf')
-            or any(value < 0 for value in ratios.values())):
-        raise ValueError(f'ratios must be shares >= 0 of {SPLITS}, not all '
-                         f'0, but they are {dict(ratios)}.')
     wanted = {name: ratios[name] / total for name in SPLITS
               if ratios.get(name, 0) > 0}
     result = [''] * len(items)

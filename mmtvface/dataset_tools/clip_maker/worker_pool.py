@@ -12,10 +12,10 @@ from pathlib import Path
 
 from mmtvface.utils.file_lock import file_lock
 
+from ..settings import ClipSettings
 from .extract import extract_clips
 from .journal import LOCK, open_journal
 from .masks import build_mask_maker
-from .settings import ClipSettings
 from .sources import VideoSource
 
 _STOP = None
