@@ -24,8 +24,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
 from mmtvface.engine.safe_resume import allow_safe_globals
-from mmtvface.evaluation.plots import save_charts
-from mmtvface.evaluation.tables import markdown_table
+from mmtvface.evaluation.charts import markdown_table, save_charts
 from mmtvface.reconstruction.model_setup import load_weights
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command

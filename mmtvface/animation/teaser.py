@@ -17,8 +17,7 @@ from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
 from mmtvface.utils.atomic import atomic_path, writable_dir
-from mmtvface.visualization.drawing import add_caption
-from mmtvface.visualization.grid import image_grid
+from mmtvface.visualization.drawing import add_caption, image_grid
 
 from .casting import Cast, Look, cast_source, no_progress
 from .checks import check_finite, check_fps

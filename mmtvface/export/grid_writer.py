@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mmtvface.visualization.drawing import add_caption
-from mmtvface.visualization.grid import image_grid
+from mmtvface.visualization.drawing import add_caption, image_grid
 
 from .painted_frame import PaintedFrame
 from .panels import panels

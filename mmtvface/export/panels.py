@@ -8,9 +8,9 @@ import cv2
 import numpy as np
 
 from mmtvface.geometry.crop import transform_points
+from mmtvface.geometry.encodings import view_depth
 from mmtvface.io.video_writer import fit_frame
 from mmtvface.visualization.drawing import GREEN, RED, draw_landmarks
-from mmtvface.visualization.encodings import view_depth
 
 from .painted_frame import PaintedFrame
 from .picture_writers import OverlayVideoWriter

@@ -7,9 +7,9 @@ from types import TracebackType
 
 import numpy as np
 
+from mmtvface.geometry.encodings import view_depth
 from mmtvface.io.audio import add_sound
 from mmtvface.io.video_writer import VideoWriter
-from mmtvface.visualization.encodings import view_depth
 
 from .kinds import VIDEOS
 from .painted_frame import PaintedFrame, paint_all

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from mmtvface.geometry.normal_images import encode_normals
+from mmtvface.geometry.encodings import encode_normals
 from mmtvface.heads.flame import FLAME
 from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY
 from mmtvface.io.arrays import CODES_REMEDY

@@ -12,7 +12,7 @@ from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.registry import METRICS
 from mmtvface.renderers import DetailSurface
 
-from ..functional.normal_error import angle_between, masked_mean
+from ..functional.vertex_error import angle_between, masked_mean
 from .clip_metric import ClipMetric, Values, mean
 
 # z of a coarse normal that looks towards the camera.

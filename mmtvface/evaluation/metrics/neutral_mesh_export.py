@@ -12,7 +12,7 @@ from torch import nn
 from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import writable_dir
 
-from ..functional.neutral_heads import neutral_heads
+from ..functional.identity_drift import neutral_heads
 from ..now.export import export_prediction
 from ..now.files import FOLDER
 from .head_model import build_head_model, check_head_model
