@@ -78,6 +78,7 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
     """Measure all methods and write the files; return the summaries."""
     from rich.progress import track
 
+    from mmtvface.evaluation.charts import save_charts
     from mmtvface.evaluation.now import (
         Protocol,
         error_chart,
@@ -87,7 +88,6 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
         summarise,
     )
     from mmtvface.evaluation.now.files import FOLDER
-    from mmtvface.evaluation.plots import save_charts
     from mmtvface.utils.atomic import writable_dir
 
     folder = Path(args.predictions)
@@ -130,8 +130,8 @@ def evaluate(args: argparse.Namespace) -> dict[str, Any]:
 
 def table(summaries: dict[str, Any]) -> str:
     """Results of all methods in Markdown."""
+    from mmtvface.evaluation.charts import markdown_table
     from mmtvface.evaluation.now.report import HEADERS, table_rows
-    from mmtvface.evaluation.tables import markdown_table
     return markdown_table(HEADERS, table_rows(summaries))
 
 

@@ -124,9 +124,9 @@ def train(args: argparse.Namespace) -> None:
     import torch
     from mmengine.runner import Runner
 
-    from mmtvface.utils.safe_torch import allow_safe_globals
     from mmtvface.registry import DATASETS
     from mmtvface.utils.atomic import atomic_path, writable_dir
+    from mmtvface.utils.safe_torch import allow_safe_globals
     from mmtvface.utils.setup_env import register_all_modules
     if not args.lr > 0:
         raise ValueError(f'lr must be positive, but it is {args.lr}.')

@@ -23,8 +23,7 @@ from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmtvface.evaluation.plots import save_charts
-from mmtvface.evaluation.tables import markdown_table
+from mmtvface.evaluation.charts import markdown_table, save_charts
 from mmtvface.heads import share_settings
 from mmtvface.reconstruction.model_setup import load_weights
 from mmtvface.utils.atomic import atomic_path, writable_dir

@@ -18,8 +18,7 @@ from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
 from mmtvface.utils.atomic import atomic_path, writable_dir
-from mmtvface.visualization.drawing import add_caption
-from mmtvface.visualization.grid import image_grid
+from mmtvface.visualization.drawing import add_caption, image_grid
 
 from .pictures import AnimatedFrame, extent_of, fit_camera, reduce_picture
 from .settings import JAW_OPEN, STRENGTH, TeaserOptions

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import torch
 
+from mmtvface.evaluation.charts import markdown_table
 from mmtvface.evaluation.functional import (
     HEAD_ANGLES,
     LANDMARK_SIGNALS,
@@ -25,7 +26,6 @@ from mmtvface.evaluation.functional import (
     normalized_mean_error,
     pooled,
 )
-from mmtvface.evaluation.tables import markdown_table
 from mmtvface.export.painted_frame import pose_result
 from mmtvface.geometry.alignment import nearest_rotation, procrustes
 from mmtvface.geometry.crop import warp
@@ -37,8 +37,8 @@ from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.reconstruction.results import FrameResult, head_rotation
 from mmtvface.tracking.frame_source import ArrayFrames
 from mmtvface.utils.atomic import atomic_path
+from mmtvface.visualization.drawing import image_grid, spread
 from mmtvface.visualization.frame_painter import FramePainter
-from mmtvface.visualization.grid import image_grid, spread
 from mmtvface.visualization.overlay import overlay_shape
 
 #: Signals that MediaPipe's points tell; the jaw is none of them.

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from mmtvface.tracking.detectors import usable_backends
 from mmtvface.utils.atomic import writable_dir
-from mmtvface.utils.file_lock import file_lock
 
 from .assemble import ClipSet, assemble_set
 from .clip_maker import (
@@ -39,8 +40,8 @@ def locked(out: Path) -> Iterator[None]:
     """
     with ExitStack() as stack:
         try:
-            stack.enter_context(file_lock(out / '.lock'))
-        except BlockingIOError as error:
+            stack.enter_context(FileLock(out / '.lock', timeout=0))
+        except Timeout as error:
             raise ValueError(
                 f'Another process is working in {out}. Wait for it, or '
                 'choose another folder.') from error
@@ -80,7 +81,7 @@ def _complete(journal: Journal) -> Journal:
 
     It may not be given again, or its worker has died.
     """
-    with file_lock(journal.folder / LOCK, wait=True):
+    with FileLock(journal.folder / LOCK):
         return open_journal(journal.folder, journal.key, journal.source,
                             journal.settings)
 

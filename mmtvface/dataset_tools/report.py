@@ -11,8 +11,12 @@ import cv2
 import numpy as np
 
 from mmtvface.utils.atomic import atomic_path
-from mmtvface.visualization.drawing import add_caption, draw_landmarks
-from mmtvface.visualization.grid import image_grid, spread
+from mmtvface.visualization.drawing import (
+    add_caption,
+    draw_landmarks,
+    image_grid,
+    spread,
+)
 
 from .assemble import ClipSet
 from .clip_maker import SPLITS, Journal

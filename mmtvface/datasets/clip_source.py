@@ -6,7 +6,7 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 
 from mmtvface.io.clip_index import IMAGE_SUFFIXES
-from mmtvface.utils.folders import listing
+from mmtvface.utils.assets import listing
 
 from .clip_store import ClipStore, FolderStore, LmdbStore
 from .manifest import (

@@ -11,7 +11,7 @@ from mmengine.logging import MMLogger
 
 from mmtvface.geometry.crop import crop_matrix
 from mmtvface.registry import DATASETS
-from mmtvface.utils.folders import listing
+from mmtvface.utils.assets import listing
 from mmtvface.utils.safe_pickle import load_npy
 
 from .single_image import single_image_item

@@ -9,9 +9,9 @@ import numpy as np
 import torch
 
 from mmtvface.geometry.crop import transform_points, warp
+from mmtvface.geometry.encodings import view_depth
 from mmtvface.reconstruction.results import FrameResult
 from mmtvface.visualization.drawing import GREEN, RED, draw_landmarks
-from mmtvface.visualization.encodings import view_depth
 from mmtvface.visualization.frame_painter import FramePainter
 from mmtvface.visualization.posed_face import PosedFace
 

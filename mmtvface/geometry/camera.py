@@ -41,21 +41,6 @@ def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
     return scale * (points + shift) * flip
 
 
-def unproject(ndc: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
-    """Invert :func:`project`.
-
-    Args:
-        ndc: (B, N, 3).
-        cam: (B, 3), scale not zero.
-
-    Returns:
-        (B, N, 3) metres.
-    """
-    scale = cam[:, None, :1]
-    shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
-    return ndc * constant((1., -1., -1.), ndc) / scale - shift
-
-
 def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
     """Pixel-centre indices to NDC.
 

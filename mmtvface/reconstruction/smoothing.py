@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from mmtvface.utils.one_euro import one_euro
+from mmtvface.utils.smoothing import one_euro
 
 Codes = Mapping[str, torch.Tensor]
 IDENTITY = ('shape', 'tex', 'detail')

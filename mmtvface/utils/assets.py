@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Where files that are not part of the package live."""
+"""Where files that are not part of the package live, and what is there."""
 
 import os
 from pathlib import Path
@@ -34,3 +34,19 @@ def require_file(path: str | os.PathLike, what: str, remedy: str) -> Path:
     if not path.is_file():
         raise FileNotFoundError(f'{what} not found: {path}. {remedy}')
     return path
+
+
+def listing(folder: Path, shown: int = 5) -> str:
+    """What is in a folder.
+
+    Args:
+        folder: It may be missing.
+        shown: How many names are told.
+    """
+    if not folder.is_dir():
+        return 'no such folder'
+    there = sorted(path.name for path in folder.iterdir())
+    if not there:
+        return 'nothing in it'
+    return (f"{len(there)} other entries: {', '.join(there[:shown])}"
+            + ', ...' * (len(there) > shown))

@@ -11,8 +11,7 @@ from mmtvface.io.video_writer import fit_frame
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.structures import FaceClipSample
 
-from .drawing import add_caption
-from .grid import image_grid
+from .drawing import add_caption, image_grid
 
 COLUMNS = ('input', 'coarse', 'detail', 'truth')
 _WHITE = (1., 1., 1.)

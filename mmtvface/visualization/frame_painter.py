@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from mmtvface.geometry.encodings import encode_depth, encode_normals
 from mmtvface.geometry.mesh import vertex_normals
-from mmtvface.geometry.normal_images import encode_normals
 from mmtvface.heads.flame import FLAME
 from mmtvface.renderers.dense_template import DenseMesh, DenseTemplate
 from mmtvface.renderers.detail_surface import DetailSurface
@@ -17,7 +17,6 @@ from mmtvface.renderers.fragments import interpolate
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.utils.checks import check_shape
 
-from .encodings import encode_depth
 from .head_texture import TextureBaker
 from .normal_map import NormalMapper
 from .overlay import (

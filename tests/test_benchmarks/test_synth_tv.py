@@ -9,6 +9,7 @@ import helpers.toy_reconstructor  # noqa: F401  registers ToyEncoder
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 from mmengine.config import Config
 
 from mmtvface.benchmarks.synthtv import SceneSettings, SynthTVDataset
@@ -37,7 +38,6 @@ from mmtvface.benchmarks.synthtv.tuning import (
 from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
-from mmtvface.utils.file_lock import file_lock
 
 SIZE = 32
 FRAMES = 4
@@ -54,7 +54,7 @@ def scenes(tmp_path_factory):
     outcome = generate(root, settings, workers=1)
     assert list(outcome.values()) == ['made', 'made']
     assert set(generate(root, settings, workers=1).values()) == {'was there'}
-    with file_lock(root / '.lock'), pytest.raises(ValueError, match='Another '
+    with FileLock(root / '.lock'), pytest.raises(ValueError, match='Another '
                                                   'process'):
         generate(root, settings)
     return root

@@ -12,7 +12,7 @@ from mmtvface.datasets.transforms.flame_condition import (
     encode_uv,
 )
 from mmtvface.geometry.camera import ndc_to_pixel
-from mmtvface.geometry.normal_images import decode_normals
+from mmtvface.geometry.encodings import decode_normals
 from mmtvface.registry import TRANSFORMS
 
 SIZE = (60, 80)

@@ -9,7 +9,12 @@ import torch
 from helpers.toy_reconstructor import ToyFlame
 from mmengine.evaluator import Evaluator
 
-from mmtvface.evaluation.charts import Chart, cumulative_curve
+from mmtvface.evaluation.charts import (
+    Chart,
+    cumulative_curve,
+    markdown_table,
+    save_charts,
+)
 from mmtvface.evaluation.functional import (
     bin_index,
     bin_names,
@@ -19,8 +24,6 @@ from mmtvface.evaluation.functional import (
     join_windows,
     mean_by_position,
 )
-from mmtvface.evaluation.plots import save_charts
-from mmtvface.evaluation.tables import markdown_table
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.registry import METRICS
 from mmtvface.structures import FaceClipSample

@@ -123,17 +123,17 @@ def test_registering_everything_does_not_load_mmagic():
 
 
 def test_help_of_the_tools_does_not_load_mmagic():
-    for tool in ('train', 'test'):
-        loaded = loaded_by(
-            'import sys, runpy\n'
-            f'sys.argv = [{tool!r}, "--help"]\n'
-            f'sys.path.insert(0, {str(REPO / "tools")!r})\n'
-            'try:\n'
-            f'    runpy.run_path({str(REPO / "tools" / tool)!r} + ".py", '
-            'run_name="__main__")\n'
-            'except SystemExit as error:\n'
-            '    assert not error.code')
-        assert 'mmagic' not in loaded
+    loaded = loaded_by(
+        'import sys, runpy\n'
+        f'sys.path.insert(0, {str(REPO / "tools")!r})\n'
+        'for tool in ("train", "test"):\n'
+        '    sys.argv = [tool, "--help"]\n'
+        '    try:\n'
+        f'        runpy.run_path(f"{REPO}/tools/{{tool}}.py", '
+        'run_name="__main__")\n'
+        '    except SystemExit as error:\n'
+        '        assert not error.code')
+    assert 'mmagic' not in loaded
 
 
 def test_a_command_leaves_out_what_it_does_not_need():

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-from mmtvface.utils.folders import listing
+from mmtvface.utils.assets import listing
 
 
 def test_contents_of_folders(tmp_path):

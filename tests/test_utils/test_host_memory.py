@@ -9,8 +9,9 @@ from mmtvface.utils import host_memory
 
 # Blocks of 16 MB, then a small one on top of them, then the large ones go.
 PROGRAM = '''
-import ctypes, os, sys
-from mmtvface.utils.host_memory import return_large_blocks
+import ctypes, os, runpy, sys
+# By its path: the package would import torch.
+return_large_blocks = runpy.run_path(sys.argv[2])['return_large_blocks']
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.free.argtypes = [ctypes.c_void_p]
@@ -38,8 +39,9 @@ print(used() - start)
 def test_freed_blocks_leave_the_process():
     kept = {}
     for answer in ('yes', 'no'):
-        done = subprocess.run([sys.executable, '-c', PROGRAM, answer],
-                              capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, '-c', PROGRAM, answer, host_memory.__file__],
+            capture_output=True, text=True, check=True)
         kept[answer] = int(done.stdout)
     assert kept['yes'] < 8 and kept['no'] > 50
 

@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from mmtvface.utils import one_euro
+from mmtvface.utils.smoothing import one_euro
 
 
 def test_hand_computed_step():

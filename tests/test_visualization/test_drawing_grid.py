@@ -2,8 +2,12 @@
 import numpy as np
 import pytest
 
-from mmtvface.visualization.drawing import add_caption, draw_landmarks
-from mmtvface.visualization.grid import image_grid, spread
+from mmtvface.visualization.drawing import (
+    add_caption,
+    draw_landmarks,
+    image_grid,
+    spread,
+)
 
 
 def test_points_are_drawn_at_their_pixels():

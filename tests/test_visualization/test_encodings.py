@@ -1,10 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import numpy as np
 
-from mmtvface.geometry.normal_images import decode_normals, encode_normals
-from mmtvface.visualization.encodings import (
+from mmtvface.geometry.encodings import (
     decode_depth,
+    decode_normals,
     encode_depth,
+    encode_normals,
     view_depth,
 )
 

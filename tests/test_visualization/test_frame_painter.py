@@ -4,11 +4,10 @@ import pytest
 import torch
 from helpers.toy_reconstructor import GRID, ToyTexture, toy_topology
 
+from mmtvface.geometry.encodings import decode_depth, decode_normals
 from mmtvface.geometry.lighting import SH_FACTORS
-from mmtvface.geometry.normal_images import decode_normals
 from mmtvface.renderers import DetailSurface, MeshRenderer
 from mmtvface.visualization import PICTURES, FramePainter
-from mmtvface.visualization.encodings import decode_depth
 
 SIZE = 64
 SIDE = np.linspace(-.1, .1, GRID)

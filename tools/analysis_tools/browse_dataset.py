@@ -28,8 +28,12 @@ import numpy as np
 from mmtvface.geometry.camera import ndc_to_pixel
 from mmtvface.heads import share_settings
 from mmtvface.structures import FaceClipSample
-from mmtvface.visualization.drawing import add_caption, draw_landmarks
-from mmtvface.visualization.grid import image_grid, spread
+from mmtvface.visualization.drawing import (
+    add_caption,
+    draw_landmarks,
+    image_grid,
+    spread,
+)
 
 YELLOW = (255, 220, 40)
 TINT = np.array([255., 40., 40.])

@@ -31,8 +31,8 @@ from torch import nn
 from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.benchmarks.synthtv.evaluate import data_settings
 from mmtvface.cli.shared import positive
+from mmtvface.evaluation.charts import markdown_table
 from mmtvface.evaluation.functional import code_signals, landmark_signals
-from mmtvface.evaluation.tables import markdown_table
 from mmtvface.models.outputs import expression_landmarks
 from mmtvface.reconstruction.model_setup import (
     build_model,

@@ -31,18 +31,18 @@ LOOKS = 12
 
 def environment(check: Check) -> None:
     """Whether there is a GPU that works; see ``gpu_check.py``."""
-    if check.dry_run:
-        pass
-    elif torch.version.cuda is None:
-        check.record('GPU', error=(
-            'This PyTorch is built without CUDA; install one with CUDA, or '
-            'use --dry-run.'))
-    elif not torch.cuda.is_available():
-        check.record('GPU', error=(
-            f'PyTorch is built for CUDA {torch.version.cuda}, but finds no '
-            'GPU, or the driver is missing or too old (nvidia-smi shows it); '
-            'use --dry-run without one.'))
-    else:
+    error = None
+    if not check.dry_run and torch.version.cuda is None:
+        error = ('This PyTorch is built without CUDA; install one with CUDA, '
+                 'or use --dry-run.')
+    elif not check.dry_run and not torch.cuda.is_available():
+        error = (f'PyTorch is built for CUDA {torch.version.cuda}, but finds '
+                 'no GPU, or the driver is missing or too old (nvidia-smi '
+                 'shows it); use --dry-run without one.')
+    if error:
+        check.record('GPU', error=error)
+        return
+    if not check.dry_run:
         torch.ones(1, device='cuda').add_(1).item()
         card = torch.cuda.get_device_properties(0)
         check.record('GPU', card=card.name, cuda=torch.version.cuda,

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 import torch
+from filelock import FileLock, Timeout
 
 from mmtvface.utils.atomic import atomic_path, writable_dir
-from mmtvface.utils.file_lock import file_lock
 
 from .scenes import RenderedScenes, Scene, SceneSettings
 
@@ -284,7 +284,7 @@ def generate(root: str | os.PathLike,
     root = writable_dir(root)
     outcome = {}
     try:
-        with file_lock(root / '.lock'):
+        with FileLock(root / '.lock', timeout=0):
             for settings, count in scenes:
                 folder = prepare_folder(root, settings, count)
                 if folder is not None:
@@ -292,7 +292,7 @@ def generate(root: str | os.PathLike,
                     finish_folder(folder)
                 outcome[str(root / settings.name)] = (
                     'was there' if folder is None else 'made')
-    except BlockingIOError as error:
+    except Timeout as error:
         raise ValueError(f'Another process is writing to {root}. Wait for '
                          'it, or choose another folder.') from error
     return outcome

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from mmtvface.evaluation.charts import markdown_table
 from mmtvface.evaluation.functional import (
     SIGNALS,
     Difference,
     paired_difference,
 )
-from mmtvface.evaluation.tables import markdown_table
 from mmtvface.utils.assets import require_file
 
 from .folder import same_probe

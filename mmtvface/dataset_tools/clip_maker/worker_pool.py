@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-from mmtvface.utils.file_lock import file_lock
+from filelock import FileLock
 
 from ..settings import ClipSettings
 from .extract import extract_clips
@@ -56,7 +56,7 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
         folder = work / video.key
         folder.mkdir(parents=True, exist_ok=True)
         # A worker whose parent was killed may need a moment to notice.
-        with file_lock(folder / LOCK, wait=True):
+        with FileLock(folder / LOCK):
             journal = open_journal(folder, video.key, video.as_dict(),
                                    settings.fingerprint())
             extract_clips(

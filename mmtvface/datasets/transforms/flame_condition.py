@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mmtvface.geometry.normal_images import encode_normals
+from mmtvface.geometry.encodings import encode_normals
 from mmtvface.heads import FLAME, HeadAssets, load_head
 from mmtvface.heads.assets import HeadSpec
 from mmtvface.heads.flame_io import NUM_EXPRESSION, NUM_IDENTITY

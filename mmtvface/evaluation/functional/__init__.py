@@ -3,16 +3,22 @@
 
 from .bootstrap import Difference, paired_difference
 from .clip_scores import clip_errors, face_region, mean_errors, score_clip
-from .code_spread import code_spread
-from .identity_drift import identity_drift
-from .lag import LagTerms, lag_terms
+from .identity_drift import code_spread, identity_drift, neutral_heads
 from .landmark_error import (
     box_area_root,
     box_size,
     eye_distance,
     normalized_mean_error,
 )
-from .motion import acceleration_error, accelerations, jitter
+from .motion import (
+    LagTerms,
+    acceleration_error,
+    accelerations,
+    jitter,
+    join_windows,
+    lag_terms,
+    mean_by_position,
+)
 from .motion_fidelity import (
     CODE_SIGNALS,
     HEAD_ANGLES,
@@ -29,9 +35,6 @@ from .motion_fidelity import (
     motion_terms,
     pooled,
 )
-from .neutral_heads import neutral_heads
-from .normal_error import angle_between, masked_mean
-from .over_time import join_windows, mean_by_position
 from .scan_error import (
     NOW_LANDMARK_NAMES,
     NOW_LANDMARKS,
@@ -40,7 +43,7 @@ from .scan_error import (
 )
 from .scan_refinement import refine_alignment
 from .surface_distance import MeshSurface, surface_distance
-from .vertex_error import vertex_error
+from .vertex_error import angle_between, masked_mean, vertex_error
 from .yaw import bin_index, bin_names, head_yaw
 
 __all__ = [

@@ -10,11 +10,10 @@ from torch import nn
 
 from mmtvface.geometry.camera import project
 
-from .lag import LagTerms, lag_terms
+from .identity_drift import neutral_heads
 from .landmark_error import box_size, normalized_mean_error
-from .motion import acceleration_error, jitter
+from .motion import LagTerms, acceleration_error, jitter, lag_terms
 from .motion_fidelity import SIGNALS, MotionTerms, clip_motion
-from .neutral_heads import neutral_heads
 from .scan_error import evaluation_region
 from .vertex_error import MM_PER_M, vertex_error
 

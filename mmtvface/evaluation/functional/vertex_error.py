@@ -1,7 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Distance of corresponding vertices after alignment."""
+"""Errors of vertices and normals."""
 
 import torch
+import torch.nn.functional as F
 
 from mmtvface.geometry.alignment import align_rigid, align_similarity
 from mmtvface.utils.checks import check_shape
@@ -44,3 +45,28 @@ def vertex_error(pred: torch.Tensor,
         distance = (moved - target[finite]).norm(dim=-1)
         error[finite] = distance.mean(1) * MM_PER_M
     return error
+
+
+def angle_between(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Angle of vectors, from the chord: exact for small angles too.
+
+    Args:
+        first: (B, 3, ...) not zero, any length.
+        second: The same shape.
+
+    Returns:
+        (B, ...) degrees.
+    """
+    first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
+    half = ((first - second).norm(dim=1) / 2).clamp(max=1)
+    return torch.rad2deg(2 * half.asin())
+
+
+def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of (B, ...) values where a mask is on, frame by frame.
+
+    Returns:
+        (B,); NaN where the mask is empty.
+    """
+    mask = mask.to(values.dtype).flatten(1)
+    return (values.flatten(1) * mask).sum(1) / mask.sum(1)

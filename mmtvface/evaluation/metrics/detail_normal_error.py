@@ -13,7 +13,7 @@ from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import METRICS
 from mmtvface.renderers import DetailSurface
 
-from ..functional.normal_error import angle_between, masked_mean
+from ..functional.vertex_error import angle_between, masked_mean
 from .clip_metric import ClipMetric, Values, mean
 
 # z of a coarse normal that looks towards the camera.

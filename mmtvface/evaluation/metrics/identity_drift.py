@@ -9,8 +9,7 @@ import torch
 
 from mmtvface.registry import METRICS
 
-from ..charts import Chart
-from ..clip_charts import clip_context, time_chart
+from ..charts import Chart, clip_context, time_chart
 from ..functional import code_spread
 from ..functional.identity_drift import identity_drift
 from .clip_metric import CONTEXT, Values, mean

@@ -10,8 +10,8 @@ import torch
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.registry import METRICS
 
-from ..charts import Chart
-from ..clip_charts import (
+from ..charts import (
+    Chart,
     clip_context,
     cumulative_chart,
     place_chart,

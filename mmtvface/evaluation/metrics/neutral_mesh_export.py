@@ -14,7 +14,7 @@ from mmtvface.heads.assets import HeadSpec
 from mmtvface.registry import METRICS
 from mmtvface.utils.atomic import writable_dir
 
-from ..functional.neutral_heads import neutral_heads
+from ..functional.identity_drift import neutral_heads
 from ..now.export import export_prediction
 from ..now.files import FOLDER
 from .head_model import build_head_model

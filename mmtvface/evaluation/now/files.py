@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from mmtvface.utils.folders import listing
+from mmtvface.utils.assets import listing
 
 from .landmark_files import LANDMARK_SUFFIXES
 

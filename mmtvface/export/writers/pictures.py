@@ -28,7 +28,7 @@ class PictureWriter(Writer):
 
     def add(self, frame: 'PaintedFrame') -> None:
         """Write the pictures of a frame."""
-        from mmtvface.visualization.encodings import view_depth
+        from mmtvface.geometry.encodings import view_depth
         if not frame.drawable:
             return
         name = f'{frame.result.name}.png'

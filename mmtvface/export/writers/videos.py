@@ -140,7 +140,7 @@ class GridWriter(FrameWriter):
 
     def finish(self) -> bool:
         """Write the table, if any frame had a face."""
-        from mmtvface.visualization.grid import image_grid
+        from mmtvface.visualization.drawing import image_grid
         if self._frames:
             save_png(self.path, image_grid(self.rows, (CELL, CELL)))
         return bool(self._frames)
