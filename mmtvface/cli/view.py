@@ -10,6 +10,7 @@ Examples::
 import argparse
 import sys
 
+from .light_start import start_lightly
 from .number_arguments import positive
 from .shared import step_bars
 
@@ -61,6 +62,7 @@ def view(args: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:
