@@ -48,6 +48,11 @@ def _deform() -> str:
     return f"'auto' is {ops.best_op_for('cpu')} on the CPU"
 
 
+def _temporal() -> str:
+    importlib.import_module('mmtvface.utils.deps').require_temporal('It')
+    return _imports('mmagic.models.editors.basicvsr_plusplus_net')
+
+
 def _mmcv() -> str:
     ops = importlib.import_module('mmcv.ops')
     return f'compiled; CUDA: {ops.get_compiling_cuda_version()}'
@@ -97,8 +102,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     'rasterizer pytorch3d': lambda: _imports('pytorch3d.renderer'),
     'mmcv operators': _mmcv,
     'deformable alignment': _deform,
-    'temporal encoder (mmagic)': lambda: _imports(
-        'mmagic.models.editors.basicvsr_plusplus_net'),
+    'temporal encoder (mmagic)': _temporal,
     'faces by mediapipe': lambda: _imports('mediapipe'),
     'faces by face-alignment': lambda: _imports('face_alignment'),
     'skin by BiSeNet (facexlib)': lambda: _imports(

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from mmtvface.utils.settings import Settings, add_options, from_args, option
 from mmtvface.viewer.settings import ViewSettings
 
+from .light_start import start_lightly
 from .shared import step_bars
 
 DESCRIPTION = """\
@@ -67,6 +68,7 @@ def view(args: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:

@@ -195,18 +195,19 @@ def test_a_machine_without_a_gpu_gets_the_cpu_build(monkeypatch, tmp_path):
     monkeypatch.setattr(torch_build.platform, 'machine', lambda: 'x86_64')
     nowhere = {'PATH': str(tmp_path)}
     first, *others = torch_build.candidates(REPO, environ=nowhere)
-    assert first == ('torch==2.11.0+cpu', 'numpy==1.26.4',
-                     '--extra-index-url', torch_build.CPU_INDEX)
+    assert first == ('torch==2.11.0+cpu', 'numpy==1.26.4', '-r',
+                     'requirements/build.txt', '--extra-index-url',
+                     torch_build.CPU_INDEX)
     assert others[-1] == torch_build.CUDA
     assert len(others) == 2
     # mmcv and torchvision fit one release.
     assert len(torch_build.candidates(REPO, True, nowhere)) == 2
     monkeypatch.setattr(torch_build, '_is_reachable', lambda: False)
-    assert torch_build.candidates(REPO, environ=nowhere)[0] == first[:2]
+    assert torch_build.candidates(REPO, environ=nowhere)[0] == first[:4]
     (tmp_path / 'gpu').write_text('')
     assert torch_build.candidates(REPO, environ=nowhere) == [torch_build.CUDA]
     nowhere['MMTVFACE_TORCH'] = 'cpu'
-    assert torch_build.candidates(REPO, environ=nowhere)[0] == first[:2]
+    assert torch_build.candidates(REPO, environ=nowhere)[0] == first[:4]
     nowhere['MMTVFACE_TORCH'] = 'rocm'
     with pytest.raises(SetupError, match='MMTVFACE_TORCH=rocm'):
         torch_build.candidates(REPO, environ=nowhere)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import quickstart
 from mmengine.config import Config
+from setup_steps import quick_input
 
 from mmtvface.registry import DATASETS
 
@@ -284,9 +285,10 @@ model = dict(encoder=dict(_delete_=True, type='ResNetEncoder', depth=18))
 def test_the_model_of_the_package_is_tested_and_used(
         tmp_path, monkeypatch, capsys):
     # The test itself and the network's work are those of other tests.
-    calls = []
+    calls, order = [], []
 
     def measure(arguments, log, label):
+        order.append('test')
         calls.append([str(a) for a in arguments])
         log.parent.mkdir(exist_ok=True)
         (log.parent / 'metrics.json').write_text('{"nme": 0.5}')
@@ -297,6 +299,7 @@ def test_the_model_of_the_package_is_tested_and_used(
         return folder
 
     def made(config, checkpoint, source, out):
+        order.append(source.name)
         return dict(files={}, used=str(checkpoint), frames=str(source))
 
     monkeypatch.setattr(quickstart, 'run_tool', measure)
@@ -305,6 +308,9 @@ def test_the_model_of_the_package_is_tested_and_used(
     work = tmp_path / 'work'
     for _ in range(2):
         assert quickstart.main(['--work-dir', str(work)]) == 0
+    # The face of somebody real is there before the test takes its time.
+    assert order[:3] == ['astronaut.jpg', 'clip', 'test']
+    assert order.count('astronaut.jpg') == 2
     (tool, config, checkpoint, *rest), = calls  # measured once
     assert tool.endswith('test.py') and checkpoint.endswith('.pth')
     assert 'test_dataloader.dataset.num_clips=16' in rest
@@ -312,8 +318,52 @@ def test_the_model_of_the_package_is_tested_and_used(
     assert metrics['test'] == {'nme': 0.5}
     assert metrics['reconstruction'] == dict(
         used=checkpoint, frames=str(work / 'clip'))
+    assert metrics['portrait']['frames'] == str(quickstart.PORTRAIT)
     assert not (work / 'train').exists()
     assert 'million parameters' in capsys.readouterr().out
+
+
+def test_the_real_face_is_found_and_looks_like_one(tmp_path):
+    config, checkpoint = quickstart.packaged()
+    made = quickstart.reconstruct(config, checkpoint, quickstart.PORTRAIT,
+                                  tmp_path)
+    assert made['frames_reconstructed'] == 1
+    # The mean head has 9 % here.
+    assert made['landmark_nme']['mean'] < 0.05
+    grid = cv2.imread(made['files']['grid'])
+    assert grid is not None and grid.std() > 20
+
+
+def test_the_notice_of_the_real_face():
+    text = (REPO / 'data' / 'README.md').read_text()
+    assert quickstart.PORTRAIT.stat().st_size < 100_000
+    assert 'astronaut.jpg' in text and 'public domain' in text
+
+
+@pytest.mark.parametrize(('config', 'missing', 'added'), [
+    ("dict(type='TemporalResNet')", 'mmagic', True),
+    ("dict(type='mmagic.BasicVSRNet')", 'mmcv', True),
+    ("dict(type='TemporalResNet')", None, False),
+    ("dict(type='LiteTemporalEncoder')", 'mmagic', False)])
+def test_temporal_models_ask_for_more(config, missing, added, tmp_path,
+                                      monkeypatch):
+    path, asked = tmp_path / 'config.py', []
+    path.write_text(f'model = dict(encoder={config})\n')
+    find = quick_input.importlib.util.find_spec
+    monkeypatch.setattr(quick_input.importlib.util, 'find_spec', lambda name:
+                        None if name == missing else find(name))
+
+    def run(command):
+        asked.append(command[1:])
+        return subprocess.CompletedProcess(command, len(asked) - 1)
+
+    monkeypatch.setattr(quick_input.subprocess, 'run', run)
+    quick_input.add_temporal(path)
+    tool = str(REPO / 'tools' / 'bootstrap.sh')
+    assert asked == ([[tool, 'temporal']] if added else [])
+    if added:
+        with pytest.raises(quickstart.QuickstartError, match='temporal'):
+            quick_input.add_temporal(path)
 
 
 @pytest.mark.parametrize(('arguments', 'train', 'minutes'), [

@@ -15,6 +15,9 @@ from setup_steps.progress import run_logged, status_of
     ('ERROR: Could not find a version that satisfies the requirement wheel '
      '(from versions: none)\nERROR: No matching distribution found for wheel',
      ('has no wheel', 'check the network')),
+    ('ERROR: Cannot install torch==2.11.0+cpu because these package versions '
+     'have conflicting dependencies.\n\nERROR: ResolutionImpossible: ...',
+     ('has no torch==2.11.0+cpu', 'index')),
     ("OSError: [Errno 28] No space left on device: '/x'",
      ('disk is full', 'free some space')),
     ('g++: fatal error: Killed signal terminated program cc1plus',

@@ -10,7 +10,9 @@ NETWORK = re.compile(
     r'Temporary failure in name resolution|Network is unreachable|'
     r'Connection (?:refused|reset)|ProxyError|SSLError|'
     r'No route to host|Max retries exceeded', re.IGNORECASE)
-NO_MATCH = re.compile(r'No matching distribution found for (\S+)')
+# With a constraint in its configuration pip speaks of a conflict.
+NO_MATCH = re.compile(r'No matching distribution found for (\S+)|'
+                      r'Cannot install (?:.* )?(\S+) because')
 NO_VERSION = 'from versions: none'
 LAST_ERROR = re.compile(r'^(?:ERROR|error|.*Error): .*|^.*\berror: .*', re.M)
 
@@ -51,10 +53,10 @@ def explain(step: str, output: str, log: str) -> SetupError:
         network = 'check the network, or ' if NO_VERSION in output else ''
         return NoMatchError(
             f'Installing {step} failed: the package index in your pip '
-            f'configuration has no {match.group(1)} for this Python and '
-            f'platform: {network}add an index that has it (see "pip config '
-            'list"), or use the version table of the README with an '
-            f'environment of your own{where}.')
+            f'configuration has no {match.group(1) or match.group(2)} for '
+            f'this Python and platform: {network}add an index that has it '
+            '(see "pip config list"), or use the version table of the README '
+            f'with an environment of your own{where}.')
     if re.search(r'Permission denied', output):
         return SetupError(
             f'A folder is not writable while installing {step}: make the '

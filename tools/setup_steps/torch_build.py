@@ -68,7 +68,9 @@ def candidates(root: Path, temporal: bool = False,
     builds = [line for line in _lines(root, 'torch_cpu')
               if not temporal or line.split('+')[0] == release]
     say('      no GPU: looking for the CPU build')
-    return [*((line, *others, *index) for line in builds), CUDA]
+    # What builds mmcv stays as it is.
+    kept = (*others, '-r', 'requirements/build.txt')
+    return [*((line, *kept, *index) for line in builds), CUDA]
 
 
 def _lines(root: Path, name: str) -> list[str]:
