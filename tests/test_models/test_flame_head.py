@@ -83,7 +83,7 @@ def test_clip_mode_shares_identity_and_nothing_else():
     frame = small_head(init_std=1.0)
     clip = small_head(shape_mode='clip')
     clip.load_state_dict(frame.state_dict())
-    per_frame, shared = (h.split(h(features)) for h in (frame, clip))
+    per_frame, shared = (h.layout.split(h(features)) for h in (frame, clip))
     for name in ('shape', 'tex'):
         expected = per_frame[name].mean(1)
         for i in range(4):
@@ -103,7 +103,7 @@ def test_confidence_weighs_the_frames():
     torch.nn.init.normal_(head.confidence.weight)
     weights = head.confidence(head.layers[:2](features)).exp()
     weights = weights / weights.sum(1, keepdim=True)
-    codes, per_frame = (h.split(h(features)) for h in (head, frame))
+    codes, per_frame = (h.layout.split(h(features)) for h in (head, frame))
     expected = sum(weights[:, i] * per_frame['shape'][:, i]
                    for i in range(4))
     assert torch.allclose(codes['shape'][:, 3], expected, atol=1e-5)
