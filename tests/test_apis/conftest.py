@@ -22,10 +22,10 @@ def write_model(folder):
             scale=(1.4, 1.6)))))
     with DefaultScope.overwrite_default_scope('mmtvface'):
         model = MODELS.build(config.model)
-    for parameter in model.head.parameters():
+    for parameter in model.regressor.parameters():
         torch.nn.init.normal_(parameter, std=0.05)
     with torch.no_grad():
-        model.head.layers[2].bias[-30] = 8.  # the camera's scale
+        model.regressor.layers[2].bias[-30] = 8.  # the camera's scale
     path = folder / 'weights.pth'
     torch.save(dict(state_dict=model.state_dict(), meta=dict(iter=1)), path)
     return config, path

@@ -245,7 +245,7 @@ def test_errors_of_other_threads_are_raised(model_files):
     with pytest.raises(RuntimeError, match='detector is broken'):
         list(build(model_files, detector=fail)([picture()]))
     reconstructor = build(model_files)
-    reconstructor.model.head = None
+    reconstructor.model.regressor = None
     with pytest.raises(TypeError, match='not callable'):
         list(reconstructor([picture()]))
     assert threading.active_count() == 1 or not [

@@ -35,7 +35,7 @@ def config_of(width):
             for part in (config.model, config.model.detail):
                 part.encoder.mid_channels = width
                 part.encoder.base_channels = width
-            config.model.head.in_channels = 32 * width
+            config.model.regressor.in_channels = 32 * width
         return config
 
     return read

@@ -151,7 +151,7 @@ def test_models_that_can_stream():
         with pytest.raises(ValueError, match='needs a LiteTemporalEncoder'):
             CodeStream(model, 2)
     model = build()
-    model.head = torch.nn.Linear(1, 1)
+    model.regressor = torch.nn.Linear(1, 1)
     assert not can_stream(model)
 
 

@@ -94,7 +94,7 @@ def test_training_reaches_the_branch():
     losses = run(model, batch(0, 1), 'loss')
     losses['loss_normal'].backward()
     assert model.detail.decoder.l1[0].weight.grad.abs().sum() > 0
-    assert model.head.layers[2].weight.grad is None
+    assert model.regressor.layers[2].weight.grad is None
 
 
 def test_data_without_truth():

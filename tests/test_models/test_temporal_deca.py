@@ -167,7 +167,7 @@ def test_float32_behind_the_encoder_under_autocast():
         codes = model(batch['inputs'])
     assert inside.dtype == torch.bfloat16
     assert not torch.equal(codes, codes.bfloat16().float())
-    assert torch.equal(codes, model.head(inside.float()))
+    assert torch.equal(codes, model.regressor(inside.float()))
     assert all(value.dtype == torch.float32 for args in seen
                for value in args)
     assert all(value.dtype == torch.float32 for value in losses.values())
@@ -216,7 +216,7 @@ def test_skipping_a_bad_batch_leaves_the_weights():
         assert torch.equal(value, before[name]), name
     model.train_step(toy_batch(0, 1), wrapper)
     assert not torch.equal(model.regressor.layers[2].bias,
-                           before['head.layers.2.bias'])
+                           before['regressor.layers.2.bias'])
 
 
 def test_targets():

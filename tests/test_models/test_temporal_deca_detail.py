@@ -163,8 +163,8 @@ def test_targets_are_what_the_images_show():
     data = batch(0)
     with torch.no_grad():
         # One turned head, one that is half outside of the image.
-        model.head.layers[2].weight.zero_()
-        bias = model.layout.split(model.head.layers[2].bias)
+        model.regressor.layers[2].weight.zero_()
+        bias = model.layout.split(model.regressor.layers[2].bias)
         bias['pose'][1] = -1.1
         bias['cam'][:] = torch.tensor([8., .06, .05])
     # Colours are the image coordinates themselves: pixel i has its centre at
@@ -219,9 +219,9 @@ def test_occlusion_is_an_option():
         for occlusion in (False, True))
     for m in (model, other):
         with torch.no_grad():
-            m.head.layers[2].weight.zero_()
+            m.regressor.layers[2].weight.zero_()
             # Almost in profile, the far side lies behind the nose.
-            m.layout.split(m.head.layers[2].bias)['pose'][1] = 1.2
+            m.layout.split(m.regressor.layers[2].bias)['pose'][1] = 1.2
         run(m, batch(0), 'loss')
     first, second = (m.losses['all'].seen[1]['uv_visibility']
                      for m in (model, other))

@@ -71,7 +71,7 @@ def test_uncertainty_of_landmarks():
     regressor = {**toy_config()['regressor'], 'landmark_uncertainty': True}
     model = build(losses=losses, regressor=regressor)
     run(model, toy_batch(0, 1), 'loss')['loss_landmark'].backward()
-    assert model.head.uncertainty.bias.grad.any()
+    assert model.regressor.uncertainty.bias.grad.any()
     sample = run(model.eval(), toy_batch(0), 'predict')[0]
     assert sample.pred_landmark_sigma.shape == (3, 68)
     assert torch.allclose(sample.pred_landmark_sigma, torch.tensor(.05))

@@ -118,7 +118,7 @@ train_cfg = dict(type='IterBasedTrainLoop', max_iters=5)
 optim_wrapper = dict(optimizer=dict(type='Adam', lr=1e-3))
 param_scheduler = dict(type='ConstantLR', by_epoch=False)
 custom_hooks = [dict(type='FaceVisualizationHook', interval=1)]
-visualizer = dict(type='FaceVisualizer', vis_backends=[])
+visualizer = dict(type='Visualizer', vis_backends=[])
 """)
     assert run_test(tmp_path, model_files)['landmark/nme'] > 0
 

@@ -7,8 +7,7 @@ from helpers.toy_reconstructor import ToyFlame, toy_topology
 from mmtvface.geometry.camera import pixel_to_ndc
 from mmtvface.renderers import MeshRenderer
 from mmtvface.structures import FaceClipSample
-from mmtvface.visualization import FaceVisualizer
-from mmtvface.visualization.face_visualizer import draw_clip, ndc_to_pixels3d
+from mmtvface.visualization.clip_picture import draw_clip, ndc_to_pixels3d
 from mmtvface.visualization.overlay import (
     overlay_shape,
     pixels_to_ndc3d,
@@ -109,13 +108,3 @@ def test_clip_pictures(renderer):
     assert draw_clip(images, sample()).shape[0] == 2 * 34 - 2
     assert draw_clip(images, FaceClipSample()).shape[0] == 32
     assert draw_clip(images, sample(), max_frames=2).shape[1] == 2 * 42 - 2
-
-
-def test_visualizer_writes_pictures(tmp_path):
-    visualizer = FaceVisualizer(
-        topology=toy_topology(), name='test_visualizer_writes_pictures',
-        vis_backends=[dict(type='LocalVisBackend')], save_dir=str(tmp_path))
-    images = np.full((3, 32, 32, 3), 30, np.uint8)
-    visualizer.add_datasample('clip', images, sample(), step=7)
-    written, = tmp_path.rglob('*.png')
-    assert written.name == 'clip_7.png'

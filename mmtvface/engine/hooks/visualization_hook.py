@@ -166,7 +166,7 @@ class FaceVisualizationHook(Hook):
         """
         # The other hooks must not wait for renderers and drawing.
         from mmtvface.visualization import image_grid, spread
-        from mmtvface.visualization.face_visualizer import draw_clip
+        from mmtvface.visualization.clip_picture import draw_clip
         images = clip_pixels(clip)
         picture = draw_clip(images, sample, getattr(model, 'renderer', None),
                             self.max_frames)

@@ -1,17 +1,10 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Pictures of clips with their ground truth and predictions."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
-from mmengine.dist import master_only
-from mmengine.visualization import Visualizer
 
 from mmtvface.geometry.camera import ndc_to_pixel, project
-from mmtvface.heads.head_topology import HeadTopology
-from mmtvface.registry import VISUALIZERS
 from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.structures import FaceClipSample
 
@@ -81,50 +74,3 @@ def draw_clip(images: np.ndarray, sample: FaceClipSample,
 
 def _numpy(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().float().cpu().numpy()
-
-
-@VISUALIZERS.register_module()
-class FaceVisualizer(Visualizer):
-    """Records :func:`draw_clip` pictures in all visualisation back-ends.
-
-    Args:
-        name: Of the instance; mmengine finds visualizers by it.
-        topology: Faces of the predicted meshes, as for
-            :class:`MeshRenderer`; None: no meshes are drawn.
-        max_frames: Frames shown per clip.
-        **kwargs: Of mmengine's ``Visualizer``.
-    """
-
-    def __init__(self,
-                 name: str = 'visualizer',
-                 topology: HeadTopology | str
-                 | Mapping[str, Any] | None = None,
-                 max_frames: int = 5, **kwargs: Any) -> None:
-        super().__init__(name, **kwargs)
-        self.max_frames = max_frames
-        self.renderer = None if topology is None else MeshRenderer(topology)
-
-    @master_only
-    def add_datasample(self, name: str, image: np.ndarray,
-                       data_sample: FaceClipSample | None = None,
-                       draw_gt: bool = True, draw_pred: bool = True,
-                       show: bool = False, wait_time: int = 0,
-                       step: int = 0) -> None:
-        """Record a clip.
-
-        Args:
-            name: Of the picture.
-            image: (t, H, W, 3) uint8 RGB.
-            data_sample: Ground truth and predictions.
-            draw_gt: Draw the true landmarks.
-            draw_pred: Draw predictions.
-            show: Open a window (needs a display).
-            wait_time: Seconds that it stays open, 0 until it is closed.
-            step: Global step.
-        """
-        picture = draw_clip(image, data_sample or FaceClipSample(),
-                            self.renderer, self.max_frames, draw_gt,
-                            draw_pred)
-        if show:
-            self.show(picture, win_name=name, wait_time=wait_time)
-        self.add_image(name, picture, step)
