@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import torch
 from mmengine.dataset import BaseDataset
-from mmengine.logging import MMLogger
 
 from mmtvface.geometry.camera import project
 from mmtvface.heads import FLAME, HeadAssets, load_head
@@ -94,12 +93,9 @@ class SyntheticFaceClipDataset(BaseDataset):
             changes pictures is not used; for the training of a model that
             renders its clips, see
             :class:`~mmtvface.models.reconstructors.ClipRenderer`.
-        cache_size: Keep the first clips in memory once they were rendered.
-        materialize: Render these at once, in this process, so that all
-            workers share them.
         test_mode: Kept for mmengine; the clips are the same.
         lazy_init: Kept for mmengine; nothing is loaded before the first
-            clip anyway, unless ``materialize``.
+            clip anyway.
         metainfo: Further meta information.
 
     Raises:
@@ -132,8 +128,6 @@ class SyntheticFaceClipDataset(BaseDataset):
                  detail_size: int = 256,
                  with_vertices: bool = True,
                  render: bool = True,
-                 cache_size: int = 0,
-                 materialize: bool = False,
                  test_mode: bool = False,
                  lazy_init: bool = False,
                  metainfo: Mapping | None = None):
@@ -183,11 +177,8 @@ class SyntheticFaceClipDataset(BaseDataset):
         self.detail_size = detail_size
         self.with_vertices = with_vertices
         self.render = render
-        self.cache_size = min(cache_size, num_clips)
-        self._cache: dict[int, dict] = {}
         self._scene: HeadScene | None = None
         self._flame: FLAME | None = None
-        self._should_materialize = materialize
         super().__init__(
             metainfo=None if metainfo is None else dict(metainfo),
             serialize_data=False, test_mode=test_mode, lazy_init=lazy_init)
@@ -197,12 +188,8 @@ class SyntheticFaceClipDataset(BaseDataset):
         return {**self.__dict__, '_scene': None, '_flame': None}
 
     def full_init(self) -> None:
-        """Render the clips to be kept, if asked to; else nothing to do."""
-        if self._fully_initialized:
-            return
+        """Nothing is to be read before the first clip."""
         self._fully_initialized = True
-        if self._should_materialize:
-            self.materialize()
 
     def __len__(self) -> int:
         """Number of clips."""
@@ -220,15 +207,6 @@ class SyntheticFaceClipDataset(BaseDataset):
         person = idx % self.num_identities
         return dict(sample_idx=idx, clip_id=f'{self.split}_{idx:06d}',
                     person=person, identity=f'{self.split}_{person:05d}')
-
-    def materialize(self) -> None:
-        """Render the first ``cache_size`` clips now and keep them."""
-        logger = MMLogger.get_current_instance()
-        for index in range(self.cache_size):
-            if index % 100 == 0:
-                logger.info(f'Rendering synthetic clips: {index} of '
-                            f'{self.cache_size}.')
-            self[index]
 
     @property
     def scene(self) -> HeadScene:
@@ -256,15 +234,9 @@ class SyntheticFaceClipDataset(BaseDataset):
                              self.layout.tex, self.performance)
 
     def __getitem__(self, idx: int) -> dict:
-        """A clip, rendered or from memory."""
+        """A clip."""
         info = self.get_data_info(idx)
-        index = info['sample_idx']
-        fields = self._cache.get(index)
-        if fields is None:
-            fields = self._render(info)
-            if index < self.cache_size:
-                self._cache[index] = fields
-        return self._pack(info, fields)
+        return self._pack(info, self._render(info))
 
     @torch.no_grad()
     def _render(self, info: dict) -> dict[str, torch.Tensor]:

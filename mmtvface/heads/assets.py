@@ -136,7 +136,7 @@ def _data_sets(config: MutableMapping[str, Any]
 
 
 def share_settings(config: MutableMapping[str, Any]) -> None:
-    """Give the model's head and image size to metrics and data sets.
+    """Give the model's head, flame and image size to metrics and data.
 
     Args:
         config: Whole config; it is changed. What is given stays.
@@ -144,7 +144,7 @@ def share_settings(config: MutableMapping[str, Any]) -> None:
     model = config.get('model') or {}
     if 'encoder' in model and 'regressor' not in model:
         model = config['model'] = modern_model(model)
-    shared = {name: model[name] for name in ('head', 'image_size')
+    shared = {name: model[name] for name in ('head', 'flame', 'image_size')
               if name in model}
     for name in ('train', 'val', 'test'):
         parts = [(part, DATASETS) for part in

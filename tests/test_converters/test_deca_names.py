@@ -42,7 +42,7 @@ def converted_names(content, shared=False):
                 continue
             if shared and prefix and '.spynet.' in key:
                 continue
-            name = f'head.{key}' if key.startswith('layers') else key
+            name = f'regressor.{key}' if key.startswith('layers') else key
             expected[prefix + name] = value
     for key, value in content.get('D_detail', {}).items():
         expected[f'detail.decoder.{key}'] = value
@@ -204,7 +204,7 @@ def test_missing_and_misshaped_tensors_are_errors(part, key):
     value = content[part].pop(key)
     name = {'E_flame': '', 'E_detail': 'detail.',
             'D_detail': 'detail.decoder.'}[part]
-    name += f'head.{key}' if key.startswith('layers') else key
+    name += f'regressor.{key}' if key.startswith('layers') else key
     with pytest.raises(ConversionError, match=f'missing in it .{name}'):
         convert_deca(content, blank(expected))
     content[part][key] = value.repeat(2)

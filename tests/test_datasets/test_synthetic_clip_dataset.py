@@ -236,24 +236,6 @@ def test_outline_is_softened_and_inside_kept():
     np.testing.assert_array_equal(out[:, 4], layers[0, 3, :, 4])
 
 
-def test_cache(build, monkeypatch):
-    rendered = []
-    original = SyntheticFaceClipDataset._render
-    monkeypatch.setattr(
-        SyntheticFaceClipDataset, '_render', lambda self, info:
-        rendered.append(info['sample_idx']) or original(self, info))
-    dataset = build(cache_size=2, materialize=True)
-    assert rendered == [0, 1]
-    first = dataset[0]
-    assert rendered == [0, 1] and same(first, build()[0])
-    first['inputs'].zero_()
-    first['data_samples'].gt_codes['exp'].zero_()
-    assert same(dataset[0], build()[0])  # what users do to items stays theirs
-    rendered.clear()
-    dataset[5], dataset[5]
-    assert rendered == [5, 5]
-
-
 def test_background_folder(build, tmp_path):
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((90, 70, 3), (255, 0, 0),
                                                  np.uint8))

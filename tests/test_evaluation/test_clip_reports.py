@@ -205,7 +205,7 @@ def test_identity_drifts_between_windows_too():
     constancy, _ = evaluate(dict(type='ShapeConstancy'), *windows)
     assert constancy['shape/spread'] == 0
     result, metric = evaluate(
-        dict(type='IdentityDrift', head=ToyFlame()), *windows)
+        dict(type='IdentityDrift', flame=dict(type='ToyFlame')), *windows)
     # One unit of the first component away from the mean, in all frames of a.
     unit = 1000 * flame.basis[0].view(-1, 3).norm(dim=1).mean().item()
     assert result['identity/drift_mm'] == pytest.approx(unit / 2, rel=1e-4)
@@ -220,7 +220,7 @@ def test_identity_drifts_between_windows_too():
 
 def test_drift_of_bad_and_single_frames():
     flame = ToyFlame()
-    config = dict(type='IdentityDrift', head=ToyFlame())
+    config = dict(type='IdentityDrift', flame=dict(type='ToyFlame'))
     bad = shape_sample([[1., 0, 0, 0], [math.nan] * 4, [1., 0, 0, 0]], flame)
     result, _ = evaluate(config, bad)
     assert result['identity/drift_mm'] == pytest.approx(0, abs=1e-4)
@@ -238,11 +238,11 @@ def test_drift_of_bad_and_single_frames():
 
 def test_another_head_model_is_refused():
     sample = shape_sample([[1., 0, 0, 0]] * 2, ToyFlame())
-    with pytest.raises(ValueError, match='4 entries, .* takes 100'):
+    with pytest.raises(ValueError, match='have 144 vertices, the head'):
         evaluate(dict(type='IdentityDrift'), sample)
     sample.pred_vertices = sample.pred_vertices + .002
     with pytest.raises(ValueError, match='by 2 mm'):
-        evaluate(dict(type='IdentityDrift', head=ToyFlame()),
+        evaluate(dict(type='IdentityDrift', flame=dict(type='ToyFlame')),
                  sample)
 
 
@@ -258,7 +258,7 @@ def test_neutral_meshes_are_exported(tmp_path):
                                      ).vertices
     result, _ = evaluate(
         dict(type='NeutralMeshExport', out_dir=str(tmp_path),
-             head=ToyFlame()), *samples)
+             flame=dict(type='ToyFlame')), *samples)
     assert result == {'now/exported': 1, 'now/skipped': 2}
     folder = tmp_path / 'predicted_meshes' / 'p'
     assert sorted(p.name for p in folder.rglob('*.*')) == ['one.npy',

@@ -254,7 +254,7 @@ def person(flame, shape, pred, frames=2):
 
 
 def test_gain_over_the_mean_head(flame):
-    metric = dict(type='IdentityGain', head=flame)
+    metric = dict(type='IdentityGain', flame=flame)
     shape = torch.tensor([1., -1, .5, 2, 0, 1])
     mean_head = evaluate(metric, person(flame, shape, torch.zeros(2, 6)))
     assert mean_head['identity/gain'] == pytest.approx(0, abs=1e-6)
@@ -274,7 +274,7 @@ def test_gain_over_the_mean_head(flame):
 
 
 def test_gain_needs_the_truth_of_the_same_head(flame):
-    metric = dict(type='IdentityGain', head=flame)
+    metric = dict(type='IdentityGain', flame=flame)
     shape = torch.ones(6)
     other = person(flame, shape, torch.ones(2, 6))
     other.gt_vertices = other.gt_vertices + .01

@@ -33,7 +33,7 @@ def test_predictions(stage):
         results = model.val_step(data)
         codes = model.layout.split(flat)
         clips = model.data_preprocessor(data)['inputs']
-        detail = model.detail.head(model.detail.encoder(clips))
+        detail = model.detail.regressor(model.detail.encoder(clips))
     assert flat.shape == (2, 2, model.layout.total)
     for index, result in enumerate(results):
         assert torch.equal(result.pred_codes['detail'], detail[index])
@@ -58,15 +58,15 @@ def test_names_in_checkpoints():
     names = parts(build(), 'detail')
     assert {name.split('.')[1] for name in names} == {
         'encoder', 'regressor', 'decoder'}
-    assert {name for name in names if '.head.' in name} == {
-        f'detail.head.layers.{i}.{p}' for i in (0, 2)
+    assert {name for name in names if '.regressor.' in name} == {
+        f'detail.regressor.layers.{i}.{p}' for i in (0, 2)
         for p in ('weight', 'bias')}
 
 
 def test_float32_behind_the_encoders_under_autocast():
     model = build(losses=LOSSES)
     seen = []
-    spy(model.detail.head, 'forward', seen)
+    spy(model.detail.regressor, 'forward', seen)
     spy(model.detail.decoder, 'forward', seen)
     data = model.data_preprocessor(toy_batch(0, 1))
     with torch.autocast('cpu', torch.bfloat16):
@@ -81,7 +81,7 @@ def test_float32_behind_the_encoders_under_autocast():
 # ------------------------------------------------- not finite
 def test_broken_detail_codes_are_named():
     model = build(losses=LOSSES, skip_nonfinite=True)
-    nn.init.constant_(model.detail.head.layers[0].bias, torch.nan)
+    nn.init.constant_(model.detail.regressor.layers[0].bias, torch.nan)
     with pytest.raises(FloatingPointError, match=r"codes of \['toy4'"):
         run(model, toy_batch(4), 'loss')
 
@@ -121,7 +121,7 @@ class Mixed(FaceLoss):
                                      num_condition=53))),
      'num_condition is 53, but jaw and expression makes it 6'),
     (dict(detail=branch(decoder=dict(type='DetailDecoder', num_detail=7))),
-     'num_detail is 7, but head.num_detail makes it 6'),
+     'num_detail is 7, but regressor.num_detail makes it 6'),
     (dict(detail=branch(regressor=dict(type='DetailHead', in_channels=5))),
      'in_channels is 5, but encoder.out_channels makes it 8'),
 ])

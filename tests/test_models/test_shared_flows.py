@@ -157,7 +157,7 @@ def test_the_trunk_is_computed_once(coarse):
     assert not torch.equal(detail_codes(model), codes)
     inputs = model.data_preprocessor(toy_batch(0, 1))['inputs']
     with torch.no_grad():
-        expected = model.detail.head(model.encoder(inputs))
+        expected = model.detail.regressor(model.encoder(inputs))
     torch.testing.assert_close(detail_codes(model), expected)
 
 
@@ -228,7 +228,7 @@ def test_restored_clips_feed_both_encoders(shared):
     assert torch.equal(seen[0][0], large)
     if not shared:
         with torch.no_grad():
-            expected = model.detail.head(model.detail.encoder(large))
+            expected = model.detail.regressor(model.detail.encoder(large))
         assert torch.equal(codes, expected)
     model.train()
     run(model, 'loss')['loss_photo'].backward()

@@ -195,11 +195,11 @@ def test_a_file_that_vanishes_between_the_passes(model_files, tmp_path):
 def test_numbers_that_are_not_finite_are_flagged(model_files):
     reconstructor = build(model_files)
     with torch.no_grad():
-        reconstructor.model.head.layers[2].bias[0] = torch.nan
+        reconstructor.model.regressor.layers[2].bias[0] = torch.nan
     result, = reconstructor(picture())
     assert result.status == 'failed' and 'not finite' in result.problem
     with torch.no_grad():
-        reconstructor.model.head.layers[2].bias[:] = torch.nan
+        reconstructor.model.regressor.layers[2].bias[:] = torch.nan
     result, = reconstructor(picture())
     assert result.status == 'failed' and result.track_id == 0
 

@@ -43,7 +43,7 @@ def small(tmp_path):
     path.write_text(CONFIG)
     torch.manual_seed(3)
     model = MODELS.build(Config.fromfile(path).model)
-    names = {key: key.removeprefix('head.') for key in model.state_dict()}
+    names = {key: key.removeprefix('regressor.') for key in model.state_dict()}
     torch.save(dict(E_flame={names[key]: value for key, value
                              in model.state_dict().items()},
                     opt=dict(state={0: dict(step=torch.tensor(3.))}),

@@ -97,7 +97,7 @@ def test_train_measures_what_it_trained(tmp_path, capsys, monkeypatch):
                         lambda args, *rest: measured.extend(rest))
     name = 'deca_r18w32_1xb8-1k_synthtv-64'
     arguments = ['train', name, '--work-dir', str(tmp_path), '--cfg-options',
-                 'model.head.hidden_channels=8', '--out']
+                 'model.regressor.hidden_channels=8', '--out']
     assert main([*arguments, 'x.txt']) == 2
     assert 'must end with .json' in capsys.readouterr().err and not trained
     out = str(tmp_path / 'x.json')

@@ -56,8 +56,7 @@ def convert(args: argparse.Namespace) -> 'Conversion':
         config = jobs.read_config(args.config
                                   or REPO / jobs.deca_config(facts))
         if args.flame:
-            config.merge_from_dict({'model.head': dict(
-                type='flame', root=str(args.flame), _delete_=True)})
+            config.model.head = dict(type='flame', root=str(args.flame))
         return config
 
     return jobs.convert_deca_file(args.checkpoint, config, args.cfg_options)

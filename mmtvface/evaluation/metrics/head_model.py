@@ -8,8 +8,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from mmtvface.heads import FLAME, HeadAssets
+from mmtvface.heads import HeadAssets, fill
 from mmtvface.heads.assets import HeadSpec
+from mmtvface.registry import MODELS
 
 from .clip_metric import ClipMetric
 
@@ -17,27 +18,31 @@ from .clip_metric import ClipMetric
 _TOLERANCE = 1e-4
 
 
-def build_head_model(head: HeadAssets | HeadSpec | nn.Module,
+def build_head_model(head: HeadAssets | HeadSpec,
+                     flame: Mapping[str, Any] | nn.Module | None,
                      sample: Mapping[str, Any], metric: str) -> nn.Module:
     """The head model that made a prediction, on the CPU.
 
     Args:
         head: As for the metric.
+        flame: As for the metric.
         sample: With ``pred_codes``, whose lengths are those of the model.
         metric: Name for messages.
 
     Raises:
         ValueError: If it is another head than that of the predictions.
     """
-    if isinstance(head, nn.Module):
+    if isinstance(flame, nn.Module):
         # It may be the model's own, which stays where it is.
-        flame = copy.deepcopy(head).cpu().eval()
+        flame = copy.deepcopy(flame)
     else:
         codes = sample['pred_codes']
-        flame = FLAME(head, **{
-            name: codes[key].shape[-1]
-            for key, name in (('shape', 'num_shape'),
-                              ('exp', 'num_expression')) if key in codes})
+        sizes = {name: codes[key].shape[-1]
+                 for key, name in (('shape', 'num_shape'),
+                                   ('exp', 'num_expression')) if key in codes}
+        config = dict(dict(type='mmtvface.FLAME'), **(flame or {}))
+        flame = MODELS.build(fill(config, MODELS, head=head, **sizes))
+    flame = flame.cpu().eval()
     check_head_model(flame, sample, metric)
     return flame
 
@@ -113,16 +118,18 @@ class HeadMetric(ClipMetric):
     """Metric over clips that needs the head model of the predictions.
 
     Args:
-        head: The model's, see :func:`mmtvface.heads.load_head`, or a module;
+        head: The model's, see :func:`mmtvface.heads.load_head`;
             ``tools/train.py`` and ``tools/test.py`` fill it in.
+        flame: The model's layer that poses it, a config or a module;
+            likewise. Default: ``FLAME``.
         kwargs: See mmengine's ``BaseMetric``.
     """
 
-    def __init__(self,
-                 head: HeadAssets | HeadSpec | nn.Module = 'procedural',
+    def __init__(self, head: HeadAssets | HeadSpec = 'procedural',
+                 flame: Mapping[str, Any] | nn.Module | None = None,
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self._head = head
+        self._parts = head, flame
         self._flame: nn.Module | None = None
 
     def head_model(self, sample: Mapping[str, Any]) -> nn.Module:
@@ -132,6 +139,6 @@ class HeadMetric(ClipMetric):
             ValueError: If it is another one than that of the predictions.
         """
         if self._flame is None:
-            self._flame = build_head_model(self._head, sample,
+            self._flame = build_head_model(*self._parts, sample,
                                            type(self).__name__)
         return self._flame

@@ -33,8 +33,9 @@ class NeutralMeshExport(BaseMetric):
 
     Args:
         out_dir: Output folder.
-        head: The model's, see :func:`mmtvface.heads.load_head`, or a module;
+        head: The model's, see :func:`mmtvface.heads.load_head`;
             ``tools/test.py`` fills it in.
+        flame: The model's layer that poses it; likewise.
         kwargs: See mmengine's ``BaseMetric``.
 
     Raises:
@@ -45,18 +46,19 @@ class NeutralMeshExport(BaseMetric):
     default_prefix = 'now'
 
     def __init__(self, out_dir: str = 'work_dirs/now',
-                 head: HeadAssets | HeadSpec | nn.Module = 'procedural',
+                 head: HeadAssets | HeadSpec = 'procedural',
+                 flame: Mapping[str, Any] | nn.Module | None = None,
                  **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.out_dir = Path(out_dir).expanduser()
-        self._head = head
+        self._parts = head, flame
         self._flame: nn.Module | None = None
 
     def _head_model(self, sample: Mapping[str, Any]) -> nn.Module:
         """The head model, built and checked with the first sample."""
         if self._flame is None:
             writable_dir(self.out_dir)
-            self._flame = build_head_model(self._head, sample,
+            self._flame = build_head_model(*self._parts, sample,
                                            'NeutralMeshExport')
         return self._flame
 
