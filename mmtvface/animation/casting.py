@@ -10,8 +10,8 @@ import numpy as np
 from mmtvface.export.painted_frame import PaintedFrame
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.reconstruction.results import FrameResult
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.visualization.frame_painter import FramePainter
 
 from .panels import FixedTexture, still_window

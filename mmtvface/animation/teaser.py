@@ -14,8 +14,8 @@ from mmtvface.heads.flame_io import PROCEDURAL
 from mmtvface.io.video_reader import DEFAULT_FPS
 from mmtvface.io.video_writer import VideoWriter
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.visualization.drawing import add_caption
 from mmtvface.visualization.grid import image_grid

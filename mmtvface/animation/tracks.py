@@ -14,8 +14,8 @@ from mmtvface.io.arrays import read_code_arrays
 from mmtvface.io.video_reader import DEFAULT_FPS
 from mmtvface.reconstruction.averaging import robust_mean
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 
 from .checks import (
     PLACED,

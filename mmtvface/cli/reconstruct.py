@@ -127,7 +127,7 @@ def reconstruct(args: argparse.Namespace) -> dict:
     # No folder is made for an input that is not there, and no model is built
     # for a folder that cannot be written to.
     source = open_frames(args.input)
-    journal = writable_dir(args.out) / '.journal'
+    resume = writable_dir(args.out) / '.resume'
     if args.fps:
         source.fps = args.fps
     reconstructor = FaceReconstructor(
@@ -139,13 +139,13 @@ def reconstruct(args: argparse.Namespace) -> dict:
         restore=args.restore)
     painter = reconstructor.build_painter(args.texture_size)
     if not args.resume:
-        shutil.rmtree(journal, ignore_errors=True)
+        shutil.rmtree(resume, ignore_errors=True)
     with step_bars() as show:
         results = reconstructor(source, independent=args.independent,
-                                progress=show, journal=journal)
+                                progress=show, resume=resume)
         saved = save_results(results, source, args.out, painter, args.save,
                              notes=reconstructor.report)
-    shutil.rmtree(journal, ignore_errors=True)
+    shutil.rmtree(resume, ignore_errors=True)
     return saved
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
-from mmtvface.tracking.detectors import usable_backends
+from mmtvface.tracking.detectors import usable_detectors
 from mmtvface.utils.atomic import writable_dir
 from mmtvface.utils.file_lock import file_lock
 
@@ -53,9 +53,9 @@ def check_ready(settings: ClipSettings) -> None:
         ImportError: If a package is missing.
         FileNotFoundError: If weights are missing.
     """
-    reason = usable_backends().get(settings.backend)
+    reason = usable_detectors().get(settings.backend)
     if reason is None:
-        raise ValueError(f'backend must be one of {sorted(usable_backends())}'
+        raise ValueError(f'backend must be one of {sorted(usable_detectors())}'
                          f', but it is {settings.backend!r}.')
     if reason:
         raise ImportError(f"The back-end '{settings.backend}' cannot be "

@@ -6,6 +6,7 @@ import copy
 import hashlib
 import os
 import tempfile
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,16 +21,16 @@ from mmtvface.heads.flame import FLAME
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.models.reconstructors.code_stream import can_stream
 from mmtvface.renderers.mesh_renderer import MeshRenderer
-from mmtvface.tracking.detection import FramePlan, Progress, choose_detector
-from mmtvface.tracking.face_track import CropPlan, Face
+from mmtvface.tracking.detectors import FaceDetector, LandmarkFunction
+from mmtvface.tracking.face_track import CropPlan, Face, FrameDetections
 from mmtvface.tracking.frame_source import FrameSource, open_frames
-from mmtvface.tracking.landmark_detector import LandmarkDetector
-from mmtvface.tracking.shots import FACES, Segment
+from mmtvface.tracking.shots import FACES, Progress, Shot, choose_detector
+from mmtvface.tracking.track_store import TrackStore
 from mmtvface.utils.checks import check_count
 from mmtvface.visualization.frame_painter import FramePainter
 
 from .finish import FinishSettings
-from .finish_pass import split_rows
+from .finish_pass import split_codes
 from .landmark_visibility import landmark_visibility
 from .lost_frames import LostFrames
 from .model_setup import (
@@ -39,11 +40,9 @@ from .model_setup import (
     crop_settings,
     load_config,
 )
-from .pipeline import FinishedSegment, Pipeline, RunSettings
+from .pipeline import Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
 from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
-from .resume_file import RunJournal
-from .shot_codes import SegmentCodes
 
 #: Steps of refinement unless they are chosen.
 DEFAULT_REFINE = 2
@@ -65,14 +64,16 @@ class FaceReconstructor:
             if result.valid:
                 result.vertices, result.codes, result.landmarks2d, ...
 
-    The input is worked on in segments that end at cuts, by several threads
-    (:class:`~.pipeline.Pipeline`). Faces are found and linked to tracks; when
-    a segment is complete, its frames are decoded again, cropped, and go
-    through the model; then every track gets one identity, and is refined
-    and smoothed if that is wanted; surfaces are made of the codes while
-    results are taken, in order. Landmarks and codes are in files meanwhile:
-    memory does not grow with the length of a video, apart from some 100 bytes
-    per face and frame of the segments in work.
+    The input is worked on in shots that end at cuts, by several threads
+    (:class:`~.pipeline.Pipeline`). Faces are found and followed; when a shot
+    is complete, its frames are cropped and go through the model; then every
+    track gets one identity, and is refined and smoothed if that is wanted;
+    surfaces are made of the codes while results are taken, in order.
+    Landmarks and codes are in a file meanwhile
+    (:class:`~mmtvface.tracking.track_store.TrackStore`): memory does not grow
+    with the length of a video, apart from some 100 bytes per face and frame
+    of the shots in work, and decoded frames
+    (:data:`~.pipeline.FRAME_MEMORY`).
 
     Attributes:
         report: What refinement and smoothing changed in the last input,
@@ -113,10 +114,11 @@ class FaceReconstructor:
             an albedo model.
         smooth: None, 'one-euro' or 'savgol': filter the motion, see
             :func:`~mmtvface.reconstruction.smoothing.smooth_run`.
-        detector: Finds faces where no landmarks are given: an (H, W, 3)
-            uint8 RGB image in, (68, 2) pixel indices per face out, called by
-            another thread, one at a time. Or
-            'face-alignment', an optional package. Default: 'mediapipe',
+        detector: Finds faces where no landmarks are given: a
+            :class:`~mmtvface.tracking.detectors.FaceDetector` or its name
+            ('face-alignment' is an optional package), or a function: an
+            (H, W, 3) uint8 RGB image in, (68, 2) pixel indices per face out.
+            Called by another thread, one at a time. Default: 'mediapipe',
             started when it is first needed.
         restore: Config and checkpoint of an mmagic video restorer for small
             or bad pictures: every crop goes through it first, see
@@ -136,7 +138,8 @@ class FaceReconstructor:
                  crop_scale: float | None = None, crop_sigma: float = 2.,
                  batch_size: int = 1,
                  faces: str = 'main', fill_gaps: int = 0,
-                 detector: LandmarkDetector | str | None = None,
+                 detector: FaceDetector | LandmarkFunction | str
+                 | None = None,
                  identity: str = 'track', refine: int | None = None,
                  smooth: str | None = None,
                  restore: Sequence[str | os.PathLike] | None = None) -> None:
@@ -205,6 +208,7 @@ class FaceReconstructor:
                  | Sequence[np.ndarray] | FrameSource,
                  independent: bool = False,
                  progress: Progress | None = None,
+                 resume: str | os.PathLike | None = None,
                  journal: str | os.PathLike | None = None
                  ) -> Iterator[FrameResult]:
         """Reconstruct an input.
@@ -217,10 +221,11 @@ class FaceReconstructor:
                 reconstructed by itself.
             progress: Told the step, frames done and in all (0: unknown), by
                 several threads.
-            journal: Folder in which faces and codes are noted as they are
-                found. Called again with the same input and options, after
+            resume: Folder in whose file faces and codes are noted as they
+                are found. Called again with the same input and options, after
                 an interruption, the reconstruction goes on from there. Delete
                 it when the results are safe.
+            journal: Former name of ``resume``.
 
         Yields:
             One result per frame, in order; with ``faces='all'`` one per face,
@@ -230,21 +235,25 @@ class FaceReconstructor:
         Raises:
             FileNotFoundError: If the input does not exist.
             ValueError: If it cannot be read at all, no frame has a face, or
-                there is a journal for frames that are no files.
+                frames that are no files shall be resumed.
             ImportError: If faces must be found and mediapipe is missing.
         """
+        if journal is not None:
+            warnings.warn("'journal' is called 'resume' now.",
+                          DeprecationWarning, stacklevel=2)
+            resume = journal
         frames = open_frames(source)
         if independent:
             frames = copy.copy(frames)
             frames.consecutive = False
-        key = None if journal is None else self._journal_key(frames)
-        return self._run(frames, progress or _silent, journal, key)
+        key = None if resume is None else self._resume_key(frames)
+        return self._run(frames, progress or _silent, resume, key)
 
-    def _journal_key(self, source: FrameSource) -> dict[str, Any]:
+    def _resume_key(self, source: FrameSource) -> dict[str, Any]:
         """What faces and codes depend on."""
         state = source.fingerprint()
         if state is None:
-            raise ValueError(f'A journal needs an input of files, not '
+            raise ValueError('Only an input of files can be resumed, not '
                              f'{source.name}.')
         weights = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
@@ -265,59 +274,55 @@ class FaceReconstructor:
             if folder is None:
                 folder = stack.enter_context(
                     tempfile.TemporaryDirectory(prefix='mmtvface-'))
-            journal = stack.enter_context(RunJournal(folder, key or {}))
-            pipeline = Pipeline(self.model, self.detector, self.run, journal,
+            store = stack.enter_context(TrackStore(folder, key))
+            pipeline = Pipeline(self.model, self.detector, self.run, store,
                                 progress)
             finished = stack.enter_context(contextlib.closing(
                 pipeline(source)))
             lost = LostFrames(source.name)
             # Nothing is said before the first face, as there may be none.
-            waiting: list[FinishedSegment] = []
-            for part in finished:
-                waiting.append(part)
-                if part.segment.tracks or lost.found:
+            waiting: list[Shot] = []
+            for shot in finished:
+                waiting.append(shot)
+                if shot.tracks or lost.found:
                     while waiting:
-                        yield from self._results(*waiting.pop(0), lost)
+                        yield from self._results(waiting.pop(0), lost)
             while waiting:
-                for _ in self._results(*waiting.pop(0), lost):
+                for _ in self._results(waiting.pop(0), lost):
                     pass
             lost.report()
             self.report.update(pipeline.statistics.report())
 
-    def _results(self, segment: Segment, codes: SegmentCodes,
-                 lost: LostFrames) -> Iterator[FrameResult]:
-        """Results of the frames of a segment."""
-        with codes:
-            chunk: list[tuple[FramePlan, list[Face]]] = []
-            count = 0
-            for plan, faces in segment.frames():
-                chunk.append((plan, faces))
-                count += max(1, len(faces))
-                if count >= _CHUNK:
-                    yield from self._chunk_results(chunk, codes, lost)
-                    chunk, count = [], 0
-            yield from self._chunk_results(chunk, codes, lost)
+    def _results(self, shot: Shot, lost: LostFrames) -> Iterator[FrameResult]:
+        """Results of the frames of a shot."""
+        chunk: list[tuple[FrameDetections, list[Face]]] = []
+        count = 0
+        for frame, faces in shot.frames():
+            chunk.append((frame, faces))
+            count += max(1, len(faces))
+            if count >= _CHUNK:
+                yield from self._chunk_results(chunk, shot.store, lost)
+                chunk, count = [], 0
+        yield from self._chunk_results(chunk, shot.store, lost)
+        shot.store.forget_work(shot.tracks)
 
-    def _chunk_results(self, chunk: list[tuple[FramePlan, list[Face]]],
-                       codes: SegmentCodes, lost: LostFrames
+    def _chunk_results(self, chunk: list[tuple[FrameDetections, list[Face]]],
+                       store: TrackStore, lost: LostFrames
                        ) -> Iterator[FrameResult]:
         """Results of some frames, whose surfaces are made at once."""
-        rows = [codes.read(face.track, np.array([face.place]))
-                for _, faces in chunk for face in faces
-                if codes.has(face.track, face.place)]
-        arrays = self._surface(split_rows(
-            self.model.layout, np.concatenate(rows))) if rows else {}
-        position = 0
-        for plan, faces in chunk:
-            results = []
-            for face in faces:
-                if codes.has(face.track, face.place):
-                    results.append(self._frame_result(plan, face, arrays,
-                                                      position))
-                    position += 1
-            if not results:
-                results = [_without_face(plan, faces)]
-            lost.add(plan, results)
+        known = [face for _, faces in chunk for face in faces
+                 if store.has_codes(face.track, face.place)]
+        arrays = self._surface(split_codes(
+            self.model.layout, np.concatenate([
+                store.read_codes(face.track, np.array([face.place]))
+                for face in known]))) if known else {}
+        position = {face: number for number, face in enumerate(known)}
+        for frame, faces in chunk:
+            results = [
+                self._frame_result(frame, face, arrays, position[face])
+                for face in faces if face in position
+            ] or [_without_face(frame, faces)]
+            lost.add(frame, results)
             yield from results
 
     @torch.inference_mode()
@@ -333,7 +338,7 @@ class FaceReconstructor:
             visible2d=visible[0].cpu().numpy(),
             visible3d=visible[1].cpu().numpy())
 
-    def _frame_result(self, plan: FramePlan, face: Face,
+    def _frame_result(self, plan: FrameDetections, face: Face,
                       arrays: dict[str, Any], position: int) -> FrameResult:
         size = self.settings.image_size
         codes = {name: code[position].copy()
@@ -372,7 +377,7 @@ class FaceReconstructor:
             displacement=displacement, crop_matrix=matrix, crop_size=size)
 
 
-def _without_face(plan: FramePlan, faces: list[Face]) -> FrameResult:
+def _without_face(plan: FrameDetections, faces: list[Face]) -> FrameResult:
     """The result of a frame of which nothing is known."""
     status, problem = NO_FACE, plan.problem
     if plan.size is None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from mmengine.logging import print_log
 
-from mmtvface.tracking.detection import FramePlan
+from mmtvface.tracking.face_track import FrameDetections
 from mmtvface.utils.time_code import time_code
 
 from .results import UNREADABLE, FrameResult
@@ -31,7 +31,8 @@ class LostFrames:
         """Whether a face was found."""
         return self._lost < self._frames
 
-    def add(self, plan: FramePlan, results: Sequence[FrameResult]) -> None:
+    def add(self, frame: FrameDetections, results: Sequence[FrameResult]
+            ) -> None:
         """Take note of a frame and its results."""
         self._frames += 1
         if any(result.track_id >= 0 for result in results):
@@ -40,8 +41,8 @@ class LostFrames:
         self._unreadable += results[0].status == UNREADABLE
         self._reason = self._reason or results[0].problem
         if len(self._names) < _SHOWN:
-            self._names.append(plan.name if plan.time is None else
-                               f'{plan.name} at {time_code(plan.time)}')
+            self._names.append(frame.name if frame.time is None else
+                               f'{frame.name} at {time_code(frame.time)}')
 
     def report(self) -> None:
         """Log what was lost.

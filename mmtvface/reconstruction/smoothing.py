@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from scipy.signal import savgol_filter
 
-from mmtvface.utils.one_euro import one_euro
+from mmtvface.utils.smoothing import one_euro
 
 Codes = Mapping[str, torch.Tensor]
 SMOOTHERS = ('one-euro', 'savgol')

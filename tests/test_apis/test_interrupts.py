@@ -22,14 +22,14 @@ import sys
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_video import DrawnFilm, rooms, with_face
+from drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes
 from mmtvface.utils.command_line import run_command
 
 # A suite in the background ignores the signal, and children inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 shown = rooms(60)
-video = DrawnFilm(3600, lambda index: with_face(shown[index // 60]))
+video = DrawnVideo(3600, lambda index: with_face(shown[index // 60]))
 
 def told(results):
     for number, result in enumerate(results):
@@ -109,7 +109,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(video, progress=stop, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=stop, resume=tmp_path / 'j'))
     assert ('Looking for faces', 30) in seen
     seen.clear()
 
@@ -119,20 +119,20 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(video, progress=early, journal=tmp_path / 'j'))
+        list(reconstructor(video, progress=early, resume=tmp_path / 'j'))
     assert seen == [('Looking for faces', i) for i in (1, 2, 3)]
 
 
 def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr('mmtvface.reconstruction.resume_file.print_log',
+    monkeypatch.setattr('mmtvface.tracking.track_store.print_log',
                         lambda text, **_: told.append(text))
 
     def run(**options):
         reconstructor = FaceReconstructor(
             *model_files, device='cpu', detector=find_bright_boxes, **options)
         list(reconstructor(DrawnVideo(3, moving, files=True),
-                           journal=tmp_path / 'j'))
+                           resume=tmp_path / 'j'))
 
     run()
     run()

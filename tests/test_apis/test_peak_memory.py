@@ -15,8 +15,11 @@ import resource, sys, torch
 from pathlib import Path
 from conftest import write_model
 from mmtvface.apis import FaceReconstructor, save_results
-from drawn_video import DrawnFilm
+from drawn_video import DrawnVideo
 from helpers.toy_pictures import find_bright_boxes, picture
+from mmtvface.reconstruction import pipeline
+
+pipeline.FRAME_MEMORY = 4 << 20  # both videos take more
 
 def draw(index):
     frame = picture(x=40 + index % 7)
@@ -29,7 +32,7 @@ reconstructor = FaceReconstructor(
     *write_model(folder), 'cpu', faces='all', detector=find_bright_boxes,
     smooth='savgol', batch_size=4)
 painter = reconstructor.build_painter(32)
-video = DrawnFilm(int(length), draw)
+video = DrawnVideo(int(length), draw)
 saved = save_results(reconstructor(video), video, folder, painter,
                      ['codes', 'video'])
 assert saved['faces_reconstructed'] == 2 * int(length), saved

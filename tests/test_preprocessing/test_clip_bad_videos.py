@@ -5,7 +5,7 @@ import re
 import cv2
 import numpy as np
 import pytest
-from helpers.scripted_faces import ScriptedBackend, box_around
+from helpers.scripted_faces import ScriptedDetector, box_around
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
@@ -30,7 +30,7 @@ from helpers.bad_videos import (
 FACE = box_around(120, 110)
 
 
-class Steady(ScriptedBackend):
+class Steady(ScriptedDetector):
     """Sees one face at the same place, whatever a frame shows.
 
     sizes: of the frames that were searched.

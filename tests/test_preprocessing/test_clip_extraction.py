@@ -5,7 +5,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from helpers.scripted_faces import ScriptedBackend, box_around
+from helpers.scripted_faces import ScriptedDetector, box_around
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
@@ -67,7 +67,7 @@ def run(tmp_path, script, images=None, name='video', progress=None,
     journal = open_journal(tmp_path / 'work', name, dict(name=video.name),
                            settings.fingerprint())
     return extract_clips(video, journal, settings, build_mask_maker(settings),
-                         ScriptedBackend(script), progress)
+                         ScriptedDetector(script), progress)
 
 
 def spans(journal):

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.fake_face_alignment import install
+from helpers.fake_face_alignment import install, write_weights
 from helpers.toy_pictures import POINTS, picture
 from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
@@ -16,7 +16,7 @@ from mmtvface.cli import shared
 from mmtvface.export import DEFAULT_KINDS, KINDS
 from mmtvface.reconstruction.smoothing import SMOOTHERS
 from mmtvface.registry import MODELS
-from mmtvface.tracking.detection import DETECTORS
+from mmtvface.tracking.detectors import DETECTORS
 from mmtvface.tracking.shots import FACES
 
 REPO = Path(__file__).resolve().parents[2]
@@ -129,22 +129,24 @@ def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
     assert 'needs a FLAME head' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args(['x.mp4', '--single-frame', '--clip-length', '3'])
-    # A journal that is left over is not used unasked, nor left behind.
-    (out / '.journal').mkdir()
-    (out / '.journal/key.json').write_text('junk')
+    # A resume file that is left over is not used unasked, nor left behind.
+    (out / '.resume').mkdir()
+    (out / '.resume/resume.sqlite3').write_text('junk')
     for more in [], ['--resume']:
         assert tool.main([*arguments, *more]) == 0
-        assert not (out / '.journal').exists()
+        assert not (out / '.resume').exists()
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
-    assert DETECTORS == shared.DETECTORS
+    assert set(DETECTORS) == set(shared.DETECTORS)
     made = install(monkeypatch)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    write_weights(tmp_path / 'checkpoints')
     arguments = [*files[:2], str(Path(files[2]) / 'jpg'), '--out',
                  str(tmp_path / 'out'), '--device', 'cpu', '--save', 'codes',
                  '--detector', 'face-alignment']
     assert tool.main(arguments) == 0
-    assert made == [('2d', 'cpu', 'sfd')]
+    assert [entry[:3] for entry in made] == [('2d', 'cpu', 'sfd')]
 
 
 @pytest.mark.parametrize('change, expected', [

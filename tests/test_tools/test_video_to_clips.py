@@ -132,7 +132,7 @@ def test_a_second_run_opens_no_video(videos, whole, monkeypatch, capsys):
     def opened(*args, **kwargs):
         raise AssertionError('a video was opened again')
 
-    for name in ('probe_video', 'decode_video', 'build_backend'):
+    for name in ('probe_video', 'decode_video', 'build_detector'):
         monkeypatch.setattr(extract, name, opened)
     clips, manifest = states(whole / 'train'), read(whole)
     assert video_to_clips.main([

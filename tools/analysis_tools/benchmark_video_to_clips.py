@@ -40,7 +40,7 @@ from mmtvface.geometry.crop import crop_matrix, landmark_box, warp
 from mmtvface.geometry.face_mask import outline_mask
 from mmtvface.io.video_reader import decode_video
 from mmtvface.io.video_writer import write_video
-from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
+from mmtvface.tracking.face_tracker import FaceTracker
 
 
 def make_video(path: Path, num_frames: int, height: int = 720) -> Path:
@@ -82,10 +82,11 @@ def decode(video: Path) -> int:
 def plain_loop(video: Path, out: Path) -> int:
     """Detector and mesh on every whole frame; return the frames."""
     count = 0
-    with MediaPipeLandmarkDetector(video=False, max_faces=1) as detector:
+    with FaceTracker(max_faces=1) as tracker:
         for frame in decode_video(video):
             count += 1
-            for points in detector(frame.image):
+            for face in tracker.update(frame.image, cut=True):
+                points = face.landmarks.points
                 matrix = crop_matrix(landmark_box(points), 384, 2.2)
                 crop = warp(frame.image, matrix, 384)
                 mask = outline_mask(points, frame.image.shape[:2])

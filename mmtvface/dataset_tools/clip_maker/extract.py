@@ -18,7 +18,7 @@ from mmtvface.io.video_reader import (
     decode_video,
     probe_video,
 )
-from mmtvface.tracking.detectors import FaceBackend, build_backend
+from mmtvface.tracking.detectors import FaceDetector, build_detector
 from mmtvface.tracking.face_tracker import FaceTracker, TrackedFace
 from mmtvface.tracking.shot_detector import ShotDetector
 from mmtvface.utils.threads import prefetch
@@ -41,7 +41,7 @@ _COMMIT_FRAMES = 250
 
 def extract_clips(video: str | os.PathLike, journal: Journal,
                   settings: ClipSettings, mask_maker: MaskMaker,
-                  backend: FaceBackend | None = None,
+                  backend: FaceDetector | None = None,
                   progress: Progress | None = None) -> Journal:
     """Find the people of a video and write a clip of each run of frames.
 
@@ -68,7 +68,7 @@ def extract_clips(video: str | os.PathLike, journal: Journal,
     if journal.finished:
         return journal
     own = backend is None
-    backend = backend or build_backend(settings.backend,
+    backend = backend or build_detector(settings.backend,
                                        **settings.backend_options)
     try:
         with ThreadPoolExecutor(1) as pool:
@@ -84,7 +84,7 @@ class _Extraction:
     """The state of one pass over a video."""
 
     def __init__(self, video: Path, journal: Journal, settings: ClipSettings,
-                 mask_maker: MaskMaker, backend: FaceBackend,
+                 mask_maker: MaskMaker, backend: FaceDetector,
                  pool: Executor, progress: Progress) -> None:
         self.video = video
         self.journal = journal
