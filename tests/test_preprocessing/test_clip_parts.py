@@ -15,9 +15,12 @@ from mmtvface.dataset_tools.clip_maker import (
 )
 from mmtvface.dataset_tools.clip_maker.clip_writer import ClipFrame, ClipWriter
 from mmtvface.dataset_tools.clip_maker.frame_check import measure_face, refuse
-from mmtvface.dataset_tools.clip_maker.lazy_square import LazySquare
+from mmtvface.dataset_tools.clip_maker.lazy_square import (
+    LazySquare,
+    on_pixels,
+)
 from mmtvface.tracking.detectors import FaceLandmarks
-from mmtvface.tracking.face_tracker import TrackedFace
+from mmtvface.tracking.face_track import TrackedFace
 
 BOX = np.array([100., 100., 180., 180.])
 
@@ -54,10 +57,24 @@ def test_square_grows_with_a_face_that_comes_near():
     assert side == pytest.approx(2.2 * 400, rel=1e-3)
 
 
+def test_squares_are_copied_pixel_by_pixel_where_they_can_be():
+    center = np.array([140.3, 139.8])
+    for side in (150., 176., 210.):
+        place, pixels = on_pixels(center, side, BOX, 176)
+        assert place.tolist() == [140.5, 139.5] and pixels == 176
+    # It goes along with a face that would leave it.
+    assert on_pixels(center, 176., BOX + 40, 176)[0][0] == 155.5
+    # A stored image that is too small or too large, or no room for the face
+    for side, box in ((220., BOX), (130., BOX),
+                      (176., np.array([80., 100., 200., 180.]))):
+        place, pixels = on_pixels(center, side, box, 176)
+        assert place is center and pixels == side
+
+
 def face(box, confidence=.9):
     box = np.asarray(box, float)
     points = POINTS * (box[2:] - box[:2]) + box[:2]
-    return TrackedFace(0, FaceLandmarks(points, confidence), box, True)
+    return TrackedFace(0, FaceLandmarks(points, confidence))
 
 
 def picture(size=(300, 400), seed=0):

@@ -19,7 +19,8 @@ from mmtvface.io.video_reader import (
     probe_video,
 )
 from mmtvface.tracking.detectors import FaceDetector, build_detector
-from mmtvface.tracking.face_tracker import FaceTracker, TrackedFace
+from mmtvface.tracking.face_track import TrackedFace
+from mmtvface.tracking.face_tracker import FaceTracker
 from mmtvface.tracking.shot_detector import ShotDetector
 from mmtvface.utils.threads import prefetch
 

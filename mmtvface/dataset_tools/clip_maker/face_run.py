@@ -14,12 +14,12 @@ import numpy as np
 
 from mmtvface.geometry.crop import square_matrix, transform_points, warp
 from mmtvface.io.video_reader import VideoFrame
-from mmtvface.tracking.face_tracker import TrackedFace
+from mmtvface.tracking.face_track import TrackedFace
 
 from ..clip_quality import difference_hash
 from .clip_writer import ClipFrame, ClipWriter
 from .frame_check import FaceMeasures
-from .lazy_square import LazySquare
+from .lazy_square import LazySquare, on_pixels
 from .settings import ClipSettings
 
 TOO_SHORT = 'run too short'
@@ -76,7 +76,8 @@ class FaceRun:
         """
         self._image_size = frame.image.shape[:2]
         with stage('cropping'):
-            center, side = self._square.follow(face.box)
+            center, side = on_pixels(*self._square.follow(face.box),
+                                     face.box, self._side)
             matrix = square_matrix(center, side, self._side)
             crop = warp(frame.image, matrix, self._side, 'area')
             points = transform_points(face.landmarks.points, matrix)

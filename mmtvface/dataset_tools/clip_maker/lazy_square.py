@@ -8,6 +8,8 @@ _CENTER_RATE = 0.15
 _SIDE_RATE = 0.05
 # The face's box, enlarged by this factor, stays inside of the square.
 _ROOM = 1.6
+# Limits of a square of whole pixels, relative to the one asked for.
+_LEAST, _MOST = .82, 1.3
 
 
 class LazySquare:
@@ -47,6 +49,33 @@ class LazySquare:
         reach = (self._side - room) / 2
         self._center = np.clip(self._center, center - reach, center + reach)
         return self._center.copy(), self._side
+
+
+def on_pixels(center: np.ndarray, side: float, box: np.ndarray,
+              pixels: int) -> tuple[np.ndarray, float]:
+    """The square of whole pixels of the frame that can stand for another one.
+
+    What is copied pixel by pixel is cropped for training as it would be from
+    the frame itself; what is resampled here is resampled twice.
+
+    Args:
+        center: (2,) of the square, pixel indices.
+        side: Of the square in pixels.
+        box: (4,) left, top, right, bottom of the face in it.
+        pixels: Side of the stored image.
+
+    Returns:
+        Centre and side: ``pixels`` wide with its edges between pixels, if
+        that is neither much smaller nor much larger than asked for and holds
+        the face; else as it came.
+    """
+    face, _ = _center_size(box)
+    reach = (pixels - _ROOM * float((box[2:] - box[:2]).max())) / 2
+    if reach < 0 or not _LEAST * side <= pixels <= _MOST * side:
+        return center, side
+    half = (pixels - 1) / 2
+    return np.rint(np.clip(center, face - reach, face + reach) -
+                   half) + half, float(pixels)
 
 
 def _center_size(box: np.ndarray) -> tuple[np.ndarray, float]:
