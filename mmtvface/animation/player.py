@@ -8,8 +8,12 @@ import torch
 from torch import nn
 
 from mmtvface.heads.flame import FlameOutput
-from mmtvface.reconstruction.landmark_visibility import landmark_visibility
-from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
+from mmtvface.reconstruction.results import (
+    NO_FACE,
+    FrameResult,
+    frame_camera,
+    landmark_visibility,
+)
 
 from .tracks import REQUIRED, CodeTrack
 

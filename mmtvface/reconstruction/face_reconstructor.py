@@ -31,8 +31,6 @@ from mmtvface.visualization.frame_painter import FramePainter
 
 from .finish import FinishSettings
 from .finish_pass import split_codes
-from .landmark_visibility import landmark_visibility
-from .lost_frames import LostFrames
 from .model_setup import (
     build_model,
     choose_device,
@@ -42,7 +40,14 @@ from .model_setup import (
 )
 from .pipeline import Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
-from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
+from .results import (
+    FAILED,
+    FrameResult,
+    LostFrames,
+    frame_camera,
+    landmark_visibility,
+    result_without_face,
+)
 
 #: Steps of refinement unless they are chosen.
 DEFAULT_REFINE = 2
@@ -321,7 +326,7 @@ class FaceReconstructor:
             results = [
                 self._frame_result(frame, face, arrays, position[face])
                 for face in faces if face in position
-            ] or [_without_face(frame, faces)]
+            ] or [result_without_face(frame, faces)]
             lost.add(frame, results)
             yield from results
 
@@ -375,20 +380,6 @@ class FaceReconstructor:
             visible2d=arrays['visible2d'][position],
             visible3d=arrays['visible3d'][position],
             displacement=displacement, crop_matrix=matrix, crop_size=size)
-
-
-def _without_face(plan: FrameDetections, faces: list[Face]) -> FrameResult:
-    """The result of a frame of which nothing is known."""
-    status, problem = NO_FACE, plan.problem
-    if plan.size is None:
-        status = UNREADABLE
-    elif faces:
-        status, problem = UNREADABLE, 'the image could not be read again'
-    elif not problem:
-        problem = ('another face is followed' if plan.faces
-                   else 'no face was found')
-    return FrameResult(index=plan.index, name=plan.name, status=status,
-                       problem=problem, frame_size=plan.size, time=plan.time)
 
 
 def _name_of(detector: object) -> str:

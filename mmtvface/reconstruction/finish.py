@@ -19,8 +19,7 @@ from mmtvface.fitting import RefineSettings, refine_motion
 from mmtvface.geometry.camera import project
 from mmtvface.utils.checks import check_count
 
-from .averaging import robust_mean
-from .smoothing import IDENTITY, SMOOTHERS, smooth_run
+from .smoothing import IDENTITY, SMOOTHERS, robust_mean, smooth_run
 
 Codes = dict[str, torch.Tensor]
 IDENTITIES = ('track', 'frame')

@@ -10,7 +10,7 @@ from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract_clips,
-    open_journal,
+    open_state,
 )
 from mmtvface.datasets import FaceClipDataset
 from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
@@ -25,7 +25,7 @@ SCRIPT = [dict(ann=box_around(90 + 2.3 * i, 100 + .7 * i, 60 + .37 * i),
 
 @pytest.fixture
 def video(tmp_path):
-    """Lossless noise that moves over a slope, with the frame's number in a pixel."""
+    """Lossless noise that moves over a slope; a pixel has the number."""
     rng = np.random.default_rng(0)
     noise = rng.integers(0, 24, (HEIGHT, WIDTH, 3), np.uint8)
     slope = np.linspace(20, 200, WIDTH)[:, None] * [1., .8, .6]
@@ -46,12 +46,12 @@ def test_crops_of_prepare_and_of_reconstruct(model_files, video, tmp_path):
     """As the data set crops by default: by each frame's landmarks."""
     settings = ClipSettings(min_length=5, min_size=20., max_yaw=180.,
                             masks='none', image_format='png')
-    journal = open_journal(tmp_path / 'work', 'video', {},
+    state = open_state(tmp_path / 'work', 'video', {},
                            settings.fingerprint())
-    extract_clips(video, journal, settings, build_mask_maker(settings),
+    extract_clips(video, state, settings, build_mask_maker(settings),
                   ScriptedDetector(SCRIPT))
-    assert not journal.lost_frames
-    assert [clip['num_frames'] for clip in journal.clips] == [LENGTH] * 2
+    assert not state.lost_frames
+    assert [clip['num_frames'] for clip in state.clips] == [LENGTH] * 2
     dataset = FaceClipDataset(
         data_root=str(tmp_path / 'work/clips'), clip_length=LENGTH,
         image_size=32, scale=1.5, crop_mode='frame', test_mode=True)

@@ -14,8 +14,6 @@ from mmtvface.geometry.alignment import nearest_rotation
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.heads import FLAME
 from mmtvface.reconstruction import finish_pass
-from mmtvface.reconstruction.averaging import robust_mean
-from mmtvface.reconstruction.blending import WindowBlender
 from mmtvface.reconstruction.finish import (
     FinishSettings,
     Statistics,
@@ -23,6 +21,8 @@ from mmtvface.reconstruction.finish import (
     one_identity,
 )
 from mmtvface.reconstruction.finish_pass import TrackFinisher
+from mmtvface.reconstruction.smoothing import robust_mean
+from mmtvface.reconstruction.track_encoder import WindowBlender
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.tracking.detectors import FaceLandmarks
 from mmtvface.tracking.face_track import (

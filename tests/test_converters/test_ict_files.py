@@ -19,7 +19,7 @@ from mmtvface.converters.ict_facekit.layout import OPTIONAL
 from mmtvface.geometry.camera import project
 from mmtvface.heads import FLAME, FLAMETexture
 from mmtvface.heads.head_topology import load_head_topology
-from mmtvface.reconstruction.landmark_visibility import landmark_visibility
+from mmtvface.reconstruction.results import landmark_visibility
 from mmtvface.registry import MODELS
 from mmtvface.renderers import MeshRenderer
 from mmtvface.renderers.detail_surface import DetailSurface

@@ -223,8 +223,8 @@ def test_interrupted_workers_end(videos, tmp_path):
         make_clip_set([videos / 'a.mp4'], tmp_path, settings, workers=1,
                       tell=stop)
     assert not multiprocessing.active_children()
-    [journal] = (tmp_path / '.work').iterdir()
-    assert journal.name.startswith('a-')
+    [state] = (tmp_path / '.work').iterdir()
+    assert state.name.startswith('a-')
     assert not (tmp_path / 'manifest.json').exists()
     with locked(tmp_path):  # nobody holds it
         pass

@@ -30,10 +30,10 @@ import torch
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
-    Journal,
+    VideoState,
     build_mask_maker,
     extract_clips,
-    open_journal,
+    open_state,
 )
 from mmtvface.datasets import SyntheticFaceClipDataset
 from mmtvface.geometry.crop import crop_matrix, landmark_box, warp
@@ -97,11 +97,11 @@ def plain_loop(video: Path, out: Path) -> int:
     return count
 
 
-def whole(video: Path, out: Path) -> Journal:
+def whole(video: Path, out: Path) -> VideoState:
     """The whole pipeline in this process."""
     settings = ClipSettings()
-    journal = open_journal(out, 'video', {}, settings.fingerprint())
-    return extract_clips(video, journal, settings,
+    state = open_state(out, 'video', {}, settings.fingerprint())
+    return extract_clips(video, state, settings,
                          build_mask_maker(settings))
 
 
@@ -125,11 +125,11 @@ def measure(num_frames: int, repeats: int) -> dict:
             out = root / f'plain{repeat}'
             out.mkdir()
             seconds['plain'].append(timed(plain_loop, video, out)[0])
-            taken, journal = timed(whole, video, root / f'out{repeat}')
+            taken, state = timed(whole, video, root / f'out{repeat}')
             seconds['pipeline'].append(taken)
-            for name, value in journal.seconds.items():
+            for name, value in state.seconds.items():
                 stages.setdefault(name, []).append(value)
-    kept = sum(clip['num_frames'] for clip in journal.clips)
+    kept = sum(clip['num_frames'] for clip in state.clips)
     if kept < frames / 2:
         raise RuntimeError(f'only {kept} of {frames} frames were kept')
     rates = {name: frames / median(values)
