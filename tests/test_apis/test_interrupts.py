@@ -180,8 +180,7 @@ def test_killed_runs_end_with_the_same_bytes(tmp_path):
 
     whole = run(tmp_path / 'whole')
     assert whole.stdout.startswith('180 '), whole.stderr
-    for kill_at in (('Looking for faces', '30'), ('Reconstructing', '90'),
-                    ('Looking for faces', '170')):
+    for kill_at in (('Looking for faces', '30'), ('Finishing', '120')):
         killed = run(tmp_path / 'killed', *kill_at)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
     assert run(tmp_path / 'killed').stdout == whole.stdout
