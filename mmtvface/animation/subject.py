@@ -12,10 +12,14 @@ from torch import nn
 from mmtvface.export.painted_frame import PaintedFrame
 from mmtvface.heads.flame import FlameOutput
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
-from mmtvface.reconstruction.landmark_visibility import landmark_visibility
-from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
-from mmtvface.tracking.detection import Progress
+from mmtvface.reconstruction.results import (
+    NO_FACE,
+    FrameResult,
+    frame_camera,
+    landmark_visibility,
+)
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.visualization.frame_painter import FramePainter
 
 from .pictures import FixedTexture, still_window

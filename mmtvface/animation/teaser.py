@@ -15,8 +15,8 @@ from mmtvface.export.writer import METRICS, save_png
 from mmtvface.heads import FLAME
 from mmtvface.io.video_writer import VideoWriter
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.visualization.drawing import add_caption, image_grid
 

@@ -12,10 +12,10 @@ import numpy as np
 from mmtvface.export.writers.codes import stack_results
 from mmtvface.io.arrays import read_code_arrays
 from mmtvface.io.video_reader import DEFAULT_FPS
-from mmtvface.reconstruction.averaging import robust_mean
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
-from mmtvface.tracking.detection import Progress
+from mmtvface.reconstruction.smoothing import robust_mean
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 
 #: Codes without which nothing can be animated.
 REQUIRED = ('shape', 'exp', 'pose', 'cam')

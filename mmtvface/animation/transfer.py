@@ -18,8 +18,8 @@ from mmtvface.geometry.rotation import (
 )
 from mmtvface.io.video_writer import VideoWriter
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import FrameSource, open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.visualization.frame_painter import FramePainter
 

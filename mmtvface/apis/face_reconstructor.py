@@ -24,8 +24,8 @@ from mmtvface.reconstruction.model_setup import choose_model
 from mmtvface.reconstruction.results import FrameResult
 from mmtvface.reconstruction.settings import InputSettings, ReconstructSettings
 from mmtvface.structures import FaceClipSample
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import FrameSource, open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.utils.atomic import writable_dir
 from mmtvface.utils.packaged_model import packaged_models
 from mmtvface.utils.settings import all_options, default_of, from_keywords

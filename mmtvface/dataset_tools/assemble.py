@@ -12,13 +12,13 @@ from mmtvface.datasets.manifest import FORMAT, MANIFEST, VERSION, read_manifest
 
 from .clip_maker import (
     SPLITS,
-    Journal,
     SplitItem,
+    VideoState,
     assign_splits,
     find_duplicates,
 )
 from .clip_maker.clip_writer import write_json
-from .clip_maker.journal import CLIPS
+from .clip_maker.video_state import CLIPS
 from .finished_clips import FinishedClip, collect_clips
 from .identities import clip_embeddings, link_people, read_identities
 from .settings import SetOptions
@@ -43,7 +43,7 @@ class ClipSet:
     clips: list[FinishedClip]
 
 
-def assemble_set(out: Path, journals: Sequence[Journal],
+def assemble_set(out: Path, states: Sequence[VideoState],
                  settings: Mapping[str, Any],
                  options: SetOptions | None = None) -> ClipSet:
     """Give every finished clip its place and write the manifest.
@@ -53,7 +53,7 @@ def assemble_set(out: Path, journals: Sequence[Journal],
 
     Args:
         out: Folder of the set.
-        journals: Of all its videos.
+        states: Of all its videos.
         settings: Stored in the manifest.
         options: How it is divided.
 
@@ -66,14 +66,14 @@ def assemble_set(out: Path, journals: Sequence[Journal],
     """
     options = options or SetOptions()
     before = _read_division(out)
-    clips, lost = collect_clips(out, list(journals))
+    clips, lost = collect_clips(out, list(states))
     # What was kept once is kept.
-    clips.sort(key=lambda clip: (clip.name not in before, clip.journal.key,
+    clips.sort(key=lambda clip: (clip.name not in before, clip.state.key,
                                  clip.summary['first_frame'], clip.name))
     duplicates = find_duplicates([clip.signature() for clip in clips])
     for clip in clips:
         if clip.name in duplicates:  # an interrupted run may have moved it
-            _move(clip, clip.journal.folder / CLIPS / clip.name)
+            _move(clip, clip.state.folder / CLIPS / clip.name)
     clips = [clip for clip in clips if clip.name not in duplicates]
     people = name_people(clips, options)
     splits = assign_splits([
@@ -88,13 +88,13 @@ def assemble_set(out: Path, journals: Sequence[Journal],
         placed.append(_move(clip, out / split / clip.name))
         entries.append({
             **clip.summary, 'split': split, 'path': f'{split}/{clip.name}',
-            'identity': person, 'video': clip.journal.key})
+            'identity': person, 'video': clip.state.key})
     entries.sort(key=lambda entry: entry['id'])
     manifest = dict(
         format=FORMAT, version=VERSION, settings=dict(settings),
         splits={name: _count(entries, name) for name in SPLITS},
         clips=entries,
-        videos=[_video(journal) for journal in journals],
+        videos=[_video(state) for state in states],
         duplicates=duplicates)
     write_json(out / MANIFEST, manifest)
     return ClipSet(out, manifest, duplicates, lost, placed)
@@ -117,14 +117,14 @@ def _move(clip: FinishedClip, target: Path) -> FinishedClip:
     if clip.folder == target:
         return clip
     target.parent.mkdir(exist_ok=True)
-    old = clip.journal.folder / 'replaced'
+    old = clip.state.folder / 'replaced'
     shutil.rmtree(old, ignore_errors=True)
     if target.is_dir():
         # Of an earlier time, before the video was processed anew.
         os.replace(target, old)
     os.replace(clip.folder, target)
     shutil.rmtree(old, ignore_errors=True)
-    return FinishedClip(clip.summary, clip.journal, target)
+    return FinishedClip(clip.summary, clip.state, target)
 
 
 def name_people(clips: Sequence[FinishedClip], options: SetOptions
@@ -158,8 +158,8 @@ def name_people(clips: Sequence[FinishedClip], options: SetOptions
 
 
 def _group(clip: FinishedClip, options: SetOptions) -> str:
-    source = clip.journal.source
-    return (clip.journal.key if options.group_by == 'video'
+    source = clip.state.source
+    return (clip.state.key if options.group_by == 'video'
             else source['folder'])
 
 
@@ -172,11 +172,11 @@ def _count(entries: Sequence[Mapping[str, Any]], split: str
                 videos=len({entry['video'] for entry in chosen}))
 
 
-def _video(journal: Journal) -> dict[str, Any]:
-    return dict(key=journal.key, **journal.source, fps=journal.fps,
-                frames=journal.frames, faces=journal.faces,
-                clips=len(journal.clips), problem=journal.problem,
-                finished=journal.finished,
-                lost_frames=dict(journal.lost_frames),
-                lost_clips=dict(journal.lost_clips))
+def _video(state: VideoState) -> dict[str, Any]:
+    return dict(key=state.key, **state.source, fps=state.fps,
+                frames=state.frames, faces=state.faces,
+                clips=len(state.clips), problem=state.problem,
+                finished=state.finished,
+                lost_frames=dict(state.lost_frames),
+                lost_clips=dict(state.lost_clips))
 

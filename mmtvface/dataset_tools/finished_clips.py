@@ -12,8 +12,8 @@ import numpy as np
 from mmtvface.io.clip_index import ClipFrames, list_frames
 from mmtvface.io.image import read_image, read_landmarks
 
-from .clip_maker import SPLITS, ClipSignature, Journal
-from .clip_maker.journal import CLIPS
+from .clip_maker import SPLITS, ClipSignature, VideoState
+from .clip_maker.video_state import CLIPS
 
 
 @dataclass(frozen=True)
@@ -21,13 +21,13 @@ class FinishedClip:
     """A clip on the disk.
 
     Attributes:
-        summary: What its video's journal says.
-        journal: Of its video.
+        summary: What its video's state says.
+        state: Of its video.
         folder: Where it is now.
     """
 
     summary: dict[str, Any]
-    journal: Journal
+    state: VideoState
     folder: Path
 
     @property
@@ -38,7 +38,7 @@ class FinishedClip:
     @property
     def track(self) -> str:
         """Name of the person as far as tracking goes."""
-        return f'{self.journal.key}_t{self.summary["track"]:03d}'
+        return f'{self.state.key}_t{self.summary["track"]:03d}'
 
     def signature(self) -> ClipSignature:
         """What the clip is recognised by.
@@ -54,7 +54,7 @@ class FinishedClip:
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise ValueError(f'{path} is damaged ({error}). Delete the '
                              "video's work folder "
-                             f'{self.journal.folder} and run again.'
+                             f'{self.state.folder} and run again.'
                              ) from error
         return ClipSignature(self.name, hashes, self.landmarks)
 
@@ -82,7 +82,7 @@ class FinishedClip:
             raise ValueError(
                 f'{self.folder} has {complete} images with landmarks, but '
                 f'{count} frames. Remove the folder to do without the clip, '
-                f"or delete the video's work folder {self.journal.folder} to "
+                f"or delete the video's work folder {self.state.folder} to "
                 'make it anew, and run again.')
         return listed
 
@@ -108,25 +108,25 @@ class FinishedClip:
             for i in places.tolist()]
 
 
-def collect_clips(out: Path, journals: list[Journal]
+def collect_clips(out: Path, states: list[VideoState]
                   ) -> tuple[list[FinishedClip], list[str]]:
-    """Find the clips that the journals name.
+    """Find the clips that the states name.
 
     Args:
         out: Folder of the set.
-        journals: Of its videos.
+        states: Of its videos.
 
     Returns:
         The clips, and the names of those that somebody has removed.
     """
     clips, lost = [], []
-    for journal in journals:
-        for summary in journal.clips:
-            places = [journal.folder / CLIPS / summary['id'],
+    for state in states:
+        for summary in state.clips:
+            places = [state.folder / CLIPS / summary['id'],
                       *(out / split / summary['id'] for split in SPLITS)]
             place = next((p for p in places if p.is_dir()), None)
             if place is None:
                 lost.append(summary['id'])
             else:
-                clips.append(FinishedClip(summary, journal, place))
+                clips.append(FinishedClip(summary, state, place))
     return clips, lost

@@ -73,7 +73,7 @@ def clip_embeddings(clips: Sequence[FinishedClip], embedder: Embedder
     stores: dict[Path, dict[str, np.ndarray]] = {}
     result = []
     for clip in clips:
-        folder = clip.journal.folder
+        folder = clip.state.folder
         path = folder / _EMBEDDINGS
         if folder not in stores:
             stores[folder] = _read_embeddings(path)

@@ -8,22 +8,22 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from mmtvface.tracking.detectors import usable_backends
+from mmtvface.tracking.detectors import usable_detectors
 from mmtvface.utils.atomic import writable_dir
 
 from .assemble import ClipSet, assemble_set
 from .clip_maker import (
     ClipSettings,
-    Journal,
     Report,
     VideoSource,
+    VideoState,
     build_mask_maker,
     find_videos,
-    open_journal,
+    open_state,
     process_videos,
-    read_journal,
+    read_state,
 )
-from .clip_maker.journal import LOCK
+from .clip_maker.video_state import LOCK
 from .identities import read_identities
 from .report import report_text, write_report
 from .settings import SetOptions
@@ -55,9 +55,9 @@ def check_ready(settings: ClipSettings) -> None:
         ImportError: If a package is missing.
         FileNotFoundError: If weights are missing.
     """
-    reason = usable_backends().get(settings.backend)
+    reason = usable_detectors().get(settings.backend)
     if reason is None:
-        raise ValueError(f'backend must be one of {sorted(usable_backends())}'
+        raise ValueError(f'backend must be one of {sorted(usable_detectors())}'
                          f', but it is {settings.backend!r}.')
     if reason:
         raise ImportError(f"The back-end '{settings.backend}' cannot be "
@@ -65,25 +65,25 @@ def check_ready(settings: ClipSettings) -> None:
     build_mask_maker(settings)
 
 
-def read_journals(work: Path) -> list[Journal]:
-    """Journals of all videos of a set, sorted by key.
+def read_states(work: Path) -> list[VideoState]:
+    """States of all videos of a set, sorted by key.
 
     Raises:
         ValueError: If one is damaged.
     """
-    journals = [read_journal(folder) for folder in sorted(work.iterdir())
+    states = [read_state(folder) for folder in sorted(work.iterdir())
                 if folder.is_dir()]
-    return [journal for journal in journals if journal is not None]
+    return [state for state in states if state is not None]
 
 
-def _complete(journal: Journal) -> Journal:
+def _complete(state: VideoState) -> VideoState:
     """Finish the last step of a video.
 
     It may not be given again, or its worker has died.
     """
-    with FileLock(journal.folder / LOCK):
-        return open_journal(journal.folder, journal.key, journal.source,
-                            journal.settings)
+    with FileLock(state.folder / LOCK):
+        return open_state(state.folder, state.key, state.source,
+                          state.settings)
 
 
 def make_clip_set(inputs: Sequence[str | os.PathLike],
@@ -121,8 +121,8 @@ def make_clip_set(inputs: Sequence[str | os.PathLike],
     out = writable_dir(out)
     work = writable_dir(out / WORK)
     with locked(out):
-        for journal in read_journals(work):
-            journal.check_settings(settings.fingerprint())
+        for state in read_states(work):
+            state.check_settings(settings.fingerprint())
         errors = {}
         with closing(process_videos(videos, work, settings, workers)
                      ) as reports:
@@ -131,10 +131,10 @@ def make_clip_set(inputs: Sequence[str | os.PathLike],
                     errors[report.key] = report.error
                 if tell is not None:
                     tell(report, videos)
-        journals = [_complete(journal) for journal in read_journals(work)]
+        states = [_complete(state) for state in read_states(work)]
         stored = {**settings.as_dict(), 'ratios': dict(options.ratios),
                   'group_by': options.group_by}
-        made = assemble_set(out, journals, stored, options)
-        text = report_text(made, journals, skipped, errors)
+        made = assemble_set(out, states, stored, options)
+        text = report_text(made, states, skipped, errors)
         write_report(made, text)
     return made, text

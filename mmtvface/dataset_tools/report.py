@@ -19,7 +19,7 @@ from mmtvface.visualization.drawing import (
 )
 
 from .assemble import ClipSet
-from .clip_maker import SPLITS, Journal
+from .clip_maker import SPLITS, VideoState
 from .finished_clips import FinishedClip
 
 REPORT, PAGE, SHEET = 'report.txt', 'report.html', 'contact_sheet.png'
@@ -35,23 +35,23 @@ img{width:100%;display:block}
 figcaption{font-size:12px;overflow-wrap:anywhere}"""
 
 
-def report_text(made: ClipSet, journals: Sequence[Journal],
+def report_text(made: ClipSet, states: Sequence[VideoState],
                 skipped: Mapping[str, str], errors: Mapping[str, str]) -> str:
     """The report as plain text.
 
     Args:
         made: The set.
-        journals: Of its videos.
+        states: Of its videos.
         skipped: Path -> why it was not opened.
         errors: Key of a video -> why its processing failed.
     """
     entries = made.manifest['clips']
-    frames = sum(journal.frames for journal in journals)
+    frames = sum(state.frames for state in states)
     kept = sum(entry['num_frames'] for entry in entries)
-    faces = sum(journal.faces for journal in journals)
+    faces = sum(state.faces for state in states)
     lines = [
         f'{made.root}',
-        f'{len(journals)} videos, {frames} frames, {faces} faces in them: '
+        f'{len(states)} videos, {frames} frames, {faces} faces in them: '
         f'{len(entries)} clips with {kept} frames kept.', '',
         f'{"split":8}{"clips":>8}{"frames":>10}{"people":>8}{"videos":>8}']
     for name in SPLITS:
@@ -64,56 +64,56 @@ def report_text(made: ClipSet, journals: Sequence[Journal],
         lines += ['', f'No clips in {" and ".join(empty)}: a video is never '
                   'divided, and there are too few that share no person.']
     lines += _losses('Faces not used, by frames', sum(
-        (journal.lost_frames for journal in journals), Counter()))
-    lost = sum((journal.lost_clips for journal in journals), Counter())
+        (state.lost_frames for state in states), Counter()))
+    lost = sum((state.lost_clips for state in states), Counter())
     if made.duplicates:
         lost['shows the same as another clip (see manifest.json)'] = len(
             made.duplicates)
     if made.lost:
         lost['removed from the folder by somebody'] = len(made.lost)
     lines += _losses('Runs of frames that became no clip', lost)
-    lines += _troubles(journals, skipped, errors)
+    lines += _troubles(states, skipped, errors)
     lines += ['', 'Videos', f'  {"frames":>8}{"clips":>7}{"kept":>7}'
               '  name']
     clips, used = Counter(), Counter()
     for entry in entries:
         clips[entry['video']] += 1
         used[entry['video']] += entry['num_frames']
-    for journal in journals:
+    for state in states:
         # Several people in a frame give several frames of clips.
-        share = used[journal.key] / max(journal.faces, 1)
-        lines.append(f'  {journal.frames:8}{clips[journal.key]:7}'
-                     f'{share:7.0%}  {journal.key}'
-                     f'{_warning(journal, clips[journal.key])}')
+        share = used[state.key] / max(state.faces, 1)
+        lines.append(f'  {state.frames:8}{clips[state.key]:7}'
+                     f'{share:7.0%}  {state.key}'
+                     f'{_warning(state, clips[state.key])}')
     lines += ['', 'kept: share of the faces found that are in clips']
     return '\n'.join(lines) + '\n'
 
 
-def _troubles(journals: Sequence[Journal], skipped: Mapping[str, str],
+def _troubles(states: Sequence[VideoState], skipped: Mapping[str, str],
               errors: Mapping[str, str]) -> list[str]:
     """What somebody should look at, first."""
     lines = [f'  {key}: failed, will be tried again: {error}'
              for key, error in errors.items()]
-    lines += [f'  {journal.key}: {journal.problem}'
-              for journal in journals if journal.problem]
-    lines += [f'  {journal.key}: not finished' for journal in journals
-              if not journal.finished and journal.key not in errors]
+    lines += [f'  {state.key}: {state.problem}'
+              for state in states if state.problem]
+    lines += [f'  {state.key}: not finished' for state in states
+              if not state.finished and state.key not in errors]
     lines += [f'  {path}: skipped, {reason}'
               for path, reason in skipped.items()]
     return ['', 'Look at these', *lines] if lines else []
 
 
-def _warning(journal: Journal, kept: int) -> str:
+def _warning(state: VideoState, kept: int) -> str:
     """Why a video has no clip."""
-    if journal.problem:
+    if state.problem:
         return ': see above'
-    if kept or not journal.finished:
+    if kept or not state.finished:
         return ''
-    if journal.clips:
+    if state.clips:
         return ': all its clips are duplicates or removed'
-    if not journal.faces:
+    if not state.faces:
         return ': no face'
-    return ': no usable run, ' + ', '.join(_most(journal.lost_frames))
+    return ': no usable run, ' + ', '.join(_most(state.lost_frames))
 
 
 def _losses(title: str, lost: Counter) -> list[str]:

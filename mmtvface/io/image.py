@@ -144,7 +144,8 @@ def decode_landmarks(data: bytes) -> np.ndarray:
         data: A ``.npy`` file.
 
     Returns:
-        (68, 3) float32 x, y, visibility; 1 where the file has two columns.
+        (68, 3) x, y, visibility; 1 where the file has two columns. float64 if
+        the file is, else float32.
 
     Raises:
         ValueError: If the array has another shape, is not finite, or spans
@@ -157,7 +158,9 @@ def decode_landmarks(data: bytes) -> np.ndarray:
             f'landmarks must be (68, 2) or (68, 3), not {points.shape}')
     if points.dtype.kind not in 'fiu' or not np.isfinite(points).all():
         raise ValueError('landmarks are not all finite numbers')
-    out = np.ones((NUM_LANDMARKS, 3), np.float32)
+    # Rounded to single precision, a crop would be some 1e-5 pixels off.
+    out = np.ones((NUM_LANDMARKS, 3), np.float64
+                  if points.dtype == np.float64 else np.float32)
     out[:, :points.shape[1]] = points
     if not (np.ptp(out[:, :2], 0) > 0).all():
         raise ValueError('landmarks lie on one point or line')
@@ -168,7 +171,8 @@ def read_landmarks(path: Path) -> np.ndarray:
     """Read 68 landmarks, see :func:`decode_landmarks`.
 
     Returns:
-        (68, 3) float32 x, y, visibility; 1 where the file has two columns.
+        (68, 3) x, y, visibility; 1 where the file has two columns. float64 if
+        the file is, else float32.
 
     Raises:
         ValueError: If they are not 68 finite points.

@@ -14,11 +14,11 @@ from mmtvface.geometry.crop import transform_points
 from mmtvface.heads import FLAME, FLAMETexture
 from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.tracking.face_track import FaceTrack
+from mmtvface.tracking.track_store import TrackStore
 
 from .finish import Codes, Statistics
-from .finish_pass import join_rows, split_rows
+from .finish_pass import join_codes, split_codes
 from .model_setup import on_cpu
-from .shot_codes import SegmentCodes
 
 _BLOCK = 100  # frames whose crops are in memory
 
@@ -49,11 +49,11 @@ class AppearancePass:
             on_cpu(model.renderer))
 
     @torch.no_grad()
-    def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
+    def __call__(self, track: FaceTrack, store: TrackStore) -> None:
         """Change the codes of a track whose geometry is as it shall be."""
-        sound = store.sound(track)
-        looks = store.has_crop(track)[sound]
-        places = sound[looks]
+        finite = store.finite_places(track)
+        looks = store.has_crop(track)[finite]
+        places = finite[looks]
         if not len(places):
             return
         colors = self._colors
@@ -73,23 +73,23 @@ class AppearancePass:
             return self._rows(codes, tex, light)
 
         def recolor(part: np.ndarray, _: slice) -> np.ndarray:
-            codes = split_rows(self._layout, store.read(track, part))
+            codes = split_codes(self._layout, store.read_codes(track, part))
             return self._rows(codes, tex, codes['light'])
 
         store.rewrite(track, places, _BLOCK,
                       int(REACH * colors.settings.light_sigma), relight)
         # Frames that could not be read again are of the same person.
-        store.rewrite(track, sound[~looks], _BLOCK, 0, recolor)
+        store.rewrite(track, finite[~looks], _BLOCK, 0, recolor)
 
     def _rows(self, codes: Codes, tex: torch.Tensor,
               light: torch.Tensor) -> np.ndarray:
         """(n, C) codes with another albedo and light."""
-        return join_rows(self._layout, {
+        return join_codes(self._layout, {
             **codes, 'tex': tex.expand_as(codes['tex']), 'light': light})
 
-    def _look(self, track: FaceTrack, store: SegmentCodes,
+    def _look(self, track: FaceTrack, store: TrackStore,
               places: np.ndarray) -> tuple[Codes, Seen]:
-        codes = split_rows(self._layout, store.read(track, places))
+        codes = split_codes(self._layout, store.read_codes(track, places))
         crops = torch.from_numpy(store.read_crops(track, places))
         height, width = track.frame_size
         side = crops.shape[1]

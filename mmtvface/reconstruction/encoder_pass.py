@@ -27,12 +27,12 @@ class Coded(NamedTuple):
     Attributes:
         track: The track.
         places: (n,) of the frames in it.
-        rows: (n, C) float32: codes, then detail codes.
+        vectors: (n, C) float32 code vectors: codes, then detail codes.
     """
 
     track: FaceTrack
     places: np.ndarray
-    rows: np.ndarray
+    vectors: np.ndarray
 
 
 class EncoderPass:
@@ -69,7 +69,7 @@ class EncoderPass:
 
     def __call__(self, frames: Iterable[tuple[Frame | None, list[Face]]],
                  known: dict[int, int]) -> Iterator[Coded]:
-        """Codes of the faces of a segment.
+        """Codes of the faces of a shot.
 
         Args:
             frames: All its frames, None where they cannot be read again, with

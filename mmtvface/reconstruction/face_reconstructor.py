@@ -20,27 +20,30 @@ from mmtvface.heads.flame import FLAME
 from mmtvface.heads.head_topology import HeadTopology
 from mmtvface.models.reconstructors.code_stream import can_stream
 from mmtvface.renderers.mesh_renderer import MeshRenderer
-from mmtvface.tracking.detection import FramePlan, Progress, choose_detector
-from mmtvface.tracking.face_track import CropPlan, Face
+from mmtvface.tracking.face_track import CropPlan, Face, FrameDetections
 from mmtvface.tracking.frame_source import FrameSource, open_frames
-from mmtvface.tracking.shots import Segment
+from mmtvface.tracking.shots import Progress, Shot, choose_detector
+from mmtvface.tracking.track_store import TrackStore
 from mmtvface.visualization.frame_painter import FramePainter
 
-from .finish_pass import split_rows
-from .landmark_visibility import landmark_visibility
-from .lost_frames import LostFrames
+from .finish_pass import split_codes
 from .model_setup import (
     build_model,
     choose_device,
     crop_settings,
     load_config,
 )
-from .pipeline import FinishedSegment, Pipeline, RunSettings
+from .pipeline import Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
-from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
-from .resume_file import RunJournal
+from .results import (
+    FAILED,
+    FrameResult,
+    LostFrames,
+    frame_camera,
+    landmark_visibility,
+    result_without_face,
+)
 from .settings import DEFAULT_REFINE, ReconstructSettings
-from .shot_codes import SegmentCodes
 
 _CHUNK = 32  # frames whose surfaces are in memory
 
@@ -54,14 +57,16 @@ class Reconstructor:
 
     What :class:`mmtvface.apis.FaceReconstructor` adds conveniences to.
 
-    The input is worked on in segments that end at cuts, by several threads
-    (:class:`~.pipeline.Pipeline`). Faces are found and linked to tracks; when
-    a segment is complete, its frames are decoded again, cropped, and go
-    through the model; then every track gets one identity, and is refined
-    and smoothed if that is wanted; surfaces are made of the codes while
-    results are taken, in order. Landmarks and codes are in files meanwhile:
-    memory does not grow with the length of a video, apart from some 100 bytes
-    per face and frame of the segments in work.
+    The input is worked on in shots that end at cuts, by several threads
+    (:class:`~.pipeline.Pipeline`). Faces are found and followed; when a shot
+    is complete, its frames are cropped and go through the model; then every
+    track gets one identity, and is refined and smoothed if that is wanted;
+    surfaces are made of the codes while results are taken, in order.
+    Landmarks and codes are in a file meanwhile
+    (:class:`~mmtvface.tracking.track_store.TrackStore`): memory does not grow
+    with the length of a video, apart from some 100 bytes per face and frame
+    of the shots in work, and decoded frames
+    (:data:`~.pipeline.FRAME_MEMORY`).
 
     Attributes:
         report: What refinement and smoothing changed in the last input,
@@ -146,7 +151,7 @@ class Reconstructor:
                  | Sequence[np.ndarray] | FrameSource,
                  independent: bool = False,
                  progress: Progress | None = None,
-                 journal: str | os.PathLike | None = None
+                 resume: str | os.PathLike | None = None
                  ) -> Iterator[FrameResult]:
         """Reconstruct an input.
 
@@ -158,8 +163,8 @@ class Reconstructor:
                 reconstructed by itself.
             progress: Told the step, frames done and in all (0: unknown), by
                 several threads.
-            journal: Folder in which faces and codes are noted as they are
-                found. Called again with the same input and options, after
+            resume: Folder in whose file faces and codes are noted as they
+                are found. Called again with the same input and options, after
                 an interruption, the reconstruction goes on from there. Delete
                 it when the results are safe.
 
@@ -171,21 +176,21 @@ class Reconstructor:
         Raises:
             FileNotFoundError: If the input does not exist.
             ValueError: If it cannot be read at all, no frame has a face, or
-                there is a journal for frames that are no files.
+                frames that are no files shall be resumed.
             ImportError: If faces must be found and mediapipe is missing.
         """
         frames = open_frames(source)
         if independent:
             frames = copy.copy(frames)
             frames.consecutive = False
-        key = None if journal is None else self._journal_key(frames)
-        return self._run(frames, progress or _silent, journal, key)
+        key = None if resume is None else self._resume_key(frames)
+        return self._run(frames, progress or _silent, resume, key)
 
-    def _journal_key(self, source: FrameSource) -> dict[str, Any]:
+    def _resume_key(self, source: FrameSource) -> dict[str, Any]:
         """What faces and codes depend on."""
         state = source.fingerprint()
         if state is None:
-            raise ValueError(f'A journal needs an input of files, not '
+            raise ValueError('Only an input of files can be resumed, not '
                              f'{source.name}.')
         weights = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
@@ -206,59 +211,55 @@ class Reconstructor:
             if folder is None:
                 folder = stack.enter_context(
                     tempfile.TemporaryDirectory(prefix='mmtvface-'))
-            journal = stack.enter_context(RunJournal(folder, key or {}))
-            pipeline = Pipeline(self.model, self.detector, self.run, journal,
+            store = stack.enter_context(TrackStore(folder, key))
+            pipeline = Pipeline(self.model, self.detector, self.run, store,
                                 progress)
             finished = stack.enter_context(contextlib.closing(
                 pipeline(source)))
             lost = LostFrames(source.name)
             # Nothing is said before the first face, as there may be none.
-            waiting: list[FinishedSegment] = []
-            for part in finished:
-                waiting.append(part)
-                if part.segment.tracks or lost.found:
+            waiting: list[Shot] = []
+            for shot in finished:
+                waiting.append(shot)
+                if shot.tracks or lost.found:
                     while waiting:
-                        yield from self._results(*waiting.pop(0), lost)
+                        yield from self._results(waiting.pop(0), lost)
             while waiting:
-                for _ in self._results(*waiting.pop(0), lost):
+                for _ in self._results(waiting.pop(0), lost):
                     pass
             lost.report()
             self.report.update(pipeline.statistics.report())
 
-    def _results(self, segment: Segment, codes: SegmentCodes,
-                 lost: LostFrames) -> Iterator[FrameResult]:
-        """Results of the frames of a segment."""
-        with codes:
-            chunk: list[tuple[FramePlan, list[Face]]] = []
-            count = 0
-            for plan, faces in segment.frames():
-                chunk.append((plan, faces))
-                count += max(1, len(faces))
-                if count >= _CHUNK:
-                    yield from self._chunk_results(chunk, codes, lost)
-                    chunk, count = [], 0
-            yield from self._chunk_results(chunk, codes, lost)
+    def _results(self, shot: Shot, lost: LostFrames) -> Iterator[FrameResult]:
+        """Results of the frames of a shot."""
+        chunk: list[tuple[FrameDetections, list[Face]]] = []
+        count = 0
+        for frame, faces in shot.frames():
+            chunk.append((frame, faces))
+            count += max(1, len(faces))
+            if count >= _CHUNK:
+                yield from self._chunk_results(chunk, shot.store, lost)
+                chunk, count = [], 0
+        yield from self._chunk_results(chunk, shot.store, lost)
+        shot.store.forget_work(shot.tracks)
 
-    def _chunk_results(self, chunk: list[tuple[FramePlan, list[Face]]],
-                       codes: SegmentCodes, lost: LostFrames
+    def _chunk_results(self, chunk: list[tuple[FrameDetections, list[Face]]],
+                       store: TrackStore, lost: LostFrames
                        ) -> Iterator[FrameResult]:
         """Results of some frames, whose surfaces are made at once."""
-        rows = [codes.read(face.track, np.array([face.place]))
-                for _, faces in chunk for face in faces
-                if codes.has(face.track, face.place)]
-        arrays = self._surface(split_rows(
-            self.model.layout, np.concatenate(rows))) if rows else {}
-        position = 0
-        for plan, faces in chunk:
-            results = []
-            for face in faces:
-                if codes.has(face.track, face.place):
-                    results.append(self._frame_result(plan, face, arrays,
-                                                      position))
-                    position += 1
-            if not results:
-                results = [_without_face(plan, faces)]
-            lost.add(plan, results)
+        known = [face for _, faces in chunk for face in faces
+                 if store.has_codes(face.track, face.place)]
+        arrays = self._surface(split_codes(
+            self.model.layout, np.concatenate([
+                store.read_codes(face.track, np.array([face.place]))
+                for face in known]))) if known else {}
+        position = {face: number for number, face in enumerate(known)}
+        for frame, faces in chunk:
+            results = [
+                self._frame_result(frame, face, arrays, position[face])
+                for face in faces if face in position
+            ] or [result_without_face(frame, faces)]
+            lost.add(frame, results)
             yield from results
 
     @torch.inference_mode()
@@ -274,7 +275,7 @@ class Reconstructor:
             visible2d=visible[0].cpu().numpy(),
             visible3d=visible[1].cpu().numpy())
 
-    def _frame_result(self, plan: FramePlan, face: Face,
+    def _frame_result(self, plan: FrameDetections, face: Face,
                       arrays: dict[str, Any], position: int) -> FrameResult:
         size = self.settings.image_size
         codes = {name: code[position].copy()
@@ -311,20 +312,6 @@ class Reconstructor:
             visible2d=arrays['visible2d'][position],
             visible3d=arrays['visible3d'][position],
             displacement=displacement, crop_matrix=matrix, crop_size=size)
-
-
-def _without_face(plan: FramePlan, faces: list[Face]) -> FrameResult:
-    """The result of a frame of which nothing is known."""
-    status, problem = NO_FACE, plan.problem
-    if plan.size is None:
-        status = UNREADABLE
-    elif faces:
-        status, problem = UNREADABLE, 'the image could not be read again'
-    elif not problem:
-        problem = ('another face is followed' if plan.faces
-                   else 'no face was found')
-    return FrameResult(index=plan.index, name=plan.name, status=status,
-                       problem=problem, frame_size=plan.size, time=plan.time)
 
 
 def _name_of(detector: object) -> str:

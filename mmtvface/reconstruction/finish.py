@@ -17,9 +17,8 @@ from mmtvface.evaluation.functional import (
 from mmtvface.fitting import RefineSettings, refine_motion
 from mmtvface.geometry.camera import project
 
-from .averaging import robust_mean
 from .settings import FinishSettings
-from .smoothing import IDENTITY, smooth_run
+from .smoothing import IDENTITY, robust_mean, smooth_run
 
 Codes = dict[str, torch.Tensor]
 

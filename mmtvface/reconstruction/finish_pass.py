@@ -13,28 +13,31 @@ from mmtvface.geometry.crop import transform_points
 from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.tracking.face_track import FaceTrack
+from mmtvface.tracking.track_store import TrackStore
 
 from .finish import Codes, FinishSettings, Statistics, finish_run, one_identity
 from .model_setup import on_cpu
-from .shot_codes import SegmentCodes
 
 _BLOCK = 500  # frames that are finished at once ...
 _MARGIN = 100  # ... with as many neighbours on both sides
 _MOST_FRAMES = 2000  # whose median is taken; more say nothing new
 
 
-def split_rows(layout: FlameCodeLayout, rows: np.ndarray
-               ) -> dict[str, torch.Tensor]:
-    """Codes (n, ...) of rows (n, C); what follows the layout is ``detail``."""
-    flat = torch.from_numpy(rows)
+def split_codes(layout: FlameCodeLayout, vectors: np.ndarray
+                ) -> dict[str, torch.Tensor]:
+    """Codes (n, ...) of code vectors (n, C).
+
+    What follows the layout is ``detail``.
+    """
+    flat = torch.from_numpy(vectors)
     codes = layout.split(flat[:, :layout.total])
     if flat.shape[1] > layout.total:
         codes['detail'] = flat[:, layout.total:]
     return codes
 
 
-def join_rows(layout: FlameCodeLayout, codes: Codes) -> np.ndarray:
-    """The rows that :func:`split_rows` takes apart."""
+def join_codes(layout: FlameCodeLayout, codes: Codes) -> np.ndarray:
+    """The code vectors that :func:`split_codes` takes apart."""
     parts = [layout.join(codes)]
     if 'detail' in codes:
         parts.append(codes['detail'])
@@ -66,20 +69,20 @@ class TrackFinisher:
         self._layout, self._size = model.layout, image_size
         self._fps, self._settings, self._statistics = fps, settings, statistics
 
-    def __call__(self, track: FaceTrack, store: SegmentCodes) -> None:
+    def __call__(self, track: FaceTrack, store: TrackStore) -> None:
         """Finish a track.
 
         Args:
             track: The track.
             store: Its codes and landmarks; the codes are changed.
         """
-        sound = store.sound(track)
-        if not len(sound):
+        finite = store.finite_places(track)
+        if not len(finite):
             return
         still = torch.from_numpy(
-            track.crop_matrix(int(sound[len(sound) // 2]))).float()
-        refine = self._beliefs(track, store, sound, still)
-        identity = self._identity(track, store, sound, still, refine)
+            track.crop_matrix(int(finite[len(finite) // 2]))).float()
+        refine = self._beliefs(track, store, finite, still)
+        identity = self._identity(track, store, finite, still, refine)
 
         def finish(places: np.ndarray, inner: slice) -> np.ndarray:
             self._check_cancelled()
@@ -91,51 +94,51 @@ class TrackFinisher:
                 self._check_cancelled)
             codes['cam'] = move_camera(
                 codes['cam'], still, _crops(track, places), self._size)
-            return join_rows(self._layout, codes)
+            return join_codes(self._layout, codes)
 
-        store.rewrite(track, sound, _BLOCK, _MARGIN, finish)
+        store.rewrite(track, finite, _BLOCK, _MARGIN, finish)
 
-    def _read(self, track: FaceTrack, store: SegmentCodes,
+    def _read(self, track: FaceTrack, store: TrackStore,
               places: np.ndarray, still: torch.Tensor, identity: Codes
               ) -> tuple[Codes, torch.Tensor]:
         """Codes of a person, and landmarks, seen in one crop."""
-        codes = split_rows(self._layout, store.read(track, places))
+        codes = split_codes(self._layout, store.read_codes(track, places))
         for name, code in identity.items():
             codes[name] = code.expand_as(codes[name])
         codes['cam'] = move_camera(
             codes['cam'], _crops(track, places), still, self._size)
         return codes, self._points(track, store, places, still)
 
-    def _points(self, track: FaceTrack, store: SegmentCodes,
+    def _points(self, track: FaceTrack, store: TrackStore,
                 places: np.ndarray, still: torch.Tensor) -> torch.Tensor:
         """(n, 68, 2) landmarks, NDC of one crop."""
         return torch.from_numpy(pixel_to_ndc(transform_points(
             store.read_points(track, places), still.numpy()),
             self._size)).float()
 
-    def _beliefs(self, track: FaceTrack, store: SegmentCodes,
-                 sound: np.ndarray, still: torch.Tensor
+    def _beliefs(self, track: FaceTrack, store: TrackStore,
+                 finite: np.ndarray, still: torch.Tensor
                  ) -> RefineSettings | None:
         """What the beginning of a track says of its landmarks."""
         if not self._settings.refine:
             return None
-        some = sound[:_MOST_FRAMES]
+        some = finite[:_MOST_FRAMES]
         return RefineSettings(steps=self._settings.refine).believing(
             self._points(track, store, some, still),
             torch.from_numpy(track.frames[some]))
 
-    def _identity(self, track: FaceTrack, store: SegmentCodes,
-                  sound: np.ndarray, still: torch.Tensor,
+    def _identity(self, track: FaceTrack, store: TrackStore,
+                  finite: np.ndarray, still: torch.Tensor,
                   refine: RefineSettings | None) -> Codes:
         """The codes of the person, name -> (C,)."""
         if self._settings.identity != 'track':
             return {}
-        some = sound[spread_frames(len(sound), _MOST_FRAMES).numpy()]
-        identity = one_identity(split_rows(
-            self._layout, store.read(track, some)))
+        some = finite[spread_frames(len(finite), _MOST_FRAMES).numpy()]
+        identity = one_identity(split_codes(
+            self._layout, store.read_codes(track, some)))
         if refine is not None:
-            some = sound[spread_frames(
-                len(sound), refine.identity_frames).numpy()]
+            some = finite[spread_frames(
+                len(finite), refine.identity_frames).numpy()]
             codes, points = self._read(track, store, some, still, identity)
             identity['shape'] = refine_identity(
                 self._flame, codes, points, refine)

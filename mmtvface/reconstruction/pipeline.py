@@ -5,40 +5,35 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
-import numpy as np
+from mmengine.logging import print_log
 
 from mmtvface.geometry.crop import warp
 from mmtvface.models.reconstructors import TemporalDECA
-from mmtvface.tracking.detection import FramePlan, Progress, find_faces
+from mmtvface.tracking.detectors import FaceDetector, LandmarkFunction
 from mmtvface.tracking.face_track import CropPlan, Face
 from mmtvface.tracking.frame_source import Frame, FrameSource
-from mmtvface.tracking.landmark_detector import LandmarkDetector
-from mmtvface.tracking.shots import Segment, SegmentCutter
+from mmtvface.tracking.shots import (
+    Progress,
+    Shot,
+    ShotBuilder,
+    build_tracker,
+    find_faces,
+)
+from mmtvface.tracking.track_store import TrackStore
 from mmtvface.utils.threads import prefetch
 
 from .appearance_pass import AppearancePass, has_colors
 from .encoder_pass import EncoderPass
 from .finish import FinishSettings, Statistics
 from .finish_pass import TrackFinisher
-from .resume_file import RunJournal
-from .shot_codes import SegmentCodes
 
-_SEGMENTS_AHEAD = 2  # whose faces are known before they are encoded
+#: Bytes that the decoded frames of an input may take. Those of a longer one
+#: are decoded twice: to look for faces, and to encode them.
+FRAME_MEMORY = 256 << 20
+
+_SHOTS_AHEAD = 2  # whose faces are known before they are encoded
 _FRAMES_AHEAD = 2
-
-
-class FinishedSegment(NamedTuple):
-    """A segment whose codes are as they shall be.
-
-    Attributes:
-        segment: Its frames and faces.
-        codes: Of its tracks; to be closed.
-    """
-
-    segment: Segment
-    codes: SegmentCodes
 
 
 @dataclass(frozen=True)
@@ -47,8 +42,8 @@ class RunSettings:
 
     Attributes:
         crop: How faces are cut out.
-        faces: 'main' or 'all', see :class:`SegmentCutter`.
-        fill_gaps: See :class:`SegmentCutter`.
+        faces: 'main' or 'all', see :class:`ShotBuilder`.
+        fill_gaps: See :class:`ShotBuilder`.
         clip_length: Frames per clip.
         overlap: Frames in common, see :class:`EncoderPass`.
         batch_size: Clips at once.
@@ -71,24 +66,26 @@ class _Stopped(Exception):
 class Pipeline:
     """Finds faces, encodes them, and finishes their tracks.
 
-    Three threads work at the same time, each on a segment of its own: one
+    Three threads work at the same time, each on a shot of its own: one
     decodes frames, one looks for faces in them, one encodes the faces (and
-    has a fourth decode the frames again for it). Who takes the finished
-    segments writes results meanwhile. Queues between them are short.
+    has a fourth decode the frames again for it, if they take more than
+    :data:`FRAME_MEMORY`). Who takes the finished shots writes results
+    meanwhile. Queues between them are short.
 
     Args:
         model: In evaluation mode.
         detector: Finds faces, None for MediaPipe; called in one thread only.
         settings: Of the run.
-        journal: Where faces and codes are noted.
+        store: Where faces and codes are noted.
         progress: Told the step, frames done and in all, by several threads.
     """
 
-    def __init__(self, model: TemporalDECA, detector: LandmarkDetector | None,
-                 settings: RunSettings, journal: RunJournal,
+    def __init__(self, model: TemporalDECA,
+                 detector: FaceDetector | LandmarkFunction | None,
+                 settings: RunSettings, store: TrackStore,
                  progress: Progress) -> None:
         self._model, self._detector = model, detector
-        self._settings, self._journal = settings, journal
+        self._settings, self._store = settings, store
         self._report_progress = progress
         self._stop = threading.Event()
         self.statistics = Statistics()
@@ -104,18 +101,20 @@ class Pipeline:
         self._check_cancelled()
         self._report_progress(step, done, total)
 
-    def __call__(self, source: FrameSource) -> Iterator[FinishedSegment]:
-        """Finished segments in order."""
+    def __call__(self, source: FrameSource) -> Iterator[Shot]:
+        """Shots in order, whose codes in the store are as they shall be."""
         return prefetch(self._finish(source), 1, self._stop.set)
 
-    def _segments(self, source: FrameSource) -> Iterator[Segment]:
-        log, settings = self._journal.faces, self._settings
-        cut = SegmentCutter(log, settings.crop, settings.faces,
+    def _shots(self, source: FrameSource, frames: '_Frames'
+               ) -> Iterator[Shot]:
+        settings = self._settings
+        build = ShotBuilder(self._store, settings.crop, settings.faces,
                             settings.fill_gaps, source.consecutive)
-        return cut(find_faces(source, self._detector, self._progress,
-                              log.known(), len(log)))
+        with build_tracker(self._detector, settings.fill_gaps) as tracker:
+            yield from build(find_faces(source, tracker, self._progress,
+                                        self._store, frames.keep))
 
-    def _finish(self, source: FrameSource) -> Iterator[FinishedSegment]:
+    def _finish(self, source: FrameSource) -> Iterator[Shot]:
         settings = self._settings
         windows = ((settings.clip_length, settings.overlap)
                    if source.consecutive else (1, 0))
@@ -128,91 +127,103 @@ class Pipeline:
             self._model, self.statistics,
             self._check_cancelled) if self._looks else None
         with contextlib.ExitStack() as stack:
-            segments = stack.enter_context(contextlib.closing(
-                prefetch(self._segments(source), _SEGMENTS_AHEAD)))
-            frames = stack.enter_context(contextlib.closing(
-                prefetch(iter(source), _FRAMES_AHEAD)))
-            again = _Again(frames, self._check_cancelled)
+            frames = _Frames(source, self._check_cancelled)
+            stack.callback(frames.close)
+            shots = stack.enter_context(contextlib.closing(
+                prefetch(self._shots(source, frames), _SHOTS_AHEAD)))
             # First of all, when this fails, the others are told to end.
             stack.push(self._stop_after)
-            for segment in segments:
-                codes = SegmentCodes(segment)
-                try:
-                    self._encode(segment, codes, encode, again, len(source))
-                    for track in segment.tracks:
-                        finish(track, codes)
-                        if color is not None:
-                            color(track, codes)
-                        self._progress('Finishing', segment.stop, len(source))
-                except BaseException:
-                    codes.close()
-                    raise
-                yield FinishedSegment(segment, codes)
+            for shot in shots:
+                self._encode(shot, encode, frames, len(source))
+                for track in shot.tracks:
+                    finish(track, self._store)
+                    if color is not None:
+                        color(track, self._store)
+                    self._progress('Finishing', shot.stop, len(source))
+                yield shot
 
     def _stop_after(self, kind: type[BaseException] | None,
                     *_: object) -> None:
         if kind is not None:
             self._stop.set()
 
-    def _encode(self, segment: Segment, codes: SegmentCodes,
-                encode: EncoderPass, again: '_Again', total: int) -> None:
-        known = self._recall(segment, codes)
-        done = segment.first
+    def _encode(self, shot: Shot, encode: EncoderPass, frames: '_Frames',
+                total: int) -> None:
+        store, done = self._store, shot.first
+        known = {track.track_id: store.known_codes(track)
+                 for track in shot.tracks}
 
         def shown() -> Iterator[tuple[Frame | None, list[Face]]]:
-            for plan, faces in segment.frames():
+            for plan, faces in shot.frames():
                 self._check_cancelled()
-                for face in faces:
-                    codes.write_points(face)
-                frame = again.at(plan) if faces else None
+                frame = frames.at(plan.index) if faces else None
                 if self._looks and frame and frame.image is not None:
                     for face in faces:
-                        codes.write_crop(face, warp(
+                        store.write_crop(face, warp(
                             frame.image, face.crop_matrix,
                             self._settings.crop.size))
                 yield frame, faces
+            frames.drop(shot.stop)
 
         for coded in encode(shown(), known):
-            self._journal.codes.append(
-                coded.track.track_id, coded.track.frames[coded.places],
-                coded.rows)
-            codes.write(coded.track, coded.places, coded.rows)
+            store.write_codes(*coded)
             done = max(done, int(coded.track.frames[coded.places[-1]]) + 1)
             self._progress('Reconstructing', done, total)
 
-    def _recall(self, segment: Segment, codes: SegmentCodes
-                ) -> dict[int, int]:
-        """Codes from before; track id -> first place that is not known."""
-        by_id = {track.track_id: track for track in segment.tracks}
-        first = dict.fromkeys(by_id, 0)
-        for records in self._journal.codes.known(segment.stop):
-            self._check_cancelled()
-            for number, (frame, track_id, row) in enumerate(records):
-                track = by_id.get(int(track_id))
-                place = -1 if track is None else int(
-                    np.searchsorted(track.frames, frame))
-                if place < first.get(int(track_id), 0) or (
-                        place == len(track) or track.frames[place] != frame):
-                    self._journal.codes.forget(len(records) - number)
-                    return first
-                codes.write(track, np.array([place]), row[None])
-                first[track.track_id] = place + 1
-        return first
 
+class _Frames:
+    """Frames for the encoder, from memory, or decoded again, in order.
 
-class _Again:
-    """Frames that are read a second time, in order."""
+    Args:
+        source: Whose they are.
+        check_cancelled: Called now and then; what it raises ends the work.
+    """
 
-    def __init__(self, frames: Iterator[Frame],
+    def __init__(self, source: FrameSource,
                  check_cancelled: Callable[[], None]) -> None:
-        self._frames, self._check_cancelled = frames, check_cancelled
+        self._source, self._check_cancelled = source, check_cancelled
+        self._kept: dict[int, Frame] = {}
+        self._bytes = 0  # of all frames that were kept
+        self._fits = not source.in_memory
+        self._again: Iterator[Frame] | None = None
         self._next: Frame | None = None
 
-    def at(self, plan: FramePlan) -> Frame | None:
+    def keep(self, frame: Frame) -> None:
+        """Take a frame that was decoded; called by another thread."""
+        size = 0 if frame.image is None else frame.image.nbytes
+        self._bytes += size
+        left = max(0, len(self._source) - frame.index - 1)
+        if not self._fits or self._bytes + left * size > FRAME_MEMORY:
+            self._fits = False
+            self._kept.clear()
+        else:
+            self._kept[frame.index] = frame
+
+    def at(self, index: int) -> Frame | None:
         """A frame; None if it cannot be read any more."""
-        while self._next is None or self._next.index < plan.index:
+        if frame := self._kept.get(index):
+            return frame
+        if self._again is None:
+            if not self._source.in_memory:
+                print_log(
+                    f'The frames of {self._source.name} take more than the '
+                    f'{FRAME_MEMORY >> 20} MB that are kept in memory: they '
+                    'are decoded twice.', logger='current', level=20)
+            self._again = prefetch(iter(self._source), _FRAMES_AHEAD)
+        while self._next is None or self._next.index < index:
             self._check_cancelled()
-            self._next = next(self._frames, None)
+            self._next = next(self._again, None)
             if self._next is None:
                 return None
-        return self._next if self._next.index == plan.index else None
+        return self._next if self._next.index == index else None
+
+    def drop(self, stop: int) -> None:
+        """Frames before this one are not asked for any more."""
+        for index in [index for index in tuple(self._kept) if index < stop]:
+            self._kept.pop(index, None)
+
+    def close(self) -> None:
+        """End the reading."""
+        self._kept.clear()
+        if self._again is not None:
+            self._again.close()

@@ -4,20 +4,126 @@
 import math
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 
+from mmtvface.geometry.alignment import nearest_rotation
+from mmtvface.geometry.rotation import (
+    axis_angle_to_matrix,
+    matrix_to_axis_angle,
+)
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.tracking.face_track import FaceTrack
 
-from .blending import WindowBlender
-from .windows import plan_windows
-
 Finished = list[tuple[int, np.ndarray]]
 """Places and their codes (C,), in order."""
+
+
+class Window(NamedTuple):
+    """A clip of a run.
+
+    Attributes:
+        start: First frame.
+        stop: One after the last.
+    """
+
+    start: int
+    stop: int
+
+
+def plan_windows(length: int, size: int, stride: int | None = None
+                 ) -> list[Window]:
+    """Overlapping windows that cover a run.
+
+    The last window is moved back to end with the run; a run shorter than a
+    window is one window.
+
+    Args:
+        length: Frames of the run, at least 1.
+        size: Frames per window, at least 1.
+        stride: Frames from window to window, 1 to ``size``; default: half
+            the size, rounded up.
+
+    Returns:
+        Windows in order.
+
+    Raises:
+        ValueError: If a number is out of its range.
+    """
+    stride = (size + 1) // 2 if stride is None else stride
+    if length < 1 or size < 1 or not 1 <= stride <= size:
+        raise ValueError(
+            'plan_windows needs length >= 1, size >= 1 and 1 <= stride <= '
+            f'size, but got length {length}, size {size}, stride {stride}.')
+    last = max(0, length - size)
+    return [Window(start, min(start + size, length))
+            for start in (*range(0, last, stride), last)]
+
+
+class WindowBlender:
+    """Blends what several clips say about a frame.
+
+    A temporal model knows less about the first and the last frames of a clip,
+    which have neighbours on one side only. The weight of a clip's opinion
+    grows linearly from both its ends to its middle, so that the codes pass
+    smoothly from one clip to the next. Rotations are blended as matrices
+    (projected mean), everything else linearly.
+
+    Args:
+        layout: Of the codes at the beginning of a code vector; what follows
+            (detail) is blended linearly.
+    """
+
+    def __init__(self, layout: FlameCodeLayout) -> None:
+        begin = 0
+        for name, size in layout.sizes.items():
+            if name == 'pose':
+                break
+            begin += size
+        self._pose = slice(begin, begin + layout.pose)
+        self._vectors: dict[int, list[tuple[float, np.ndarray]]] = {}
+
+    def add(self, frames: Sequence[int], vectors: np.ndarray,
+            until: float) -> list[tuple[int, np.ndarray]]:
+        """Take the codes of a clip.
+
+        Args:
+            frames: t indices of its frames, increasing.
+            vectors: (t, C) float32.
+            until: Index of the first frame of the clip that comes next; what
+                lies before it is finished.
+
+        Returns:
+            The finished frames in order, index and (C,) float32. Vectors that
+            are not finite count only where there is no other.
+        """
+        count = len(frames)
+        for place, (frame, vector) in enumerate(zip(frames, vectors,
+                                                    strict=True)):
+            self._vectors.setdefault(frame, []).append(
+                (min(place + 1, count - place), vector))
+        finished = sorted(frame for frame in self._vectors if frame < until)
+        return [(frame, self._blend(self._vectors.pop(frame)))
+                for frame in finished]
+
+    def _blend(self, opinions: list[tuple[float, np.ndarray]]) -> np.ndarray:
+        finite = [entry for entry in opinions if np.isfinite(entry[1]).all()]
+        if len(finite) < 2:
+            return (finite or opinions)[0][1]
+        weights = np.array([weight for weight, _ in finite], float)
+        weights /= weights.sum()
+        vectors = np.stack([vector for _, vector in finite]).astype(float)
+        mean = weights @ vectors
+        turns = torch.from_numpy(vectors[:, self._pose]).unflatten(1, (-1, 3))
+        matrices = torch.einsum('k,kjab->jab', torch.from_numpy(weights),
+                                axis_angle_to_matrix(turns))
+        mean[self._pose] = matrix_to_axis_angle(
+            nearest_rotation(matrices)).flatten().numpy()
+        return mean.astype(np.float32)
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,20 +2,31 @@
 """Tracks of all faces of a video, frame by frame, in constant memory."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from mmtvface.geometry.crop import landmark_box
 
-from .detectors.base import (
-    FaceBackend,
+from .detectors import (
     FaceDetection,
+    FaceDetector,
     FaceLandmarks,
     LandmarkFollower,
+    LandmarkFunction,
+    build_detector,
 )
-from .detectors.boxes import are_same, distances, overlaps, without_repeats
+from .detectors.boxes import (
+    distances,
+    is_among,
+    mean_side,
+    overlaps,
+    without_repeats,
+)
+from .face_track import DETECTED, GIVEN, TrackedFace
+
+#: Frames for which a face may be out of sight and keep its track.
+MAX_GAP = 12
 
 # Weight of the newest motion in the average that predicts the next one.
 _MOTION_RATE = 0.4
@@ -32,34 +43,19 @@ _MAX_UNCONFIRMED = 2
 _SMALL, _SURROUNDINGS = 0.12, 4.
 
 
-@dataclass(frozen=True, eq=False)
-class TrackedFace:
-    """One face in one frame.
-
-    Attributes:
-        track_id: Of its track, counted from 0, never used again.
-        landmarks: Where it is.
-        box: (4,) float64 of the landmarks: left, top, right, bottom.
-        detected: A search of this very frame found it too.
-    """
-
-    track_id: int
-    landmarks: FaceLandmarks
-    box: np.ndarray
-    detected: bool
-
-
 class _Track:
     """State of one track between frames."""
 
-    def __init__(self, track_id: int, follower: LandmarkFollower) -> None:
+    def __init__(self, track_id: int,
+                 follower: LandmarkFollower | None = None) -> None:
         self.track_id, self.follower = track_id, follower
         self.landmarks: FaceLandmarks | None = None  # None: out of sight
         self.box = np.zeros(4)
         self.motion = np.zeros(2)  # of the centre, pixels per frame
         self.gap = 0  # frames since it was seen
         self.unconfirmed = 0  # thorough searches since it was found by one
-        self.detected = False
+        self.searched = False
+        self.origin = DETECTED
 
     def expected(self) -> np.ndarray:
         """(4,) box in the present frame, by its last motion."""
@@ -81,11 +77,12 @@ class _Track:
     def lost(self) -> None:
         self.landmarks = None
         self.gap += 1
-        self.follower.reset()
+        if self.follower is not None:
+            self.follower.reset()
 
 
 class FaceTracker:
-    """Follows all faces of a video at once.
+    """Follows all faces of a video at once. A context manager.
 
     Every ``detect_every``-th frame is searched by the detector, and sooner
     when a face got lost or nobody is in sight; between searches the landmarks
@@ -97,11 +94,15 @@ class FaceTracker:
     distance, ``scipy.optimize.linear_sum_assignment``). Where two tracks
     claim one face, the one that expected it there keeps it.
 
+    Landmarks that are known (:meth:`update`) or come from a function take
+    part in the same matching; nothing is searched or followed then.
+
     Args:
-        backend: Finds faces and follows landmarks; it stays the caller's.
+        detector: Finds faces and follows landmarks; it stays the caller's.
+            Or a function of an image. Default: MediaPipe, started when it is
+            first needed and freed by :meth:`close`.
         detect_every: Frames from one search to the next.
-        max_faces: Most faces at once, larger ones are preferred; 0: no
-            limit.
+        max_faces: Most faces at once, larger ones first; 0: no limit.
         max_gap: Frames for which a face may be out of sight.
         min_score: Least score of a detection that begins a track.
         min_size: Least size (mean of width and height) of the box of a
@@ -112,8 +113,9 @@ class FaceTracker:
         ValueError: If a number is out of its range.
     """
 
-    def __init__(self, backend: FaceBackend, detect_every: int = 5,
-                 max_faces: int = 0, max_gap: int = 12,
+    def __init__(self, detector: FaceDetector | LandmarkFunction | None = None,
+                 detect_every: int = 5, max_faces: int = 0,
+                 max_gap: int = MAX_GAP,
                  min_score: float = 0.5, min_size: float = 0.,
                  thorough_every: int = 10) -> None:
         for name, value, least in (
@@ -121,46 +123,118 @@ class FaceTracker:
                 ('max_gap', max_gap, 0), ('min_size', min_size, 0),
                 ('thorough_every', thorough_every, 1)):
             if value < least:
-                raise ValueError(
-                    f'{name} must be at least {least}, got {value}.')
-        self._backend = backend
+                raise ValueError(f'{name} must be at least {least}, got '
+                                 f'{value}.')
+        self._is_own = detector is None
+        self._detector = (detector if isinstance(detector, FaceDetector)
+                          else None)
+        self._function = None if self._is_own or self._detector else detector
         self._detect_every, self._max_faces = detect_every, max_faces
         self._max_gap, self._thorough_every = max_gap, thorough_every
         self._min_score, self._min_size = min_score, min_size
         self._tracks: list[_Track] = []
         self._next_id = 0
-        self._shape: tuple[int, ...] | None = None
+        self._size: tuple[int, int] | None = None
         self._unsearched = 0  # frames since the last search
         self._searches = 0  # of this shot
 
-    def update(self, image_rgb: np.ndarray,
-               cut: bool = False) -> list[TrackedFace]:
+    def update(self, image: np.ndarray | None, cut: bool = False,
+               known: Sequence[np.ndarray] | None = None
+               ) -> list[TrackedFace]:
         """Take the next frame.
 
         Args:
-            image_rgb: (H, W, 3) uint8 RGB.
+            image: (H, W, 3) uint8 RGB; None if it cannot be read.
             cut: The frame begins another shot: all tracks end before it. So
                 does a change of the frame's size.
+            known: (68, 2) landmarks of its faces in pixel indices, if they
+                are known.
 
         Returns:
             The faces of this frame, by their numbers.
+
+        Raises:
+            ImportError: If MediaPipe is needed and not installed.
         """
-        if cut or image_rgb.shape != self._shape:
+        self._prepare(None if image is None else image.shape[:2], cut)
+        if image is None:
+            for track in self._tracks:
+                track.lost()
+        elif known is not None:
+            self._take(known, GIVEN)
+        elif self._function is not None:
+            self._take(self._function(image), DETECTED)
+        else:
+            if self._detector is None:
+                self._detector = build_detector()
+            self._follow(image)
+            if self._is_search_due():
+                self._search(image,
+                             self._searches % self._thorough_every == 0)
+                self._searches, self._unsearched = self._searches + 1, 0
+            self._unsearched += 1
+        self._end_lost()
+        return [TrackedFace(track.track_id, track.landmarks, track.origin,
+                            track.searched)
+                for track in self._tracks if track.landmarks is not None]
+
+    def replay(self, faces: Sequence[TrackedFace],
+               size: tuple[int, int] | None, cut: bool = False) -> None:
+        """Take a frame of an earlier run, whose faces go on with it.
+
+        Args:
+            faces: Of the frame.
+            size: Its height and width; None if it could not be read.
+            cut: See :meth:`update`.
+        """
+        self._prepare(size, cut)
+        known = {track.track_id: track for track in self._tracks}
+        for track in self._tracks:
+            track.lost()
+        for face in faces:
+            if track := known.get(face.track_id):
+                track.gap -= 1
+            else:
+                track = self._add(_Track(face.track_id))
+            track.seen(face.landmarks)
+        self._end_lost()
+
+    def _prepare(self, size: tuple[int, int] | None, cut: bool) -> None:
+        """End all tracks before another shot or size of the frames."""
+        if cut or size not in (None, self._size):
             self._end(self._tracks)
-            self._shape = image_rgb.shape
+            self._size = size
             self._unsearched = self._searches = 0
-        self._follow(image_rgb)
-        if self._is_search_due():
-            self._search(image_rgb,
-                         self._searches % self._thorough_every == 0)
-            self._searches, self._unsearched = self._searches + 1, 0
-        self._unsearched += 1
+
+    def _end_lost(self) -> None:
         self._end([track for track in self._tracks
                    if track.gap > self._max_gap
                    or track.unconfirmed >= _MAX_UNCONFIRMED])
-        return [TrackedFace(track.track_id, track.landmarks, track.box.copy(),
-                            track.detected)
-                for track in self._tracks if track.landmarks is not None]
+
+    def _add(self, track: _Track) -> _Track:
+        self._next_id = max(self._next_id, track.track_id + 1)
+        self._tracks.append(track)
+        return track
+
+    def _take(self, faces: Sequence[np.ndarray], origin: str) -> None:
+        """Give landmarks to the tracks nearby; the others begin new ones."""
+        points = [np.asarray(face, np.float64)[:, :2] for face in faces
+                  if np.isfinite(face).all() and np.ptp(face, 0).min() > 0]
+        landmarks = {FaceDetection(np.array(landmark_box(face)), 1.):
+                     FaceLandmarks(face) for face in points}
+        found = without_repeats(list(landmarks))
+        for track in self._tracks:
+            track.lost()
+        owners = {face: track for track, face in self._match(found)}
+        for face in found:
+            if track := owners.get(face):
+                track.gap -= 1  # lost() has counted the present frame
+            elif 0 < self._max_faces <= len(self._boxes()):
+                continue
+            else:
+                track = self._add(_Track(self._next_id))
+            track.seen(landmarks[face])
+            track.origin, track.searched = origin, True
 
     def _is_search_due(self) -> bool:
         gaps = [track.gap for track in self._tracks]
@@ -175,12 +249,17 @@ class FaceTracker:
         """Move on the tracks that are in sight."""
         claims = []
         for track in self._tracks:
-            track.detected = False
+            track.searched, track.origin = False, DETECTED
             expected = track.expected()
             if track.landmarks is None:
                 track.gap += 1
                 continue
-            landmarks = track.follower.follow(image, expected)
+            eyes = None
+            if track.follower is None:  # of landmarks that were known
+                track.follower, points = (self._detector.follower(),
+                                          track.landmarks.points)
+                eyes = points[36:48].reshape(2, 6, 2).mean(1)
+            landmarks = track.follower.follow(image, expected, eyes)
             if landmarks is None:
                 track.lost()
                 continue
@@ -190,7 +269,7 @@ class FaceTracker:
         # The best prediction has the first claim to a face.
         taken: list[np.ndarray] = []
         for _, track, landmarks, box in sorted(claims, key=lambda c: c[0]):
-            if _is_among(box, taken):
+            if is_among(box, taken):
                 track.lost()
             else:
                 taken.append(box)
@@ -198,7 +277,7 @@ class FaceTracker:
 
     def _search(self, image: np.ndarray, thorough: bool) -> None:
         """Confirm tracks, find lost ones again, and begin new ones."""
-        found = self._backend.detect(image, thorough)
+        found = self._detector.detect(image, thorough)
         if not thorough:
             for track in self._tracks:
                 if track.landmarks is None:
@@ -214,26 +293,26 @@ class FaceTracker:
         for track, face in sorted(
                 matches, key=lambda match: match[0].landmarks is None):
             if track.landmarks is not None:
-                track.detected, track.unconfirmed = True, 0
-            elif (landmarks := self._look(image, face, track.follower)):
+                track.searched, track.unconfirmed = True, 0
+            elif (landmarks := self._look(image, face, track)):
                 # lost() and _follow() have counted the present frame.
                 track.gap -= 1
                 track.seen(landmarks)
-                track.detected, track.unconfirmed = True, 0
+                track.searched, track.unconfirmed = True, 0
         matched = {id(face) for _, face in matches}
         new = [face for face in found if id(face) not in matched
                and face.score >= self._min_score
-               and _size(face.box) >= self._min_size]
-        for face in sorted(new, key=lambda one: -_size(one.box)):
+               and mean_side(face.box) >= self._min_size]
+        for face in sorted(new, key=lambda one: -mean_side(one.box)):
             if 0 < self._max_faces <= len(self._boxes()):
                 break
-            if not _is_among(face.box, self._boxes()):
+            if not is_among(face.box, self._boxes()):
                 self._begin(image, face)
 
     def _search_around(self, image: np.ndarray,
                        track: _Track) -> list[FaceDetection]:
         """Search where a small face that is out of sight may be."""
-        box, size = track.hidden(), _size(track.box)
+        box, size = track.hidden(), mean_side(track.box)
         if size > _SMALL * max(image.shape[:2]):
             return []
         left, top, right, bottom = (
@@ -248,7 +327,7 @@ class FaceTracker:
         return [FaceDetection(
             face.box + np.tile(shift, 2), face.score,
             None if face.keypoints is None else face.keypoints + shift)
-            for face in self._backend.detect(part, thorough=False)]
+            for face in self._detector.detect(part, thorough=False)]
 
     def _match(self, found: Sequence[FaceDetection]
                ) -> list[tuple[_Track, FaceDetection]]:
@@ -268,57 +347,54 @@ class FaceTracker:
         allowed = (apart < reach[:, None]) & (ratio < np.log(_MAX_SIZE_RATIO))
         # Distances of lost tracks count less: their place is less certain.
         cost = 1 - overlaps(expected, boxes) + apart / reach[:, None] + ratio
-        forbidden = 1e3
-        rows, columns = linear_sum_assignment(
-            np.where(allowed, cost, forbidden))
+        rows, columns = linear_sum_assignment(np.where(allowed, cost, 1e3))
         return [(self._tracks[row], found[column])
                 for row, column in zip(rows, columns, strict=True)
                 if allowed[row, column]]
 
     def _look(self, image: np.ndarray, face: FaceDetection,
-              follower: LandmarkFollower) -> FaceLandmarks | None:
+              track: _Track) -> FaceLandmarks | None:
         """Landmarks at a detection, unless another track has them."""
-        follower.reset()
-        landmarks = follower.follow(image, face.box, face.keypoints)
-        if landmarks is None:
-            return None
-        box = np.array(landmark_box(landmarks.points))
-        if _is_among(box, self._boxes()):
-            follower.reset()
+        if track.follower is None:
+            track.follower = self._detector.follower()
+        track.follower.reset()
+        landmarks = track.follower.follow(image, face.box, face.keypoints)
+        if landmarks is not None and is_among(
+                np.array(landmark_box(landmarks.points)), self._boxes()):
+            track.follower.reset()
             return None
         return landmarks
 
     def _begin(self, image: np.ndarray, face: FaceDetection) -> None:
-        follower = self._backend.follower()
-        landmarks = self._look(image, face, follower)
+        track = _Track(self._next_id)
+        landmarks = self._look(image, face, track)
         if landmarks is None:
-            follower.close()
+            track.follower.close()
             return
-        track = _Track(self._next_id, follower)
-        self._next_id += 1
+        self._add(track)
         track.seen(landmarks)
-        track.detected = True
-        self._tracks.append(track)
+        track.searched = True
 
     def _boxes(self) -> list[np.ndarray]:
         return [track.box for track in self._tracks
                 if track.landmarks is not None]
 
     def _end(self, tracks: Sequence[_Track]) -> None:
-        gone = list(tracks)
-        for track in gone:
-            track.follower.close()
-        self._tracks = [track for track in self._tracks if track not in gone]
+        for track in tracks:
+            if track.follower is not None:
+                track.follower.close()
+        self._tracks = [track for track in self._tracks
+                        if track not in tracks]
 
     def close(self) -> None:
-        """End all tracks; the back-end is left to its owner."""
+        """End all tracks, and free the detector unless it is the caller's."""
         self._end(self._tracks)
+        if self._is_own and self._detector is not None:
+            self._detector.close()
+            self._detector = None
 
+    def __enter__(self) -> 'FaceTracker':
+        return self
 
-def _size(box: np.ndarray) -> float:
-    return float((box[2:] - box[:2]).mean())
-
-
-def _is_among(box: np.ndarray, boxes: Sequence[np.ndarray]) -> bool:
-    """Whether a box is of the same face as one of others."""
-    return bool(boxes) and bool(are_same(box[None], np.stack(boxes)).any())
+    def __exit__(self, *_: object) -> None:
+        self.close()

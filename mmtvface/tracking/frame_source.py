@@ -1,9 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """One view of every kind of input: frames that can be read again.
 
-A source is iterated several times (detection, reconstruction, drawing) and
-decodes its frames anew each time, so that a long video is never held in
-memory.
+A source may be iterated several times (reconstruction, drawing) and decodes
+its frames anew each time, so that a long video is never held in memory.
 """
 
 import os
@@ -62,12 +61,14 @@ class FrameSource(ABC):
         name: What the source is, for messages.
         fps: Frames per second of results made from it.
         consecutive: The frames follow one another in time.
+        in_memory: Reading them again costs nothing.
         sound: File whose sound fits to the frames at ``fps``, or None.
     """
 
     name: str
     fps: float = DEFAULT_FPS
     consecutive: bool = True
+    in_memory: bool = False
 
     @property
     def sound(self) -> Path | None:
@@ -209,6 +210,8 @@ class VideoFrames(FrameSource):
 
 class ArrayFrames(FrameSource):
     """Frames that are in memory already; they are not copied."""
+
+    in_memory = True
 
     def __init__(self, arrays: Sequence[np.ndarray]) -> None:
         self.arrays = [check_frame(array, index)

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from mmtvface.animation.tracks import CodeTrack
-from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
+from mmtvface.tracking.shots import Progress
 from mmtvface.utils.atomic import atomic_path
 from mmtvface.utils.settings import from_keywords
 

@@ -27,7 +27,7 @@ def moving_frames(count: int, size: tuple[int, int] = (240, 320),
 
     Returns:
         (H, W, 3) uint8 each; the first pixel holds the frame's number as
-        :class:`~helpers.scripted_faces.ScriptedBackend` reads it.
+        :class:`~helpers.scripted_faces.ScriptedDetector` reads it.
     """
     grey = np.random.default_rng(seed).integers(100, 130, size)
     picture = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)

@@ -15,7 +15,7 @@ class DrawnVideo(FrameSource):
     Args:
         length: Frames.
         draw: The index of a frame in, (H, W, 3) uint8 RGB out.
-        files: Whether it passes for files, of which a journal can be kept.
+        files: Whether it passes for files, which can be resumed.
     """
 
     name = 'a drawn video'

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from mmtvface.geometry.crop import landmark_box
-from mmtvface.tracking.detectors.base import FaceDetection, FaceLandmarks
+from mmtvface.tracking.detectors import FaceDetection, FaceLandmarks
 
 from .toy_pictures import POINTS
 
@@ -28,7 +28,7 @@ def numbered_frame(number: int, size: tuple[int, int] = (360, 640)
     return frame
 
 
-class ScriptedBackend:
+class ScriptedDetector:
     """Plays a script; frames are recognised by their number.
 
     Args:
@@ -80,7 +80,7 @@ class ScriptedFollower:
         backend: Whose script is played.
     """
 
-    def __init__(self, backend: ScriptedBackend) -> None:
+    def __init__(self, backend: ScriptedDetector) -> None:
         self._backend = backend
         self._last: np.ndarray | None = None
 

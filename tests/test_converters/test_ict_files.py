@@ -17,7 +17,7 @@ from mmtvface.converters.ict_facekit import convert as converting
 from mmtvface.converters.ict_facekit.layout import OPTIONAL
 from mmtvface.geometry.camera import project
 from mmtvface.heads import FLAME, FLAMETexture, load_head
-from mmtvface.reconstruction.landmark_visibility import landmark_visibility
+from mmtvface.reconstruction.results import landmark_visibility
 from mmtvface.renderers import MeshRenderer
 from mmtvface.renderers.detail_surface import DetailSurface
 

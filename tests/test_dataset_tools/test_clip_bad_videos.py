@@ -5,14 +5,14 @@ import re
 import cv2
 import numpy as np
 import pytest
-from helpers.scripted_faces import ScriptedBackend, box_around
+from helpers.scripted_faces import ScriptedDetector, box_around
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract_clips,
     find_videos,
-    open_journal,
+    open_state,
 )
 from mmtvface.io.video_reader import read_video
 
@@ -30,7 +30,7 @@ from helpers.bad_videos import (
 FACE = box_around(120, 110)
 
 
-class Steady(ScriptedBackend):
+class Steady(ScriptedDetector):
     """Sees one face at the same place, whatever a frame shows.
 
     sizes: of the frames that were searched.
@@ -46,29 +46,29 @@ class Steady(ScriptedBackend):
 
 
 def run(video, backend=None, **changes):
-    """Journal of a video, after it was written and read again."""
+    """State of a video, after it was written and read again."""
     settings = ClipSettings(**{**dict(
         min_length=5, min_size=20., max_yaw=180.), **changes})
     work = video.parent / f'work-{video.name}'
-    extract_clips(video, open_journal(work, 'video', {}, 'x'), settings,
+    extract_clips(video, open_state(work, 'video', {}, 'x'), settings,
                   build_mask_maker(settings), backend or Steady())
-    journal = open_journal(work, 'video', {}, 'x')
-    assert journal.finished and not journal.segment.exists()
-    for clip in journal.clips:
-        folder = journal.folder / 'clips' / clip['id']
+    state = open_state(work, 'video', {}, 'x')
+    assert state.finished and not state.segment.exists()
+    for clip in state.clips:
+        folder = state.folder / 'clips' / clip['id']
         for part in ('jpg', 'kpt', 'seg/masks'):
             assert len(list((folder / part).iterdir())) == clip['num_frames']
-    return journal
+    return state
 
 
-def meta(journal, clip):
-    return json.loads((journal.folder / 'clips' / clip['id'] / 'meta.json')
+def meta(state, clip):
+    return json.loads((state.folder / 'clips' / clip['id'] / 'meta.json')
                       .read_text())
 
 
-def spans(journal):
+def spans(state):
     return sorted((clip['first_frame'], clip['num_frames'])
-                  for clip in journal.clips)
+                  for clip in state.clips)
 
 
 @pytest.fixture(scope='module')
@@ -83,15 +83,15 @@ def test_damage_in_the_middle_costs_only_the_middle(tmp_path, whole):
         tmp_path / 'a.mkv', moving_frames(40), g='1'))
     ) == [(0, 40)]
     broken = overwrite_middle(whole, tmp_path / 'broken.mkv')
-    journal = run(broken)
-    assert 'broken packets skipped' in journal.problem
-    assert f'{journal.frames} frames decoded of 40' in journal.problem
-    first, last = spans(journal)[0], spans(journal)[-1]
+    state = run(broken)
+    assert 'broken packets skipped' in state.problem
+    assert f'{state.frames} frames decoded of 40' in state.problem
+    first, last = spans(state)[0], spans(state)[-1]
     assert first[0] == 0 and 12 <= first[1] <= 19
     assert 30 <= sum(last) < 41 and last[1] >= 12
     # No clip runs over the gap.
-    for clip in journal.clips:
-        times = meta(journal, clip)['frames']['time']
+    for clip in state.clips:
+        times = meta(state, clip)['frames']['time']
         assert np.diff(times).max() < 0.13
 
 
@@ -100,26 +100,26 @@ def test_guessed_parts_of_frames_are_not_used(tmp_path):
     path = encode_video(tmp_path / 'a.avi', frames, 'mpeg4', 'yuv420p',
                         g='10', qmin='5', qmax='5')
     broken = overwrite_middle(path, tmp_path / 'broken.avi', 0.01)
-    journal = run(broken)
+    state = run(broken)
     good, bad = list(read_video(path)), list(read_video(broken))
     wrong = [number for number, pair in enumerate(zip(good, bad, strict=True))
              if (pair[0] != pair[1]).any()]
     # Up to the next key frame all are wrong, and none of them is used.
     assert wrong == list(range(wrong[0], wrong[-1] + 1))
     assert len(wrong) > 1 and (wrong[-1] + 1) % 10 == 0
-    assert spans(journal) == [(0, wrong[0]),
+    assert spans(state) == [(0, wrong[0]),
                               (wrong[-1] + 1, 49 - wrong[-1])]
-    assert journal.lost_frames == {'damaged': len(wrong)}
-    used = [number for clip in journal.clips
-            for number in meta(journal, clip)['frames']['number']]
-    assert len(used) + sum(journal.lost_frames.values()) == journal.frames
+    assert state.lost_frames == {'damaged': len(wrong)}
+    used = [number for clip in state.clips
+            for number in meta(state, clip)['frames']['number']]
+    assert len(used) + sum(state.lost_frames.values()) == state.frames
 
 
 def test_a_truncated_video_gives_its_beginning(tmp_path, whole):
-    journal = run(truncate(whole, tmp_path / 'half.mkv'))
-    assert spans(journal) == [(0, journal.frames)]
-    assert 15 < journal.frames < 25
-    assert f'{journal.frames} frames decoded of 40' in journal.problem
+    state = run(truncate(whole, tmp_path / 'half.mkv'))
+    assert spans(state) == [(0, state.frames)]
+    assert 15 < state.frames < 25
+    assert f'{state.frames} frames decoded of 40' in state.problem
 
 
 @pytest.mark.parametrize('make, reason', [
@@ -135,10 +135,10 @@ def test_what_cannot_be_read_is_finished_with_a_reason(tmp_path, make,
                                                        reason):
     path = tmp_path / 'video.mp4'
     make(path)
-    journal = run(path)
-    assert not journal.clips and not journal.frames
-    assert re.search(reason, journal.problem)
-    assert 'video.mp4' in journal.problem
+    state = run(path)
+    assert not state.clips and not state.frames
+    assert re.search(reason, state.problem)
+    assert 'video.mp4' in state.problem
 
 
 @pytest.mark.parametrize('name, codec, pix_fmt', [
@@ -150,9 +150,9 @@ def test_odd_pixel_formats(tmp_path, name, codec, pix_fmt):
     frames = moving_frames(8)
     for frame in frames:
         frame[80:140, 90:150] = 240, 90, 40
-    journal = run(encode_video(tmp_path / name, frames, codec, pix_fmt))
-    assert spans(journal) == [(0, 8)] and not journal.problem
-    folder = journal.folder / 'clips' / journal.clips[0]['id']
+    state = run(encode_video(tmp_path / name, frames, codec, pix_fmt))
+    assert spans(state) == [(0, 8)] and not state.problem
+    folder = state.folder / 'clips' / state.clips[0]['id']
     crop = cv2.imread(str(folder / 'jpg' / '000004.jpg'))
     middle = crop[crop.shape[0] // 2, crop.shape[1] // 2, ::-1].astype(int)
     # The colour of the patch; of grey videos its lightness.
@@ -170,11 +170,11 @@ def test_videos_of_turned_telephones_are_upright(tmp_path, degrees):
     path = encode_video(tmp_path / 'a.mp4', frames, 'libx264', 'yuv420p')
     set_rotation(path, degrees)
     backend = Steady(box_around(80, 80, 60))
-    journal = run(path, backend, margin=2.)
+    state = run(path, backend, margin=2.)
     upright = (160, 240) if degrees == 180 else (240, 160)
     assert backend.sizes == {upright}
-    assert spans(journal) == [(0, 8)]
-    assert meta(journal, journal.clips[0])['image_size'] == list(upright)
+    assert spans(state) == [(0, 8)]
+    assert meta(state, state.clips[0])['image_size'] == list(upright)
     image = next(read_video(path)).astype(int)
     corners = [image[20, 20, 0], image[20, -20, 0], image[-20, -20, 0],
                image[-20, 20, 0]]
@@ -189,20 +189,20 @@ def test_uneven_times_are_kept_and_a_pause_ends_a_run(tmp_path, name, codec,
     steps = rng.integers(21, 60, 24)
     steps[0], steps[12] = 0, 3000
     times = np.cumsum(steps)
-    journal = run(encode_video(tmp_path / name, moving_frames(24), codec,
+    state = run(encode_video(tmp_path / name, moving_frames(24), codec,
                                pix_fmt, times=times.tolist()))
-    assert spans(journal) == [(0, 12), (12, 12)]
-    assert not journal.problem  # fewer frames than duration times rate
-    found = np.concatenate([meta(journal, clip)['frames']['time'] for clip in
-                            sorted(journal.clips, key=lambda c: c['id'])])
+    assert spans(state) == [(0, 12), (12, 12)]
+    assert not state.problem  # fewer frames than duration times rate
+    found = np.concatenate([meta(state, clip)['frames']['time'] for clip in
+                            sorted(state.clips, key=lambda c: c['id'])])
     np.testing.assert_allclose(found, times / 1000, atol=2e-3)
 
 
 def test_no_face_at_all(tmp_path):
-    journal = run(encode_video(tmp_path / 'a.mkv', moving_frames(12)),
+    state = run(encode_video(tmp_path / 'a.mkv', moving_frames(12)),
                   Steady(None))
-    assert not journal.clips and not journal.problem
-    assert journal.lost_frames == {'no face': 12} and journal.frames == 12
+    assert not state.clips and not state.problem
+    assert state.lost_frames == {'no face': 12} and state.frames == 12
 
 
 def test_large_videos(tmp_path):
@@ -210,10 +210,10 @@ def test_large_videos(tmp_path):
     frames = [image, image + 5, image + 10]
     path = encode_video(tmp_path / 'a.mp4', frames, 'libx264', 'yuv420p',
                         preset='ultrafast')
-    journal = run(path, Steady(box_around(1900, 1000, 900)), max_side=256,
+    state = run(path, Steady(box_around(1900, 1000, 900)), max_side=256,
                   min_length=3)
-    assert spans(journal) == [(0, 3)]
-    info = meta(journal, journal.clips[0])
+    assert spans(state) == [(0, 3)]
+    info = meta(state, state.clips[0])
     assert info['image_size'] == [2160, 3840] and info['side'] == 256
     assert info['frames']['square'][0][2] == pytest.approx(2.2 * 900)
 
@@ -223,9 +223,9 @@ def test_large_videos(tmp_path):
     ('a.gif', 'gif', 'rgb8')])
 def test_a_video_of_one_frame(tmp_path, name, codec, pix_fmt):
     path = encode_video(tmp_path / name, moving_frames(1), codec, pix_fmt)
-    journal = run(path)
-    assert not journal.clips and journal.frames == 1
-    assert journal.lost_clips == {'run too short': 1}
+    state = run(path)
+    assert not state.clips and state.frames == 1
+    assert state.lost_clips == {'run too short': 1}
     assert spans(run(path.rename(tmp_path / f'b-{name}'),
                      min_length=1)) == [(0, 1)]
 
@@ -257,11 +257,11 @@ def test_folders_and_files_without_videos_are_left_out(tmp_path):
 
 def test_a_missing_video_is_tried_again(tmp_path):
     settings = ClipSettings()
-    journal = open_journal(tmp_path / 'work', 'video', {}, 'x')
+    state = open_state(tmp_path / 'work', 'video', {}, 'x')
     with pytest.raises(FileNotFoundError, match=r'gone\.mkv'):
-        extract_clips(tmp_path / 'gone.mkv', journal, settings,
+        extract_clips(tmp_path / 'gone.mkv', state, settings,
                       build_mask_maker(settings), Steady())
-    assert not open_journal(tmp_path / 'work', 'video', {}, 'x').finished
+    assert not open_state(tmp_path / 'work', 'video', {}, 'x').finished
 
 
 def test_a_fault_of_the_program_does_not_finish_a_video(tmp_path):
@@ -271,8 +271,8 @@ def test_a_fault_of_the_program_does_not_finish_a_video(tmp_path):
 
     path = encode_video(tmp_path / 'a.mkv', moving_frames(8))
     settings = ClipSettings(min_length=5)
-    journal = open_journal(tmp_path / 'work', 'video', {}, 'x')
+    state = open_state(tmp_path / 'work', 'video', {}, 'x')
     with pytest.raises(ValueError, match='a fault'):
-        extract_clips(path, journal, settings, build_mask_maker(settings),
+        extract_clips(path, state, settings, build_mask_maker(settings),
                       Faulty())
-    assert not open_journal(tmp_path / 'work', 'video', {}, 'x').finished
+    assert not open_state(tmp_path / 'work', 'video', {}, 'x').finished

@@ -5,15 +5,15 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from helpers.scripted_faces import ScriptedBackend, box_around
+from helpers.scripted_faces import ScriptedDetector, box_around
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
     build_mask_maker,
     extract,
     extract_clips,
-    open_journal,
-    read_journal,
+    open_state,
+    read_state,
 )
 from mmtvface.io.video_reader import decode_video
 
@@ -64,33 +64,33 @@ def run(tmp_path, script, images=None, name='video', progress=None,
     if not video.is_file():
         write(video, images or frames(len(script)), times=times)
     settings = ClipSettings(**{**SETTINGS, **changes})
-    journal = open_journal(tmp_path / 'work', name, dict(name=video.name),
+    state = open_state(tmp_path / 'work', name, dict(name=video.name),
                            settings.fingerprint())
-    return extract_clips(video, journal, settings, build_mask_maker(settings),
-                         ScriptedBackend(script), progress)
+    return extract_clips(video, state, settings, build_mask_maker(settings),
+                         ScriptedDetector(script), progress)
 
 
-def spans(journal):
+def spans(state):
     """First frame and length of every clip."""
     return sorted((clip['first_frame'], clip['num_frames'])
-                  for clip in journal.clips)
+                  for clip in state.clips)
 
 
-def meta(journal, number=0):
-    clip = sorted(journal.clips, key=lambda clip: clip['id'])[number]
-    return json.loads((journal.folder / 'clips' / clip['id'] / 'meta.json')
+def meta(state, number=0):
+    clip = sorted(state.clips, key=lambda clip: clip['id'])[number]
+    return json.loads((state.folder / 'clips' / clip['id'] / 'meta.json')
                       .read_text())
 
 
 def test_two_people_make_two_clips(tmp_path):
     script = [dict(ann=box_around(80 + i, 100), bob=box_around(230, 120, 60))
               for i in range(30)]
-    journal = run(tmp_path, script)
-    assert journal.finished and not journal.problem
-    assert spans(journal) == [(0, 30), (0, 30)]
-    assert journal.frames == 30 and journal.faces == 60
-    assert {clip['track'] for clip in journal.clips} == {0, 1}
-    first = meta(journal)
+    state = run(tmp_path, script)
+    assert state.finished and not state.problem
+    assert spans(state) == [(0, 30), (0, 30)]
+    assert state.frames == 30 and state.faces == 60
+    assert {clip['track'] for clip in state.clips} == {0, 1}
+    first = meta(state)
     assert first['frames']['number'] == list(range(30))
     assert first['frames']['time'][10] == pytest.approx(.4)
     assert first['fps'] == 25 and first['image_size'] == list(SIZE)
@@ -102,9 +102,9 @@ def test_two_people_make_two_clips(tmp_path):
 
 def test_crops_and_landmarks_belong_together(tmp_path):
     script = [dict(ann=box_around(120 + 2 * i, 110)) for i in range(12)]
-    journal = run(tmp_path, script)
-    folder = journal.folder / 'clips' / journal.clips[0]['id']
-    info = meta(journal)
+    state = run(tmp_path, script)
+    folder = state.folder / 'clips' / state.clips[0]['id']
+    info = meta(state)
     images = list(frames(12))
     for number in (0, 6, 11):
         points = np.load(folder / 'kpt' / f'{number + 1:06d}_kpt2d.npy')
@@ -127,36 +127,36 @@ def test_crops_and_landmarks_belong_together(tmp_path):
 
 def test_a_clip_ends_at_a_cut(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 40
-    journal = run(tmp_path, script, frames(40, [0] * 17 + [1] * 23))
-    assert spans(journal) == [(0, 17), (17, 23)]
-    assert len({clip['track'] for clip in journal.clips}) == 2
+    state = run(tmp_path, script, frames(40, [0] * 17 + [1] * 23))
+    assert spans(state) == [(0, 17), (17, 23)]
+    assert len({clip['track'] for clip in state.clips}) == 2
 
 
 def test_a_face_hidden_for_a_moment_keeps_its_number(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 15 + [{}] * 6 + [
         dict(ann=box_around(100, 100))] * 15
-    journal = run(tmp_path, script)
-    assert [start for start, _ in spans(journal)] == [0, 21]
-    assert {clip['track'] for clip in journal.clips} == {0}
-    assert journal.lost_frames['no face'] == 6
+    state = run(tmp_path, script)
+    assert [start for start, _ in spans(state)] == [0, 21]
+    assert {clip['track'] for clip in state.clips} == {0}
+    assert state.lost_frames['no face'] == 6
 
 
 def test_frames_that_are_no_good_end_a_clip_and_are_counted(tmp_path):
     script = [dict(ann=box_around(100, 100, 80 if i < 12 or i > 15 else 60))
               for i in range(30)]
-    journal = run(tmp_path, script, min_size=70.)
-    assert spans(journal) == [(0, 12), (16, 14)]
-    assert journal.lost_frames == {'face too small': 4}
+    state = run(tmp_path, script, min_size=70.)
+    assert spans(state) == [(0, 12), (16, 14)]
+    assert state.lost_frames == {'face too small': 4}
 
 
 def test_short_runs_are_dropped_and_leave_nothing(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 4 + [{}] * 20
-    journal = run(tmp_path, script)
-    assert journal.clips == []
-    assert journal.lost_clips == {'run too short': 1}
-    assert journal.lost_frames == {'run too short': 4, 'no face': 20}
-    assert not any((journal.folder / 'clips').iterdir())
-    assert not journal.segment.exists()
+    state = run(tmp_path, script)
+    assert state.clips == []
+    assert state.lost_clips == {'run too short': 1}
+    assert state.lost_frames == {'run too short': 4, 'no face': 20}
+    assert not any((state.folder / 'clips').iterdir())
+    assert not state.segment.exists()
 
 
 def test_a_photograph_is_no_clip(tmp_path):
@@ -169,24 +169,24 @@ def test_a_photograph_is_no_clip(tmp_path):
             yield image
 
     script = [dict(ann=box_around(100, 100))] * 20
-    journal = run(tmp_path, script, still())
-    assert journal.clips == []
-    assert journal.lost_clips == {'still picture': 1}
+    state = run(tmp_path, script, still())
+    assert state.clips == []
+    assert state.lost_clips == {'still picture': 1}
 
 
 def test_long_runs_become_several_clips(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 50
-    journal = run(tmp_path, script, max_length=20)
-    assert spans(journal) == [(0, 20), (20, 20), (40, 10)]
-    assert {clip['track'] for clip in journal.clips} == {0}
+    state = run(tmp_path, script, max_length=20)
+    assert spans(state) == [(0, 20), (20, 20), (40, 10)]
+    assert {clip['track'] for clip in state.clips} == {0}
 
 
 def test_a_pause_ends_a_clip_and_times_are_kept(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 24
     times = [*range(12), *range(62, 74)]
-    journal = run(tmp_path, script, times=times)
-    assert spans(journal) == [(0, 12), (12, 12)]
-    assert meta(journal, 1)['frames']['time'][0] == pytest.approx(62 / 25)
+    state = run(tmp_path, script, times=times)
+    assert spans(state) == [(0, 12), (12, 12)]
+    assert meta(state, 1)['frames']['time'][0] == pytest.approx(62 / 25)
 
 
 def interrupted(at):
@@ -234,21 +234,21 @@ def test_joined_recordings_continue_at_the_right_frame(tmp_path, monkeypatch):
     options = dict(segment_length=10)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, script, progress=interrupted(45), **options)
-    assert read_journal(tmp_path / 'work').next_frame >= 40
-    journal = run(tmp_path, script, **options)
-    assert spans(journal) == [(i, 10) for i in range(0, 60, 10)]
-    assert journal.frames == 60 and not journal.problem
+    assert read_state(tmp_path / 'work').next_frame >= 40
+    state = run(tmp_path, script, **options)
+    assert spans(state) == [(i, 10) for i in range(0, 60, 10)]
+    assert state.frames == 60 and not state.problem
 
 
 def test_pieces_of_a_long_shot_keep_the_person(tmp_path):
     script = [dict(ann=box_around(100, 100))] * 60
-    journal = run(tmp_path, script, segment_length=25)
-    assert spans(journal) == [(0, 25), (25, 25), (50, 10)]
-    assert {clip['track'] for clip in journal.clips} == {0}
+    state = run(tmp_path, script, segment_length=25)
+    assert spans(state) == [(0, 25), (25, 25), (50, 10)]
+    assert {clip['track'] for clip in state.clips} == {0}
 
 
 def test_what_is_no_video_is_said(tmp_path):
     (tmp_path / 'video.mkv').write_text('no video')
-    journal = run(tmp_path, [])
-    assert journal.finished and journal.clips == []
-    assert 'cannot be opened as a video' in journal.problem
+    state = run(tmp_path, [])
+    assert state.finished and state.clips == []
+    assert 'cannot be opened as a video' in state.problem

@@ -10,14 +10,17 @@ from helpers.toy_pictures import POINTS
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
-    open_journal,
-    read_journal,
+    open_state,
+    read_state,
 )
 from mmtvface.dataset_tools.clip_maker.clip_writer import ClipFrame, ClipWriter
+from mmtvface.dataset_tools.clip_maker.face_run import (
+    LazySquare,
+    on_pixels,
+)
 from mmtvface.dataset_tools.clip_maker.frame_check import measure_face, refuse
-from mmtvface.dataset_tools.clip_maker.lazy_square import LazySquare
 from mmtvface.tracking.detectors import FaceLandmarks
-from mmtvface.tracking.face_tracker import TrackedFace
+from mmtvface.tracking.face_track import TrackedFace
 
 BOX = np.array([100., 100., 180., 180.])
 
@@ -54,10 +57,24 @@ def test_square_grows_with_a_face_that_comes_near():
     assert side == pytest.approx(2.2 * 400, rel=1e-3)
 
 
+def test_squares_are_copied_pixel_by_pixel_where_they_can_be():
+    center = np.array([140.3, 139.8])
+    for side in (150., 176., 210.):
+        place, pixels = on_pixels(center, side, BOX, 176)
+        assert place.tolist() == [140.5, 139.5] and pixels == 176
+    # It goes along with a face that would leave it.
+    assert on_pixels(center, 176., BOX + 40, 176)[0][0] == 155.5
+    # A stored image that is too small or too large, or no room for the face
+    for side, box in ((220., BOX), (130., BOX),
+                      (176., np.array([80., 100., 200., 180.]))):
+        place, pixels = on_pixels(center, side, box, 176)
+        assert place is center and pixels == side
+
+
 def face(box, confidence=.9):
     box = np.asarray(box, float)
     points = POINTS * (box[2:] - box[:2]) + box[:2]
-    return TrackedFace(0, FaceLandmarks(points, confidence), box, True)
+    return TrackedFace(0, FaceLandmarks(points, confidence))
 
 
 def picture(size=(300, 400), seed=0):
@@ -144,50 +161,50 @@ def test_writer_tells_of_a_full_disk(tmp_path):
             writer.finish({})
 
 
-def journal_of(folder):
-    return open_journal(folder, 'video', dict(name='video.mp4'), 'abc')
+def state_of(folder):
+    return open_state(folder, 'video', dict(name='video.mp4'), 'abc')
 
 
-def test_journal_is_kept(tmp_path):
-    journal = journal_of(tmp_path / 'video')
-    journal.lost_frames['no face'] += 3
-    journal.next_frame, journal.next_time = 40, 1.6
-    journal.commit()
-    again = journal_of(tmp_path / 'video')
-    assert again == journal
+def test_state_is_kept(tmp_path):
+    state = state_of(tmp_path / 'video')
+    state.lost_frames['no face'] += 3
+    state.next_frame, state.next_time = 40, 1.6
+    state.commit()
+    again = state_of(tmp_path / 'video')
+    assert again == state
     again.lost_frames['blurred'] += 1  # still a counter
     with pytest.raises(ValueError, match='made with other settings'):
-        open_journal(tmp_path / 'video', 'video', {}, 'other')
-    assert read_journal(tmp_path) is None
+        open_state(tmp_path / 'video', 'video', {}, 'other')
+    assert read_state(tmp_path) is None
 
 
-def test_a_segment_killed_before_its_journal_is_forgotten(tmp_path):
-    journal = journal_of(tmp_path)
-    (journal.segment / 'video_0').mkdir(parents=True)
-    journal.clips.append(dict(id='video_0'))  # not committed
-    again = journal_of(tmp_path)
+def test_a_segment_killed_before_its_state_is_forgotten(tmp_path):
+    state = state_of(tmp_path)
+    (state.segment / 'video_0').mkdir(parents=True)
+    state.clips.append(dict(id='video_0'))  # not committed
+    again = state_of(tmp_path)
     assert again.clips == []
     assert not again.segment.exists()
     assert not (tmp_path / 'clips' / 'video_0').exists()
 
 
-def test_a_segment_killed_after_its_journal_is_completed(tmp_path,
+def test_a_segment_killed_after_its_state_is_completed(tmp_path,
                                                          monkeypatch):
-    journal = journal_of(tmp_path)
+    state = state_of(tmp_path)
     for name in ('video_0', 'video_1'):
-        (journal.segment / name).mkdir(parents=True)
-        journal.clips.append(dict(id=name))
-    monkeypatch.setattr(type(journal), '_publish', lambda self: None)
-    journal.commit()  # the journal is written, and then nothing
+        (state.segment / name).mkdir(parents=True)
+        state.clips.append(dict(id=name))
+    monkeypatch.setattr(type(state), '_publish', lambda self: None)
+    state.commit()  # the state is written, and then nothing
     monkeypatch.undo()
-    again = journal_of(tmp_path)
+    again = state_of(tmp_path)
     assert [clip['id'] for clip in again.clips] == ['video_0', 'video_1']
     assert sorted(p.name for p in (tmp_path / 'clips').iterdir()) == [
         'video_0', 'video_1']
 
 
 @pytest.mark.parametrize('text', ['{', '[]', '{"key": 1}'])
-def test_a_damaged_journal_names_file_and_remedy(tmp_path, text):
+def test_a_damaged_state_names_file_and_remedy(tmp_path, text):
     (tmp_path / 'progress.json').write_text(text)
     with pytest.raises(ValueError, match='progress.json.*Delete the folder'):
-        journal_of(tmp_path)
+        state_of(tmp_path)

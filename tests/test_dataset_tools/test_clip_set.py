@@ -12,9 +12,9 @@ import torch
 from helpers.fake_datasets import face_points
 
 from mmtvface.dataset_tools.assemble import assemble_set
-from mmtvface.dataset_tools.clip_maker import SPLITS, open_journal
+from mmtvface.dataset_tools.clip_maker import SPLITS, open_state
 from mmtvface.dataset_tools.clip_maker.clip_writer import write_json
-from mmtvface.dataset_tools.make_set import locked, read_journals
+from mmtvface.dataset_tools.make_set import locked, read_states
 from mmtvface.dataset_tools.report import report_text, write_report
 from mmtvface.dataset_tools.settings import SetOptions
 from mmtvface.datasets import FaceClipDataset
@@ -24,10 +24,10 @@ SIDE, QUALITY = 64, dict(size=80., sharpness=.02, confidence=.9, yaw=3.,
 EVEN = dict(train=2, val=1, test=1)
 
 
-def add_clip(journal, first, track, frames, look, grey):
+def add_clip(state, first, track, frames, look, grey):
     """A finished clip; ``look`` decides how the face moves."""
-    name = f'{journal.key}_{first:06d}_{track:03d}'
-    folder = journal.segment / name
+    name = f'{state.key}_{first:06d}_{track:03d}'
+    folder = state.segment / name
     rng = np.random.default_rng(look)
     names = [f'{i + 1:06d}' for i in range(frames)]
     for part in ('jpg', 'kpt'):
@@ -42,21 +42,21 @@ def add_clip(journal, first, track, frames, look, grey):
     write_json(folder / 'meta.json', dict(id=name, frames=dict(hash=[
         f'{value:016x}' for value in rng.integers(
             0, 1 << 63, frames, dtype=np.uint64)])))
-    journal.clips.append(dict(id=name, track=track, first_frame=first,
+    state.clips.append(dict(id=name, track=track, first_frame=first,
                               num_frames=frames, fps=25., quality=QUALITY))
 
 
 def add_video(out, name, clips, folder='season'):
     """A finished video; clips: (track, frames, look, grey level) each."""
     key = f'{name}-0000000{len(name)}'
-    journal = open_journal(out / '.work' / key, key, dict(
+    state = open_state(out / '.work' / key, key, dict(
         name=f'{name}.mp4', folder=folder, bytes=1), 'x')
     for number, (track, frames, look, grey) in enumerate(clips):
-        add_clip(journal, 100 * number, track, frames, look, grey)
-    journal.finished, journal.frames, journal.fps = True, 200, 25.
-    journal.faces = 180
-    journal.commit()
-    return journal
+        add_clip(state, 100 * number, track, frames, look, grey)
+    state.finished, state.frames, state.fps = True, 200, 25.
+    state.faces = 180
+    state.commit()
+    return state
 
 
 def add_videos(out, names, frames=6):
@@ -66,7 +66,7 @@ def add_videos(out, names, frames=6):
 
 
 def assemble(out, **options):
-    return assemble_set(out, read_journals(out / '.work'), {},
+    return assemble_set(out, read_states(out / '.work'), {},
                         SetOptions(**{'ratios': EVEN, **options}))
 
 
@@ -195,14 +195,14 @@ def test_the_same_pictures_are_kept_once(tmp_path):
         'a-00000001_000100_001', 'm-00000001_000000_000']
     assert split_of(made)['m'] == split_of(first)['m']
     assert 'a-00000001_000000_000' not in str(on_disk(tmp_path))
-    text = report_text(made, read_journals(tmp_path / '.work'), {}, {})
+    text = report_text(made, read_states(tmp_path / '.work'), {}, {})
     assert '1  shows the same as another clip' in text
     assert 'all its clips' not in text
     assert assemble(tmp_path).manifest == made.manifest
     add_video(tmp_path, 'z', [(0, 8, 6, 100)])
     made = assemble(tmp_path)
     assert 'z-00000001: all its clips are duplicates or removed\n' in (
-        report_text(made, read_journals(tmp_path / '.work'), {}, {}))
+        report_text(made, read_states(tmp_path / '.work'), {}, {}))
 
 
 def test_removed_clips_are_reported(tmp_path):
@@ -214,7 +214,7 @@ def test_removed_clips_are_reported(tmp_path):
     assert again.lost == [gone['id']]
     assert again.manifest['clips'] == [
         clip for clip in made.manifest['clips'] if clip != gone]
-    text = report_text(again, read_journals(tmp_path / '.work'), {}, {})
+    text = report_text(again, read_states(tmp_path / '.work'), {}, {})
     assert '1  removed from the folder by somebody' in text
 
 
@@ -328,12 +328,12 @@ def test_missing_images_are_explained(tmp_path):
     assert str(clip) in str(err.value)
 
 
-def test_a_damaged_journal_is_explained(tmp_path):
+def test_a_damaged_state_is_explained(tmp_path):
     add_videos(tmp_path, 'ab')
     path = tmp_path / '.work/a-00000001/progress.json'
     for text in ('{"key": "a-', '[]', '{"key": "a"}'):
         path.write_text(text)
-        with pytest.raises(ValueError, match=r'progress\.json is no journal.*'
+        with pytest.raises(ValueError, match=r'progress\.json is no progress.*'
                                              'Delete the folder .*a-0000000'):
             assemble(tmp_path)
 
@@ -349,17 +349,17 @@ def test_two_runs_do_not_meet(tmp_path):
 
 def test_report(tmp_path):
     add_videos(tmp_path, 'abcd')
-    bad = open_journal(tmp_path / '.work/bad', 'bad', dict(
+    bad = open_state(tmp_path / '.work/bad', 'bad', dict(
         name='bad.mp4', folder='season', bytes=1), 'x')
     bad.finished, bad.problem = True, 'no <video> & no header'
     bad.commit()
-    faceless = open_journal(tmp_path / '.work/sea', 'sea', dict(
+    faceless = open_state(tmp_path / '.work/sea', 'sea', dict(
         name='sea.mp4', folder='season', bytes=1), 'x')
     faceless.finished, faceless.frames = True, 50
     faceless.lost_frames['no face'] = 50
     faceless.commit()
     made = assemble(tmp_path)
-    text = report_text(made, read_journals(tmp_path / '.work'),
+    text = report_text(made, read_states(tmp_path / '.work'),
                        {'/videos/empty.mp4': 'the file is empty'},
                        {'late': 'the worker process was killed'})
     assert '8 clips with 48 frames kept' in text

@@ -34,7 +34,7 @@ def test_landmarks(tmp_path):
     points = np.random.default_rng(0).uniform(0, 99, (68, 2))
     np.save(path, points)
     out = read_landmarks(path)
-    assert out.dtype == np.float32 and (out[:, 2] == 1).all()
+    assert out.dtype == np.float64 and (out[:, 2] == 1).all()
     np.testing.assert_allclose(out[:, :2], points, rtol=1e-6)
     np.save(path, np.concatenate([points, np.full((68, 1), .5)], 1))
     assert (read_landmarks(path)[:, 2] == .5).all()

@@ -3,7 +3,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.fake_face_alignment import install
+from helpers.fake_face_alignment import FAN, S3FD, install, write_weights
 from helpers.toy_pictures import POINTS, find_bright_boxes, picture
 from helpers.toy_reconstructor import toy_topology
 from mmengine.config import Config
@@ -17,6 +17,7 @@ from mmtvface.geometry.crop import (
     warp,
 )
 from mmtvface.io.video_writer import write_video
+from mmtvface.reconstruction import pipeline
 from mmtvface.reconstruction.model_setup import crop_settings
 from mmtvface.renderers import DetailSurface
 
@@ -145,7 +146,7 @@ def test_no_detector_is_needed_with_landmarks(model_files, tmp_path,
         raise AssertionError('mediapipe was started')
 
     monkeypatch.setattr(
-        'mmtvface.tracking.detection.MediaPipeLandmarkDetector', fail)
+        'mmtvface.tracking.face_tracker.build_detector', fail)
     (tmp_path / 'jpg').mkdir()
     (tmp_path / 'kpt').mkdir()
     cv2.imwrite(str(tmp_path / 'jpg' / '1.png'), picture())
@@ -154,13 +155,16 @@ def test_no_detector_is_needed_with_landmarks(model_files, tmp_path,
         True]
 
 
-def test_detectors_by_name(model_files, monkeypatch):
+def test_detectors_by_name(model_files, monkeypatch, tmp_path):
     made = install(monkeypatch)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    weights = write_weights(tmp_path / 'checkpoints')
     reconstructor = build(model_files, detector='face-alignment')
     result, = reconstructor(picture(x=50))
     np.testing.assert_allclose(result.detection, POINTS * 39 + [50, 30],
                                atol=1e-4)
-    assert made == [('2d', 'cpu', 'sfd')]
+    assert made == [('2d', 'cpu', 'sfd', str(weights / S3FD),
+                     str(weights / FAN))]
     assert build(model_files, detector='mediapipe').detector is None
     with pytest.raises(ValueError, match="face-alignment.*'dlib'"):
         build(model_files, detector='dlib')
@@ -177,7 +181,14 @@ def test_no_face_at_all(model_files, tmp_path):
         list(build(model_files)(tmp_path))
 
 
-def test_a_file_that_vanishes_between_the_passes(model_files, tmp_path):
+@pytest.mark.parametrize('memory', [0, 1 << 20])
+def test_a_file_that_vanishes_between_the_passes(model_files, tmp_path,
+                                                 monkeypatch, memory):
+    """There is a second pass where the frames do not fit in memory."""
+    monkeypatch.setattr(pipeline, 'FRAME_MEMORY', memory)
+    told = []
+    monkeypatch.setattr(pipeline, 'print_log',
+                        lambda text, **_: told.append(text))
     for i in range(4):
         cv2.imwrite(str(tmp_path / f'{i}.png'), picture(x=40 + i))
     seen = []
@@ -188,7 +199,9 @@ def test_a_file_that_vanishes_between_the_passes(model_files, tmp_path):
             (tmp_path / '2.png').unlink()
 
     results = list(build(model_files)(tmp_path, progress=remove_third))
-    assert [r.status for r in results] == ['ok', 'ok', 'unreadable', 'ok']
+    assert [r.status for r in results] == [
+        'ok', 'ok', 'ok' if memory else 'unreadable', 'ok']
+    assert ['decoded twice' in text for text in told] == [True] * (not memory)
     assert {'Reconstructing', 'Finishing'} < set(seen)
 
 

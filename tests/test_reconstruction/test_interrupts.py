@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -123,7 +124,7 @@ def test_what_is_known_is_read_with_progress(model_files, tmp_path):
 
 def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     told = []
-    monkeypatch.setattr('mmtvface.reconstruction.resume_file.print_log',
+    monkeypatch.setattr('mmtvface.tracking.track_store.print_log',
                         lambda text, **_: told.append(text))
 
     def run(**options):
@@ -137,3 +138,48 @@ def test_another_option_is_told(model_files, tmp_path, monkeypatch):
     assert not told
     run(fill_gaps=2)
     assert len(told) == 1 and 'another settings: everything' in told[0]
+
+
+KILLED = '''
+import os, signal, sys
+from pathlib import Path
+import numpy as np
+from conftest import write_model
+from drawn_video import DrawnVideo, rooms, with_face
+from helpers.toy_pictures import find_bright_boxes
+from mmtvface.apis import FaceReconstructor
+
+folder, kill_at = Path(sys.argv[1]), sys.argv[2:]
+shown = rooms(3)
+video = DrawnVideo(180, lambda index: with_face(
+    shown[index // 60], 40 + index % 9), files=True)
+
+def progress(step, done, total):
+    if [step, str(done)] == kill_at:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+results = list(FaceReconstructor(
+    *write_model(folder), 'cpu', detector=find_bright_boxes)(
+    video, progress=progress, resume=folder / 'resume'))
+print(len(results), hash(b''.join(
+    result.vertices.tobytes() + result.camera.tobytes()
+    for result in results)))
+'''
+
+
+def test_killed_runs_end_with_the_same_bytes(tmp_path):
+    def run(folder, *kill_at):
+        folder.mkdir(exist_ok=True)
+        return subprocess.run(
+            [sys.executable, '-c', KILLED, str(folder), *kill_at],
+            capture_output=True, text=True, timeout=300, env={
+                **os.environ, 'PYTHONHASHSEED': '0',
+                'PYTHONPATH': os.pathsep.join(
+                    [str(Path(__file__).parent), *sys.path])})
+
+    whole = run(tmp_path / 'whole')
+    assert whole.stdout.startswith('180 '), whole.stderr
+    for kill_at in (('Looking for faces', '30'), ('Finishing', '120')):
+        killed = run(tmp_path / 'killed', *kill_at)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+    assert run(tmp_path / 'killed').stdout == whole.stdout

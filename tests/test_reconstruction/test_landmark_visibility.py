@@ -5,7 +5,7 @@ from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.apis import FaceReconstructor
 from mmtvface.heads import FLAME
-from mmtvface.reconstruction.landmark_visibility import landmark_visibility
+from mmtvface.reconstruction.results import landmark_visibility
 
 
 def turned(flame, degrees):

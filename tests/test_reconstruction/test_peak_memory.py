@@ -16,6 +16,9 @@ from helpers.model_files import write_model
 from mmtvface.apis import FaceReconstructor, save_results
 from helpers.drawn_video import DrawnVideo
 from helpers.toy_pictures import find_bright_boxes, picture
+from mmtvface.reconstruction import pipeline
+
+pipeline.FRAME_MEMORY = 4 << 20  # both videos take more
 
 def draw(index):
     frame = picture(x=40 + index % 7)

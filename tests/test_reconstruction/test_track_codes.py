@@ -14,10 +14,6 @@ from mmtvface.geometry.alignment import nearest_rotation
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.heads import FLAME
 from mmtvface.reconstruction import finish_pass
-from mmtvface.reconstruction.averaging import robust_mean
-from mmtvface.reconstruction.blending import WindowBlender
-from mmtvface.reconstruction.code_log import CodeLog
-from mmtvface.reconstruction.code_store import CodeStore
 from mmtvface.reconstruction.finish import (
     FinishSettings,
     Statistics,
@@ -25,12 +21,19 @@ from mmtvface.reconstruction.finish import (
     one_identity,
 )
 from mmtvface.reconstruction.finish_pass import TrackFinisher
-from mmtvface.reconstruction.shot_codes import SegmentCodes
+from mmtvface.reconstruction.smoothing import robust_mean
+from mmtvface.reconstruction.track_encoder import WindowBlender
 from mmtvface.structures import FlameCodeLayout
-from mmtvface.tracking.detection import FramePlan
-from mmtvface.tracking.face_log import FaceLog
-from mmtvface.tracking.face_track import CropPlan
-from mmtvface.tracking.shots import SegmentCutter
+from mmtvface.tracking.detectors import FaceLandmarks
+from mmtvface.tracking.face_track import (
+    CropPlan,
+    Face,
+    FaceTrack,
+    FrameDetections,
+    TrackedFace,
+)
+from mmtvface.tracking.shots import ShotBuilder
+from mmtvface.tracking.track_store import RESUME_FILE, TrackStore
 
 NUMBERS = torch.arange(9)
 LAYOUT = FlameCodeLayout(shape=2, tex=0, exp=1, light=0)  # pose from 3, cam
@@ -76,24 +79,6 @@ def test_a_clip_that_failed_does_not_count():
     blender.add([0, 1], rows(2, np.nan), until=0)
     done = blender.add([1, 2], rows(2, 5.), until=math.inf)
     assert np.isnan(done[0][1][0]) and done[1][1][0] == 5
-
-
-def test_store():
-    with CodeStore(3) as store:
-        store.append(np.arange(6.).reshape(2, 3))
-        store.append(np.full((1, 3), 9.))
-        store.write(1, np.zeros((1, 3)))
-        assert len(store) == 3
-        assert store.read(0, 3).tolist() == [[0, 1, 2], [0, 0, 0], [9, 9, 9]]
-        read = store.read(2, 3)
-        read[:] = 1
-        assert store.read(2, 3)[0, 0] == 9
-        with pytest.raises(IndexError, match='of 3'):
-            store.read(2, 4)
-        with pytest.raises(ValueError, match='Rows of 3'):
-            store.write(4, np.zeros((1, 3)))
-        with pytest.raises(ValueError, match='Rows of 3'):
-            store.append(np.zeros((1, 2)))
 
 
 def test_robust_mean_ignores_outliers():
@@ -177,13 +162,14 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
     count, size = 270, 64
     flame = FLAME('procedural', 5, 4).requires_grad_(False)
     layout = FlameCodeLayout(shape=5, tex=0, exp=4, light=0)
-    log = FaceLog(tmp_path / 'faces.jsonl')
     rng = np.random.default_rng(0)
     shake = rng.normal(0, .5, (count, 2)) + [40, 40]
-    segment, = SegmentCutter(log, CropPlan(size, 1.5, 0.))(
-        FramePlan(i, str(i), (200, 200), faces=[POINTS * 60 + shake[i]])
+    store = TrackStore(tmp_path)
+    shot, = ShotBuilder(store, CropPlan(size, 1.5, 0.))(
+        FrameDetections(i, str(i), (200, 200), [TrackedFace(
+            0, FaceLandmarks(POINTS * 60 + shake[i]))])
         for i in range(count))
-    track, = segment.tracks
+    track, = shot.tracks
     rows = rng.normal(0, .1, (count, layout.total)).astype(np.float32)
     rows[:, -3:] += [8, 0, 0]
     rows[5] = np.nan
@@ -191,13 +177,11 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
     def finish(block):
         monkeypatch.setattr(finish_pass, '_BLOCK', block)
         statistics = Statistics()
-        with SegmentCodes(segment) as codes:
-            for _, (face, ) in segment.frames():
-                codes.write_points(face)
-            codes.write(track, np.arange(count), rows)
-            TrackFinisher(Model(flame, layout), size, 25., settings,
-                          statistics)(track, codes)
-            return codes.read(track, np.arange(count)), statistics.report()
+        store.write_codes(track, np.arange(count), rows)
+        TrackFinisher(Model(flame, layout), size, 25., settings,
+                      statistics)(track, store)
+        return (store.read_codes(track, np.arange(count)),
+                statistics.report())
 
     whole, report = finish(1000)
     blocks, parts = finish(100)
@@ -215,23 +199,48 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
                            | ({'smoothing'} if settings.smooth else set()))
 
 
-def test_code_log(tmp_path):
-    path = tmp_path / 'codes.bin'
-    log = CodeLog(path)
-    assert list(log.known(9)) == []
-    log.append(0, np.arange(3), np.ones((3, 4), np.float32))
-    log.append(1, np.arange(2, 5), np.full((3, 4), 2., np.float32))
-    log.close()
-    with open(path, 'ab') as file:
-        file.write(b'cut off')
-    log = CodeLog(path)
-    first, = log.known(3)
-    assert first['frame'].tolist() == [0, 1, 2, 2]
-    assert first['track'].tolist() == [0, 0, 0, 1]
-    assert first['row'][3].tolist() == [2] * 4
-    log.forget(1)
-    assert list(log.known(9)) == []
-    log.append(2, np.array([7]), np.zeros((1, 4), np.float32))
-    log.close()
-    again, = CodeLog(path).known(9)
-    assert again['track'].tolist() == [0, 0, 0, 2]
+def track_of(number, frames):
+    frames = np.array(frames)
+    return FaceTrack(number, number, frames, np.tile(
+        [0., 0., 9., 9.], (len(frames), 1)), (20, 20), CropPlan(8, 1., 0.))
+
+
+def test_codes_are_kept(tmp_path):
+    one, other = track_of(0, range(3)), track_of(1, range(2, 6))
+    with TrackStore(tmp_path) as store:
+        assert store.known_codes(one) == 0
+        assert store.read_codes(one, np.arange(3)).shape == (3, 0)
+        assert not len(store.finite_places(one))
+        store.write_codes(one, np.arange(3), np.ones((3, 4)))
+        store.write_codes(other, np.arange(2), np.full((2, 4), 2.))
+        store.rewrite(one, np.array([0, 2]), 1, 0,
+                      lambda places, inner: np.full((1, 4), places[0] + 7.))
+        read = store.read_codes(one, np.array([2, 0, 1]))
+        assert read[:, 0].tolist() == [9, 7, 1] and read.dtype == np.float32
+        with pytest.raises(ValueError, match='another process'):
+            TrackStore(tmp_path)
+    with TrackStore(tmp_path) as store:
+        # What was made of them is made again.
+        assert store.read_codes(one, np.arange(3)).tolist() == [[1] * 4] * 3
+        assert store.known_codes(one) == 3 and store.known_codes(other) == 2
+        assert np.isnan(store.read_codes(other, np.array([2]))).all()
+        assert store.has_codes(other, 1) and not store.has_codes(other, 2)
+        assert store.finite_places(other).tolist() == [0, 1]
+        # Of frames that are none of the track's, they are forgotten.
+        assert store.known_codes(track_of(1, range(3, 6))) == 0
+        assert store.known_codes(other) == 0
+    with TrackStore(tmp_path, dict(input='other')) as store:
+        assert store.known_codes(one) == 0
+
+
+def test_crops_are_kept_for_the_run(tmp_path):
+    track = track_of(3, [4, 6])
+    image = np.full((8, 8, 3), (200, 100, 50), np.uint8)
+    with TrackStore(tmp_path) as store:
+        store.write_crop(Face(track, 1, POINTS, 'given'), image)
+        assert store.has_crop(track).tolist() == [False, True]
+        np.testing.assert_allclose(
+            store.read_crops(track, np.array([1]))[0], image, atol=3)
+        store.forget_work([track])
+        assert not store.has_crop(track).any()
+    assert [path.name for path in tmp_path.iterdir()] == [RESUME_FILE]

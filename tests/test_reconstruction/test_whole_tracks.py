@@ -1,7 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Cuts, identity, smoothing, interruptions and length of videos."""
 
+import contextlib
 import shutil
+import sqlite3
 import threading
 import time
 import tracemalloc
@@ -14,8 +16,9 @@ from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.apis import FaceReconstructor
 from mmtvface.io.video_writer import write_video
-from mmtvface.reconstruction import finish_pass
+from mmtvface.reconstruction import finish_pass, pipeline
 from mmtvface.reconstruction.settings import DEFAULT_REFINE
+from mmtvface.tracking.track_store import RESUME_FILE
 
 
 def build(model_files, **kwargs):
@@ -59,43 +62,50 @@ def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
         if name == step and done >= 25:
             raise KeyboardInterrupt
 
-    journal = tmp_path / 'journal'
+    resume = tmp_path / 'resume'
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(path, progress=stop, resume=journal))
+        list(reconstructor(path, progress=stop, resume=resume))
     # As if it had been killed while it wrote
-    for name in ('faces.jsonl', 'codes.bin'):
-        with open(journal / name, 'ab') as file:
-            file.write(b'{"x"')
+    (resume / f'{RESUME_FILE}-wal').write_bytes(b'{"x"')
     before = calls.copy()
     calls.clear()
-    found = list(reconstructor(path, resume=journal))
+    found = list(reconstructor(path, resume=resume))
     assert before.count('detect') + calls.count('detect') == 31
     # 15 clips; of the six frames or so that are left, and their neighbours
     assert whole.count('encode') == 15
     assert calls.count('encode') == (
         15 if step == 'Looking for faces' else 3)
     calls.clear()
-    list(reconstructor(path, resume=journal))
+    list(reconstructor(path, resume=resume))
     assert not calls.count('detect') and calls.count('encode') <= 1
-    # Codes that make no sense are found again.
-    for data in (b'x' * 50, np.array([-3, 5, 5]).tobytes(), bytes(80)):
-        (journal / 'codes.bin').write_bytes(data)
+    # Codes that make no sense are found again, and all of a damaged file.
+    file = resume / RESUME_FILE
+    for change in ("update codes set encoded = x'00' where frame = 5",
+                   'update codes set frame = 3000 where frame = 7', None):
+        if change is None:
+            file.write_bytes(b'x' * 50 + file.read_bytes()[50:])
+        else:
+            with contextlib.closing(sqlite3.connect(file)) as base, base:
+                base.execute(change)
         calls.clear()
-        list(reconstructor(path, resume=journal))
+        list(reconstructor(path, resume=resume))
         assert calls.count('encode') == 15
+        assert calls.count('detect') == (31 if change is None else 0)
     for one, other in zip(found, expected, strict=True):
         assert one.index == other.index
-        np.testing.assert_allclose(one.vertices, other.vertices, atol=1e-6)
-    # Another option, another journal
-    shutil.rmtree(journal)
+        np.testing.assert_array_equal(one.vertices, other.vertices)
+    with pytest.warns(DeprecationWarning, match="is called 'resume'"):
+        list(reconstructor(path, journal=resume))
+    # Another option, another file
+    shutil.rmtree(resume)
     with pytest.raises(KeyboardInterrupt):
-        list(reconstructor(path, progress=stop, resume=journal))
+        list(reconstructor(path, progress=stop, resume=resume))
     calls.clear()
     other = build(model_files, detector=detect, clip_length=2)
-    list(other(path, resume=journal))
+    list(other(path, resume=resume))
     assert calls.count('detect') == 31
     with pytest.raises(ValueError, match='input of files'):
-        reconstructor([picture()], resume=journal)
+        reconstructor([picture()], resume=resume)
 
 
 def test_one_identity_per_track(model_files):
@@ -142,6 +152,7 @@ def test_memory_of_a_long_video(model_files, monkeypatch):
     monkeypatch.setattr(finish_pass, '_BLOCK', 50)
     monkeypatch.setattr(finish_pass, '_MARGIN', 10)
     monkeypatch.setattr(finish_pass, '_MOST_FRAMES', 50)
+    monkeypatch.setattr(pipeline, 'FRAME_MEMORY', 1 << 20)
     reconstructor = build(model_files, batch_size=8)
 
     def video(length):

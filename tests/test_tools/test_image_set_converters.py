@@ -21,7 +21,8 @@ from mmtvface.datasets import (
     VoxCeleb2Dataset,
 )
 from mmtvface.io.video_writer import write_video
-from mmtvface.tracking import detectors as face_backends
+from mmtvface.tracking import detectors
+from mmtvface.tracking.detectors import FaceDetection, FaceLandmarks
 
 sys.path.insert(0, str(
     Path(__file__).resolve().parents[2] / 'tools/dataset_converters'))
@@ -91,23 +92,31 @@ def test_annotate_command(tmp_path, monkeypatch, capsys):
     assert 'no images in' in capsys.readouterr().out
 
 
-class Backend:
+class TwoFaces:
     """Finds two faces, whose landmarks are known for one."""
 
-    def detect(self, image):
-        return [SimpleNamespace(box=x) for x in (10, None)]
+    def detect(self, image, thorough=True):
+        return [FaceDetection(np.array([x, 10., x + 40, 50]), 1.)
+                for x in (10., 70.)]
 
     def follower(self):
         return self
 
-    def follow(self, image, box):
-        return box and SimpleNamespace(points=face_points((box, box)))
+    def follow(self, image, box, keypoints=None):
+        return FaceLandmarks(face_points((10, 10))) if box[0] < 70 else None
+
+    def reset(self):
+        pass
+
+    def close(self):
+        pass
 
 
 def test_weights_are_local(tmp_path, monkeypatch, capsys):
     asked = []
-    monkeypatch.setattr(face_backends, 'build_backend', lambda name, weights: (
-        asked.append((name, weights)), Backend())[1])
+    monkeypatch.setattr(
+        detectors, 'build_detector', lambda name, weights: (
+            asked.append((name, weights)), TwoFaces())[1])
     detector = annotate_faces.make_detector('face-alignment', 'some/folder')
     assert asked == [('face-alignment', 'some/folder')]
     [points] = detector(np.zeros((90, 120, 3), np.uint8))
@@ -117,7 +126,7 @@ def test_weights_are_local(tmp_path, monkeypatch, capsys):
         raise FileNotFoundError(f'no weights in {weights}')
 
     monkeypatch.setattr(annotate_faces, '_detector', None)
-    monkeypatch.setattr(face_backends, 'build_backend', missing)
+    monkeypatch.setattr(detectors, 'build_detector', missing)
     write_face(tmp_path / 'a/0.jpg')
     assert annotate_faces.main([
         str(tmp_path), '--detector', 'face-alignment', '--weights', 'x']) == 2

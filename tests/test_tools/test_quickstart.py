@@ -142,12 +142,12 @@ def test_the_detector_is_closed_and_skips_the_slow_search(
     made = []
 
     class Detector:
-        def __init__(self, video):
-            self.video, self.seen, self.closed = video, 0, False
+        def __init__(self):
+            self.video, self.seen, self.closed = True, 0, False
             made.append(self)
 
-        def __call__(self, image):
-            self.seen += 1
+        def update(self, image, cut):
+            self.video, self.seen = not cut, self.seen + 1
             return []
 
         def __enter__(self):
@@ -156,8 +156,8 @@ def test_the_detector_is_closed_and_skips_the_slow_search(
         def __exit__(self, *error):
             self.closed = True
 
-    monkeypatch.setattr('mmtvface.tracking.landmark_detector.'
-                        'MediaPipeLandmarkDetector', Detector)
+    monkeypatch.setattr('mmtvface.tracking.face_tracker.FaceTracker',
+                        Detector)
     for i in range(3):
         cv2.imwrite(str(tmp_path / f'{i}.png'), np.zeros((8, 8, 3), np.uint8))
     for path in (tmp_path, tmp_path / '0.png'):

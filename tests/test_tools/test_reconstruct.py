@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from helpers.fake_face_alignment import install
+from helpers.fake_face_alignment import install, write_weights
 from helpers.toy_pictures import POINTS, picture
 from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
@@ -18,6 +18,8 @@ from mmtvface.export.writer import all_kinds
 from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.reconstruction.settings import ReconstructSettings
 from mmtvface.registry import MODELS
+from mmtvface.tracking import settings as tracking_settings
+from mmtvface.tracking.detectors import DETECTORS
 from mmtvface.utils.settings import all_options
 
 REPO = Path(__file__).resolve().parents[2]
@@ -145,21 +147,24 @@ def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
     assert 'needs a FLAME head' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args(['x.mp4', '--single-frame', '--clip-length', '3'])
-    # What is left to resume from is not used unasked, nor left behind.
+    # A resume file that is left over is not used unasked, nor left behind.
     (out / '.resume').mkdir()
-    (out / '.resume/key.json').write_text('junk')
+    (out / '.resume/resume.sqlite3').write_text('junk')
     for more in [], ['--resume']:
         assert tool.main([*arguments, *more]) == 0
         assert not (out / '.resume').exists()
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
+    assert set(DETECTORS) == set(tracking_settings.DETECTORS)
     made = install(monkeypatch)
+    monkeypatch.setattr(torch.hub, 'get_dir', lambda: str(tmp_path))
+    write_weights(tmp_path / 'checkpoints')
     arguments = [*files[:2], str(Path(files[2]) / 'jpg'), '--out',
                  str(tmp_path / 'out'), '--device', 'cpu', '--save', 'codes',
                  '--detector', 'face-alignment']
     assert tool.main(arguments) == 0
-    assert made == [('2d', 'cpu', 'sfd')]
+    assert [entry[:3] for entry in made] == [('2d', 'cpu', 'sfd')]
 
 
 @pytest.mark.parametrize('change, expected', [

@@ -131,7 +131,7 @@ def test_a_second_run_opens_no_video(videos, whole, monkeypatch, capsys):
     def opened(*args, **kwargs):
         raise AssertionError('a video was opened again')
 
-    for name in ('probe_video', 'decode_video', 'build_backend'):
+    for name in ('probe_video', 'decode_video', 'build_detector'):
         monkeypatch.setattr(extract, name, opened)
     clips, manifest = states(whole / 'train'), read(whole)
     assert video_to_clips.main([
@@ -222,8 +222,8 @@ def test_interrupted_workers_end(videos, tmp_path):
         make_clip_set([videos / 'a.mp4'], tmp_path, settings, workers=1,
                       tell=stop)
     assert not multiprocessing.active_children()
-    [journal] = (tmp_path / '.work').iterdir()
-    assert journal.name.startswith('a-')
+    [state] = (tmp_path / '.work').iterdir()
+    assert state.name.startswith('a-')
     assert not (tmp_path / 'manifest.json').exists()
     with locked(tmp_path):  # nobody holds it
         pass

@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 from helpers.scripted_faces import (
-    ScriptedBackend,
+    ScriptedDetector,
     box_around,
     name_of,
     numbered_frame,
@@ -14,7 +14,7 @@ from mmtvface.tracking.face_tracker import FaceTracker
 
 def play(script, cuts=(), sizes=None, miss=(), **options):
     """Ids by name in every frame, the back-end, and the tracker."""
-    backend = ScriptedBackend(script, miss)
+    backend = ScriptedDetector(script, miss)
     tracker = FaceTracker(backend, **options)
     history, raw = [], []
     for number, visible in enumerate(script):
@@ -34,7 +34,7 @@ def test_two_people_keep_their_numbers():
     history, backend, tracker, raw = play(script, detect_every=5)
     assert history == [{'a': 0, 'b': 1}] * 40
     assert backend.searched == list(range(0, 40, 5))
-    assert [faces[0].detected for faces in raw[:6]] == [
+    assert [faces[0].searched for faces in raw[:6]] == [
         True, False, False, False, False, True]
     np.testing.assert_allclose(raw[7][0].box, script[7]['a'])
     assert backend.open_followers == 2
@@ -145,7 +145,7 @@ def test_a_lost_face_is_looked_for_at_once():
     assert backend.searched == [0, 5, 7]
 
 
-class ShortSighted(ScriptedBackend):
+class ShortSighted(ScriptedDetector):
     """Sees small faces in thorough searches and in parts of frames only.
 
     The third channel of a frame holds a quarter of x, from 1 on.
@@ -188,4 +188,4 @@ def test_no_face_is_no_trouble():
 def test_options_are_checked(option):
     name, value = next(iter(option.items()))
     with pytest.raises(ValueError, match=f'{name} must be.*{value}'):
-        FaceTracker(ScriptedBackend([]), **option)
+        FaceTracker(ScriptedDetector([]), **option)

@@ -9,9 +9,9 @@ from helpers.rendered_heads import landmark_error, rendered_heads
 from mmtvface.geometry.crop import landmark_box
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
-from mmtvface.tracking.detectors import FaceDetection, build_backend
+from mmtvface.tracking.detectors import FaceDetection, build_detector
 from mmtvface.tracking.detectors.mediapipe_detector import (
-    MediaPipeBackend,
+    MediaPipeDetector,
     MediaPipeFollower,
     _turned,
 )
@@ -24,7 +24,7 @@ TV_CLIP = Path(__file__).resolve().parents[3] / 'shared/assets/tv_clip/id1'
 @pytest.fixture(scope='module')
 def backend():
     pytest.importorskip('mediapipe.python.solution_base')
-    made = build_backend('mediapipe')
+    made = build_detector('mediapipe')
     yield made
     made.close()
 
@@ -238,12 +238,12 @@ def test_two_heads_are_tracked(backend, heads):
 def test_options_are_checked(option):
     name = next(iter(option))
     with pytest.raises(ValueError, match=f'{name} must be'):
-        MediaPipeBackend(**option)
+        MediaPipeDetector(**option)
 
 
 def test_nothing_on_stderr(heads, capfd):
     pytest.importorskip('mediapipe.python.solution_base')
-    made = build_backend('mediapipe')
+    made = build_detector('mediapipe')
     made.detect(heads[0][1])
     made.follower().follow(heads[0][1], np.array([80., 80., 240., 240.]))
     made.close()

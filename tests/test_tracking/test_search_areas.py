@@ -2,7 +2,7 @@
 import numpy as np
 import pytest
 
-from mmtvface.tracking.detectors.search_areas import tiles
+from mmtvface.tracking.detectors.mediapipe_detector import tiles
 
 
 @pytest.mark.parametrize('size', [(100, 100), (90, 161), (301, 77)])

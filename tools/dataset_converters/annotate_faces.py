@@ -30,7 +30,6 @@ from typing import TYPE_CHECKING
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 if TYPE_CHECKING:
-    import numpy as np
 
     from mmtvface.dataset_tools.face_annotation import Detector
 
@@ -58,19 +57,12 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def make_detector(name: str, weights: str | None = None) -> 'Detector':
     """A function from an image to the landmarks of its faces."""
-    from mmtvface.tracking.detectors import build_backend
-    from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
-    if name == 'mediapipe':
-        return MediaPipeLandmarkDetector()
-    backend = build_backend(name, weights=weights)
-    follower = backend.follower()  # of FAN: every image stands alone
-
-    def detect(image: 'np.ndarray') -> list['np.ndarray']:
-        faces = (follower.follow(image, face.box)
-                 for face in backend.detect(image))
-        return [face.points for face in faces if face is not None]
-
-    return detect
+    from mmtvface.tracking.detectors import build_detector
+    from mmtvface.tracking.face_tracker import FaceTracker
+    options = {} if name == 'mediapipe' else dict(weights=weights)
+    tracker = FaceTracker(build_detector(name, **options))
+    return lambda image: [face.landmarks.points for face in tracker.update(
+        image, cut=True)]  # every image stands alone
 
 
 def annotate(folder: Path, images: list[str], masks: bool, name: str,

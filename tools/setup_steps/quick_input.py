@@ -48,27 +48,26 @@ def check_input(path: Path) -> None:
     Raises:
         QuickstartError: If it cannot be read or shows no face.
     """
-    from mmtvface.tracking import landmark_detector
+    from mmtvface.tracking import face_tracker
     from mmtvface.tracking.frame_source import open_frames
     readable = 0
     try:
         with ExitStack() as stack:
-            frames, detector = open_frames(path), None
+            frames, tracker = open_frames(path), None
+            video = frames.consecutive and len(frames) != 1
             for number, frame in enumerate(frames):
                 if frame.image is None:
                     continue
                 if frame.landmarks is not None or number >= LOOK_AT:
                     return
                 readable += 1
-                if detector is None:
+                if tracker is None:
                     say(f'looking for a face in {shown(path)} (the first '
                         f'{LOOK_AT} frames at most)')
                     # As the reconstruction will look: the slow search for
                     # small faces, part by part, is for single images.
-                    detector = stack.enter_context(
-                        landmark_detector.MediaPipeLandmarkDetector(
-                            video=frames.consecutive and len(frames) != 1))
-                if len(detector(frame.image)):
+                    tracker = stack.enter_context(face_tracker.FaceTracker())
+                if tracker.update(frame.image, cut=not video):
                     return
     except (OSError, ValueError, ImportError) as error:
         raise QuickstartError(str(error)) from None

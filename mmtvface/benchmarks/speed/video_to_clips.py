@@ -26,17 +26,17 @@ import torch
 
 from mmtvface.dataset_tools.clip_maker import (
     ClipSettings,
-    Journal,
+    VideoState,
     build_mask_maker,
     extract_clips,
-    open_journal,
+    open_state,
 )
 from mmtvface.datasets import SyntheticFaceClipDataset
 from mmtvface.geometry.crop import crop_matrix, landmark_box, warp
 from mmtvface.geometry.face_mask import outline_mask
 from mmtvface.io.video_reader import decode_video
 from mmtvface.io.video_writer import write_video
-from mmtvface.tracking.landmark_detector import MediaPipeLandmarkDetector
+from mmtvface.tracking.face_tracker import FaceTracker
 
 
 def make_video(path: Path, num_frames: int, height: int = 720) -> Path:
@@ -78,10 +78,11 @@ def decode(video: Path) -> int:
 def plain_loop(video: Path, out: Path) -> int:
     """Detector and mesh on every whole frame; return the frames."""
     count = 0
-    with MediaPipeLandmarkDetector(video=False, max_faces=1) as detector:
+    with FaceTracker(max_faces=1) as tracker:
         for frame in decode_video(video):
             count += 1
-            for points in detector(frame.image):
+            for face in tracker.update(frame.image, cut=True):
+                points = face.landmarks.points
                 matrix = crop_matrix(landmark_box(points), 384, 2.2)
                 crop = warp(frame.image, matrix, 384)
                 mask = outline_mask(points, frame.image.shape[:2])
@@ -92,11 +93,11 @@ def plain_loop(video: Path, out: Path) -> int:
     return count
 
 
-def whole(video: Path, out: Path) -> Journal:
+def whole(video: Path, out: Path) -> VideoState:
     """The whole pipeline in this process."""
     settings = ClipSettings()
-    journal = open_journal(out, 'video', {}, settings.fingerprint())
-    return extract_clips(video, journal, settings,
+    state = open_state(out, 'video', {}, settings.fingerprint())
+    return extract_clips(video, state, settings,
                          build_mask_maker(settings))
 
 
@@ -120,11 +121,11 @@ def measure(num_frames: int, repeats: int) -> dict:
             out = root / f'plain{repeat}'
             out.mkdir()
             seconds['plain'].append(timed(plain_loop, video, out)[0])
-            taken, journal = timed(whole, video, root / f'out{repeat}')
+            taken, state = timed(whole, video, root / f'out{repeat}')
             seconds['pipeline'].append(taken)
-            for name, value in journal.seconds.items():
+            for name, value in state.seconds.items():
                 stages.setdefault(name, []).append(value)
-    kept = sum(clip['num_frames'] for clip in journal.clips)
+    kept = sum(clip['num_frames'] for clip in state.clips)
     if kept < frames / 2:
         raise RuntimeError(f'only {kept} of {frames} frames were kept')
     rates = {name: frames / median(values)

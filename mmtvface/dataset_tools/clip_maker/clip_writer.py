@@ -55,7 +55,6 @@ class ClipWriter:
                  quality: int) -> None:
         self.folder = folder
         self.records: list[dict[str, Any]] = []
-        self.points: list[np.ndarray] = []
         self._pool = pool
         self._suffix = f'.{image_format}'
         self._options = ([cv2.IMWRITE_JPEG_QUALITY, quality]
@@ -77,7 +76,6 @@ class ClipWriter:
         """
         name = frame_name(len(self))
         self.records.append(frame.record)
-        self.points.append(frame.landmarks.astype(np.float32))
         self._pending.append(self._pool.submit(self._write, name, frame))
         # Bounds the memory: the oldest must be on the disk before the next.
         while len(self._pending) > 8:
@@ -88,7 +86,7 @@ class ClipWriter:
         _encode(self.folder / _IMAGES / (name + self._suffix), bgr,
                 self._options)
         np.save(self.folder / _LANDMARKS / f'{name}_kpt2d.npy',
-                frame.landmarks.astype(np.float32))
+                frame.landmarks.astype(np.float64))
         if frame.mask is not None:
             _encode(self.folder / _MASKS / f'{name}.png', frame.mask * 255,
                     [cv2.IMWRITE_PNG_BILEVEL, 1])

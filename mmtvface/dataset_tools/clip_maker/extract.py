@@ -18,15 +18,16 @@ from mmtvface.io.video_reader import (
     decode_video,
     probe_video,
 )
-from mmtvface.tracking.detectors import FaceBackend, build_backend
-from mmtvface.tracking.face_tracker import FaceTracker, TrackedFace
+from mmtvface.tracking.detectors import FaceDetector, build_detector
+from mmtvface.tracking.face_track import TrackedFace
+from mmtvface.tracking.face_tracker import FaceTracker
 from mmtvface.tracking.shot_detector import ShotDetector
 from mmtvface.utils.threads import prefetch
 
 from ..settings import ClipSettings
 from .face_run import FaceRun, MaskMaker
 from .frame_check import measure_face, refuse
-from .journal import Journal
+from .video_state import VideoState
 
 #: Told the frames done so far and those in all (0: not known).
 Progress = Callable[[int, int], None]
@@ -39,55 +40,55 @@ _PAUSE_FRAMES, _PAUSE_SECONDS = 3., 0.2
 _COMMIT_FRAMES = 250
 
 
-def extract_clips(video: str | os.PathLike, journal: Journal,
+def extract_clips(video: str | os.PathLike, state: VideoState,
                   settings: ClipSettings, mask_maker: MaskMaker,
-                  backend: FaceBackend | None = None,
-                  progress: Progress | None = None) -> Journal:
+                  backend: FaceDetector | None = None,
+                  progress: Progress | None = None) -> VideoState:
     """Find the people of a video and write a clip of each run of frames.
 
     Streams: memory does not depend on the length of the video. Continues
-    where the journal stops. A video that cannot be read is no error: the
-    journal says what is wrong.
+    where the state stops. A video that cannot be read is no error: the
+    state says what is wrong.
 
     Args:
         video: The file.
-        journal: Of its work folder; updated and committed.
+        state: Of its work folder; updated and committed.
         settings: What a clip must be like.
         mask_maker: Makes the mask of a frame.
         backend: Finds faces; default: that of the settings.
         progress: Called now and then.
 
     Returns:
-        The journal.
+        The state.
 
     Raises:
         ImportError: If the back-end is not installed.
         FileNotFoundError: If there is no such file.
         OSError: If clips cannot be written.
     """
-    if journal.finished:
-        return journal
+    if state.finished:
+        return state
     own = backend is None
-    backend = backend or build_backend(settings.backend,
+    backend = backend or build_detector(settings.backend,
                                        **settings.backend_options)
     try:
         with ThreadPoolExecutor(1) as pool:
-            _Extraction(Path(video), journal, settings, mask_maker, backend,
+            _Extraction(Path(video), state, settings, mask_maker, backend,
                         pool, progress or (lambda done, total: None)).run()
     finally:
         if own:
             backend.close()
-    return journal
+    return state
 
 
 class _Extraction:
     """The state of one pass over a video."""
 
-    def __init__(self, video: Path, journal: Journal, settings: ClipSettings,
-                 mask_maker: MaskMaker, backend: FaceBackend,
+    def __init__(self, video: Path, state: VideoState, settings: ClipSettings,
+                 mask_maker: MaskMaker, backend: FaceDetector,
                  pool: Executor, progress: Progress) -> None:
         self.video = video
-        self.journal = journal
+        self.state = state
         self.settings = settings
         self.pool = pool
         self.progress = progress
@@ -96,11 +97,11 @@ class _Extraction:
             backend, detect_every=settings.detect_every,
             max_faces=settings.max_faces, max_gap=settings.max_gap)
         self.mask_maker = mask_maker
-        self.first_track = journal.next_track
+        self.first_track = state.next_track
         self.runs: dict[int, FaceRun] = {}
-        self.begun = journal.next_frame  # first frame of the segment
+        self.begun = state.next_frame  # first frame of the segment
         # Times tell the frames apart. Not in recordings that were joined.
-        self.ordered = not self.begun or journal.next_time is not None
+        self.ordered = not self.begun or state.next_time is not None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -109,29 +110,29 @@ class _Extraction:
         try:
             yield
         finally:
-            self.journal.seconds[name] += time.perf_counter() - start
+            self.state.seconds[name] += time.perf_counter() - start
 
     def run(self) -> None:
-        journal, log, before = self.journal, DecodingLog(), self.begun
+        state, log, before = self.state, DecodingLog(), self.begun
         try:
             info = probe_video(self.video)
-            journal.fps = info.fps
-            frames = decode_video(self.video, journal.next_time,
-                                  journal.next_frame, log)
+            state.fps = info.fps
+            frames = decode_video(self.video, state.next_time,
+                                  state.next_frame, log)
             with closing(prefetch(frames, _AHEAD)) as ahead:
                 self._consume(ahead, info.num_frames)
         except UnreadableVideoError as error:
-            journal.problem = str(error)
+            state.problem = str(error)
         finally:
             self.tracker.close()
         self._end_runs()
-        journal.problem = journal.problem or log.problem(before)
-        journal.finished = True
-        journal.commit()
+        state.problem = state.problem or log.problem(before)
+        state.finished = True
+        state.commit()
 
     def _consume(self, frames: Iterator[VideoFrame], total: int) -> None:
         previous: VideoFrame | None = None
-        journal = self.journal
+        state = self.state
         while True:
             with self.stage('decode'):
                 frame = next(frames, None)
@@ -143,12 +144,12 @@ class _Extraction:
                 cut = self._breaks(previous, frame)
             self._maybe_commit(frame, cut)
             if frame.damaged:
-                journal.lost_frames['damaged'] += 1
+                state.lost_frames['damaged'] += 1
                 self._end_runs()
             else:
                 self._follow(frame, previous, cut)
-            journal.frames += 1
-            journal.next_frame, journal.next_time = frame.index + 1, None
+            state.frames += 1
+            state.next_frame, state.next_time = frame.index + 1, None
             previous = frame
             if frame.index % 10 == 0:
                 self.progress(frame.index + 1, total)
@@ -158,21 +159,21 @@ class _Extraction:
         cut = self.shots.is_cut(frame.image)
         if previous is None:
             return False
-        pause = max(_PAUSE_FRAMES / max(self.journal.fps, 1.), _PAUSE_SECONDS)
+        pause = max(_PAUSE_FRAMES / max(self.state.fps, 1.), _PAUSE_SECONDS)
         return (cut or previous.damaged
                 or abs(frame.time - previous.time) > pause)
 
     def _follow(self, frame: VideoFrame, previous: VideoFrame | None,
                 cut: bool) -> None:
         """Find the faces of a frame and give each to its run."""
-        journal = self.journal
+        state = self.state
         if cut:
             self._end_runs()
         with self.stage('tracking'):
             faces = self.tracker.update(frame.image, cut)
-        journal.faces += len(faces)
+        state.faces += len(faces)
         if not faces:
-            journal.lost_frames['no face'] += 1
+            state.lost_frames['no face'] += 1
         old = (previous.image if previous is not None and not cut
                and not previous.damaged else None)
         for track in set(self.runs) - {face.track_id for face in faces}:
@@ -183,22 +184,22 @@ class _Extraction:
     def _keep(self, frame: VideoFrame, previous: np.ndarray | None,
               face: TrackedFace) -> None:
         """Append a face to its run, or end that."""
-        journal, number = self.journal, face.track_id
+        state, number = self.state, face.track_id
         with self.stage('quality'):
             measures = measure_face(frame.image, previous, face)
             reason = refuse(measures, face.landmarks.points,
                             frame.image.shape[:2], self.settings)
         if reason:
-            journal.lost_frames[reason] += 1
+            state.lost_frames[reason] += 1
             if number in self.runs:
                 self._end_run(number)
             return
         if number not in self.runs:
             track = self.first_track + number
-            journal.next_track = max(journal.next_track, track + 1)
-            name = f'{journal.key}_{frame.index:06d}_{track:03d}'
+            state.next_track = max(state.next_track, track + 1)
+            name = f'{state.key}_{frame.index:06d}_{track:03d}'
             self.runs[number] = FaceRun(
-                name, track, face, journal.segment / name, self.pool,
+                name, track, face, state.segment / name, self.pool,
                 self.settings, self.mask_maker)
         self.runs[number].add(frame, face, measures, self.stage)
         if len(self.runs[number]) >= self.settings.max_length:
@@ -209,20 +210,20 @@ class _Extraction:
             self._end_run(track)
 
     def _end_run(self, track: int) -> None:
-        run, journal = self.runs.pop(track), self.journal
+        run, state = self.runs.pop(track), self.state
         with self.stage('writing'):
             clip, reason = run.finish(self._meta())
         if clip is None:
-            journal.lost_clips[reason] += 1
-            journal.lost_frames[reason] += len(run)
+            state.lost_clips[reason] += 1
+            state.lost_frames[reason] += len(run)
         else:
-            journal.clips.append(clip)
+            state.clips.append(clip)
 
     def _meta(self) -> dict[str, Any]:
-        return dict(source=self.journal.source, video=self.journal.key,
-                    fps=self.journal.fps, backend=self.settings.backend,
+        return dict(source=self.state.source, video=self.state.key,
+                    fps=self.state.fps, backend=self.settings.backend,
                     masks=self.settings.masks,
-                    settings=self.journal.settings)
+                    settings=self.state.settings)
 
     def _maybe_commit(self, frame: VideoFrame, cut: bool) -> None:
         """Commit before this frame, if this is a good place."""
@@ -232,6 +233,6 @@ class _Extraction:
                     len(run) >= self.settings.min_length
                     for run in self.runs.values())):
             self._end_runs()
-            self.journal.next_time = frame.time if self.ordered else None
-            self.journal.commit()
+            self.state.next_time = frame.time if self.ordered else None
+            self.state.commit()
             self.begun = frame.index

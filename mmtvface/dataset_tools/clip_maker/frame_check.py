@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from mmtvface.geometry.head_pose import head_pose
-from mmtvface.tracking.face_tracker import TrackedFace
+from mmtvface.tracking.face_track import TrackedFace
 
 from ..clip_quality import sharpness
 from ..settings import ClipSettings

@@ -14,9 +14,9 @@ from filelock import FileLock
 
 from ..settings import ClipSettings
 from .extract import extract_clips
-from .journal import LOCK, open_journal
-from .masks import build_mask_maker
+from .face_run import build_mask_maker
 from .sources import VideoSource
+from .video_state import LOCK, open_state
 
 _STOP = None
 
@@ -57,13 +57,13 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
         folder.mkdir(parents=True, exist_ok=True)
         # A worker whose parent was killed may need a moment to notice.
         with FileLock(folder / LOCK):
-            journal = open_journal(folder, video.key, video.as_dict(),
+            state = open_state(folder, video.key, video.as_dict(),
                                    settings.fingerprint())
             extract_clips(
-                video.path, journal, settings, build_mask_maker(settings),
+                video.path, state, settings, build_mask_maker(settings),
                 progress=lambda done, total: tell(
                     Report(video.key, done, total)))
-            frames = journal.next_frame
+            frames = state.next_frame
     except (OSError, ValueError, ImportError) as problem:
         error = str(problem)
     except Exception as problem:
@@ -97,7 +97,7 @@ def process_videos(videos: Sequence[VideoSource], work: Path,
 
     A worker that dies (for want of memory, or by a fault of a codec) costs
     the video it had; another takes its place. If the generator is closed, the
-    workers end at once: the journals keep what is finished.
+    workers end at once: the states keep what is finished.
 
     Args:
         videos: The videos.

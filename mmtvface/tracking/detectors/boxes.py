@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .base import FaceDetection
+from .face_detector import FaceDetection
 
 
 def overlaps(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -90,6 +90,18 @@ def are_same(first: np.ndarray, second: np.ndarray,
             (covers(first, second) > max_cover))
 
 
+def mean_side(box: np.ndarray) -> float:
+    """Mean of the width and height of one box (4,)."""
+    return float((box[2:] - box[:2]).mean())
+
+
+def is_among(box: np.ndarray, boxes: Sequence[np.ndarray],
+             max_cover: float = 0.7) -> bool:
+    """Whether one box is of the same face as one of others."""
+    return len(boxes) > 0 and bool(are_same(
+        box[None], np.stack(boxes), max_cover).any())
+
+
 def without_repeats(faces: Sequence[FaceDetection],
                     known: Sequence[FaceDetection] = (),
                     max_cover: float = 0.7) -> list[FaceDetection]:
@@ -105,8 +117,6 @@ def without_repeats(faces: Sequence[FaceDetection],
     """
     kept = list(known)
     for face in sorted(faces, key=lambda one: -one.score):
-        if not kept or not are_same(
-                face.box[None], np.stack([one.box for one in kept]),
-                max_cover).any():
+        if not is_among(face.box, [one.box for one in kept], max_cover):
             kept.append(face)
     return kept

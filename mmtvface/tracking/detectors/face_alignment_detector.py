@@ -16,10 +16,10 @@ from mmtvface.geometry.crop import landmark_box
 from mmtvface.utils.deps import require
 from mmtvface.utils.safe_torch import load_torch
 
-from .base import FaceDetection, FaceLandmarks
+from .face_detector import FaceDetection, FaceLandmarks, register_detector
 
 _INSTALL = 'pip install face-alignment==1.4.1'
-_PURPOSE = "The back-end 'face-alignment'"
+_PURPOSE = "The detector 'face-alignment'"
 _S3FD = 's3fd-619a316812.pth'
 _FAN = '2DFAN4*.zip'
 _SOURCE = 'https://www.adrianbulat.com/downloads/python-fan/'
@@ -27,7 +27,8 @@ _SOURCE = 'https://www.adrianbulat.com/downloads/python-fan/'
 _FOREHEAD = 0.2
 
 
-class FaceAlignmentBackend:
+@register_detector('face-alignment')
+class FaceAlignmentDetector:
     """The networks that landmarks of face clips are usually made with.
 
     S3FD (Zhang et al., ICCV 2017) finds faces, FAN (Bulat & Tzimiropoulos,
@@ -58,6 +59,8 @@ class FaceAlignmentBackend:
         FileNotFoundError: If weights are missing; nothing is downloaded.
         ValueError: If weights are damaged.
     """
+
+    needs, install = ('face_alignment', ), _INSTALL
 
     def __init__(self, weights: str | os.PathLike | None = None,
                  device: str | torch.device | None = None,
@@ -160,7 +163,7 @@ class FaceAlignmentFollower:
         """Nothing to forget: every frame stands alone."""
 
     def close(self) -> None:
-        """Nothing to free: the networks belong to the back-end."""
+        """Nothing to free: the networks belong to the detector."""
 
 
 def find_weights(folder: str | os.PathLike | None) -> tuple[Path, Path]:
@@ -178,7 +181,7 @@ def find_weights(folder: str | os.PathLike | None) -> tuple[Path, Path]:
     if not (place / _S3FD).is_file() or not aligners:
         there = sorted(path.name for path in place.glob('*'))[:10]
         raise FileNotFoundError(
-            f"The back-end 'face-alignment' needs the files {_S3FD} and "
+            f"The detector 'face-alignment' needs the files {_S3FD} and "
             f'2DFAN4-cd938726ad.zip (or {_FAN}) in the folder {place}, which '
             f'{"holds " + ", ".join(there) if there else "is empty or absent"}'
             f'. Download them from {_SOURCE} and name their folder by the '

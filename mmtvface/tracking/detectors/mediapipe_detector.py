@@ -2,6 +2,7 @@
 """Faces and landmarks by MediaPipe: fast on the CPU, nothing to download."""
 
 import warnings
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -11,11 +12,10 @@ from mmtvface.geometry.crop import landmark_box
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.geometry.mediapipe68 import mediapipe_to_68
 
-from .base import FaceDetection, FaceLandmarks
 from .boxes import without_repeats
+from .face_detector import FaceDetection, FaceLandmarks, register_detector
 from .mediapipe_mesh import MeshNetwork, Region, region_of_box, region_of_mesh
-from .mediapipe_runtime import module, quiet
-from .search_areas import tiles
+from .mediapipe_runtime import INSTALL, module, quiet
 
 # Least longer side to which images are shrunk before they are searched; the
 # networks see 128 (short range) and 192 pixels (full range).
@@ -26,9 +26,13 @@ _MAX_COVER = 0.3
 # Difference between landmarks and those of the mirrored picture, relative to
 # the face, of good landmarks, and one at which they are worthless.
 _AGREED, _DISAGREED = 0.01, 0.05
+# Parts of an image: smaller ones show no face, and longer strips have more
+# of them than are worth it.
+_MIN_PART, _MAX_ASPECT = 24, 6
 
 
-class MediaPipeBackend:
+@register_detector('mediapipe')
+class MediaPipeDetector:
     """MediaPipe's two face detectors and its Face Mesh with attention.
 
     **Detection**: the short-range detector (large faces, up to those that
@@ -65,6 +69,8 @@ class MediaPipeBackend:
         ImportError: If mediapipe is not installed.
         ValueError: If a number is out of its range.
     """
+
+    needs, install = ('mediapipe.python.solution_base', ), INSTALL
 
     def __init__(self, min_confidence: float = 0.5,
                  min_presence: float = 0.5, num_threads: int = 1,
@@ -267,8 +273,38 @@ class MediaPipeFollower:
         self._last = None
 
     def close(self) -> None:
-        """Nothing to free: the network belongs to the back-end."""
+        """Nothing to free: the network belongs to the detector."""
         self._last = None
+
+
+def tiles(image: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """Overlapping squares that cover an image.
+
+    Their side is half the image's shorter side, so that a face of up to a
+    quarter of it is whole in one of them; in strips (longer than six times
+    their height) it is the shorter side itself.
+
+    Args:
+        image: (H, W, 3).
+
+    Yields:
+        Left, top and the part of the image (a view); nothing if they were
+        smaller than 24 pixels.
+    """
+    height, width = image.shape[:2]
+    short, long = min(height, width), max(height, width)
+    is_strip = long > _MAX_ASPECT * short
+    side = short if is_strip else short // 2
+    if side < _MIN_PART:
+        return
+
+    def starts(length: int) -> list[int]:
+        count = -(-2 * (length - side) // side) + 1
+        return np.linspace(0, length - side, count).astype(int).tolist()
+
+    for top in starts(height):
+        for left in starts(width):
+            yield left, top, image[top:top + side, left:left + side]
 
 
 def _turned(face: FaceDetection, image: np.ndarray) -> FaceDetection:

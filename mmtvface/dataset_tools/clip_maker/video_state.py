@@ -1,13 +1,13 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What is finished of a video, so that a killed run can go on.
 
-The work folder of a video holds ``progress.json`` (the journal), the clips of
+The work folder of a video holds ``progress.json`` (the state), the clips of
 finished segments in ``clips/`` and those of the current one in ``segment/``.
 A segment is committed in this order: its clips are complete in
-``segment/``; the journal, which names them and the place to continue, is
+``segment/``; the state, which names them and the place to continue, is
 replaced in one step; they are renamed into ``clips/``. Killed before the
-journal, the segment is done again; killed after it, the renaming is finished
-by :func:`open_journal`.
+state, the segment is done again; killed after it, the renaming is finished
+by :func:`open_state`.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Any
 
 from .clip_writer import write_json
 
-JOURNAL = 'progress.json'
+STATE = 'progress.json'
 CLIPS = 'clips'
 SEGMENT = 'segment'
 #: Held by the process that works on the video.
@@ -28,7 +28,7 @@ LOCK = '.lock'
 
 
 @dataclass
-class Journal:
+class VideoState:
     """State of one video.
 
     Attributes:
@@ -86,7 +86,7 @@ class Journal:
 
     def commit(self) -> None:
         """Make what was done so far permanent, see the module."""
-        write_json(self.folder / JOURNAL, self.as_dict())
+        write_json(self.folder / STATE, self.as_dict())
         self._publish()
 
     def as_dict(self) -> dict[str, Any]:
@@ -96,7 +96,7 @@ class Journal:
                 for entry in fields(self) if entry.name != 'folder'}
 
     def _publish(self) -> None:
-        """Give the clips that the journal names their place."""
+        """Give the clips that the state names their place."""
         target = self.folder / CLIPS
         target.mkdir(exist_ok=True)
         for clip in self.clips:
@@ -106,39 +106,39 @@ class Journal:
             shutil.rmtree(self.segment)
 
 
-def read_journal(folder: Path) -> Journal | None:
-    """Journal of a work folder, None if there is none.
+def read_state(folder: Path) -> VideoState | None:
+    """State of a work folder, None if there is none.
 
     Raises:
-        ValueError: If the file is not a journal.
+        ValueError: If the file is damaged.
     """
-    path = folder / JOURNAL
+    path = folder / STATE
     if not path.is_file():
         return None
     try:
         values = json.loads(path.read_text(encoding='utf-8'))
         for name in ('lost_frames', 'lost_clips', 'seconds'):
             values[name] = Counter(values[name])
-        return Journal(folder=folder, **values)
+        return VideoState(folder=folder, **values)
     except (ValueError, TypeError, KeyError) as error:
         raise ValueError(
-            f'{path} is no journal of this version ({error}). Delete the '
+            f'{path} is no progress of this version ({error}). Delete the '
             f'folder {folder} to process the video anew.') from error
 
 
-def open_journal(folder: Path, key: str, source: dict[str, Any],
-                 settings: str) -> Journal:
+def open_state(folder: Path, key: str, source: dict[str, Any],
+                 settings: str) -> VideoState:
     """Continue a video or begin it.
 
     Raises:
-        ValueError: If the journal is unreadable or was made with other
+        ValueError: If ``progress.json`` is damaged or was made with other
             settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    journal = read_journal(folder)
-    if journal is None:
-        journal = Journal(folder, key, source, settings)
-    journal.check_settings(settings)
+    state = read_state(folder)
+    if state is None:
+        state = VideoState(folder, key, source, settings)
+    state.check_settings(settings)
     # Leaves only what belongs to finished segments.
-    journal._publish()
-    return journal
+    state._publish()
+    return state

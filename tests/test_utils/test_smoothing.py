@@ -4,7 +4,7 @@ import math
 import numpy as np
 import pytest
 
-from mmtvface.utils.smoothing import one_euro
+from mmtvface.utils.smoothing import one_euro, steady
 
 
 def test_hand_computed_step():
@@ -62,3 +62,20 @@ def test_causal_and_without_side_effects():
 def test_bad_settings(bad):
     with pytest.raises(ValueError, match='cutoffs and fps above 0'):
         one_euro(np.zeros((3, 1)), **bad)
+
+
+@pytest.mark.parametrize('length', [1, 2, 3, 30])
+def test_steady_keeps_constant_velocity(length):
+    line = np.stack([np.arange(length) * 3. + 1, np.full(length, 7.)], 1)
+    np.testing.assert_allclose(steady(line, 2.), line, atol=1e-9)
+
+
+def test_steady_equals_a_direct_convolution_inside():
+    values = np.random.default_rng(0).normal(size=(60, 2))
+    offsets = np.arange(-8, 9)
+    kernel = np.exp(-0.5 * (offsets / 2.)**2)
+    kernel /= kernel.sum()
+    expected = sum(weight * values[20 + k:40 + k]
+                   for k, weight in zip(offsets, kernel, strict=True))
+    np.testing.assert_allclose(steady(values, 2.)[20:40], expected)
+    np.testing.assert_array_equal(steady(values, 0.), values)
