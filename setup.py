@@ -62,6 +62,7 @@ setup(
                       *requirements('runtime')],
     extras_require={
         'tests': requirements('tests'),
+        'docs': requirements('docs'),
         **{re.match(r'[\w-]+', line).group(): [line]
            for line in requirements('optional')},
         'pytorch3d': ['pytorch3d @ git+https://github.com/facebookresearch/'

@@ -46,7 +46,7 @@ from rich.progress import Progress
 
 from mmtvface.utils.setup_env import register_all_modules
 
-README, RESULTS = ROOT / 'README.md', ROOT / 'docs/benchmark.json'
+README, RESULTS = ROOT / 'docs/benchmarks.md', ROOT / 'docs/benchmark.json'
 SECTIONS = {
     'flame': flame_section,
     'texture': texture_section,
@@ -114,13 +114,13 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument('--out', type=Path, help='JSON file (default: '
                         'work_dirs/benchmark.json)')
     parser.add_argument('--markdown', type=Path, metavar='FILE',
-                        help="also write the README's table")
+                        help='also write the table there')
     parser.add_argument('--readme', action='store_true',
                         help='write docs/benchmark.json and the table in '
-                        'README.md')
+                        'docs/benchmarks.md')
     parser.add_argument('--only-readme', action='store_true',
-                        help='measure nothing; renew the table in README.md '
-                        'from docs/benchmark.json')
+                        help='measure nothing; renew the table in '
+                        'docs/benchmarks.md from docs/benchmark.json')
     args = parser.parse_args(argv)
     if args.repeats < 1:
         parser.error(f'--repeats must be positive, but it is {args.repeats}')
