@@ -72,7 +72,7 @@ def procrustes(source: Array,
         ValueError: If the shapes differ or there are fewer points than
             dimensions.
 
-    Example:
+    Examples:
         >>> square = np.array([[0., 0.], [1., 0.], [1., 1.], [0., 1.]])
         >>> found = procrustes(square, 2 * square + 3)
         >>> found.scale.round(6), found.translation.round(6).tolist()

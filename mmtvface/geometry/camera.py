@@ -39,7 +39,7 @@ def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
     Returns:
         (B, N, 3) NDC.
 
-    Example:
+    Examples:
         >>> cam = torch.tensor([[8., 0., .01]])
         >>> project(torch.tensor([[[.05, 0., .1]]]), cam).round(decimals=3)
         tensor([[[ 0.4000, -0.0800, -0.8000]]])
@@ -75,7 +75,7 @@ def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
     Returns:
         Same shape, [-1, 1] inside the image.
 
-    Example:
+    Examples:
         The edges of the image are half a pixel beyond the centres.
 
         >>> pixel_to_ndc(np.array([-.5, 0., 3.5]), 4).tolist()

@@ -66,7 +66,7 @@ def mirror_landmarks(points: np.ndarray, width: float = 0.) -> np.ndarray:
     Raises:
         ValueError: If the second last axis is not 68.
 
-    Example:
+    Examples:
         The right corner of the mouth becomes the left one.
 
         >>> points = np.zeros((68, 2))

@@ -62,7 +62,7 @@ def sh_basis(normals: torch.Tensor) -> torch.Tensor:
     Returns:
         (B, 9, N): 1, x, y, z, xy, xz, yz, x^2 - y^2, 3z^2 - 1.
 
-    Example:
+    Examples:
         >>> sh_basis(torch.tensor([[[0., 0., 1.]]]))[0, :, 0].tolist()
         [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0]
     """
@@ -82,8 +82,8 @@ def sh_shading(normals: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
 
     with the light $l_k$ (RGB) and the factors $f_k$ of the Lambertian kernel
     (Ramamoorthi and Hanrahan, SIGGRAPH 2001, with the factors of DECA, Feng
-    et al., SIGGRAPH 2021). It is not clamped: codes far from natural light give
-    negative values.
+    et al., SIGGRAPH 2021). It is not clamped: codes far from natural light
+    give negative values.
 
     Args:
         normals: (B, N, 3) unit length, in the frame of the light.

@@ -27,7 +27,7 @@ def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
     Returns:
         (..., 3, 3) rotation matrices (for column vectors).
 
-    Example:
+    Examples:
         A quarter turn about y takes z to x.
 
         >>> turn = axis_angle_to_matrix(torch.tensor([0., torch.pi / 2, 0.]))
@@ -69,7 +69,7 @@ def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
     Returns:
         (..., 3) axis times angle, radians, angle in [0, pi].
 
-    Example:
+    Examples:
         >>> matrix_to_axis_angle(torch.eye(3)).tolist()
         [0.0, 0.0, 0.0]
     """

@@ -38,7 +38,7 @@ def pose_feature(rotations: torch.Tensor,
     Returns:
         (B, 9 * number of joints), row-major per joint.
 
-    Example:
+    Examples:
         >>> pose_feature(torch.eye(3).expand(1, 5, 3, 3)).abs().sum().item()
         0.0
     """

@@ -15,7 +15,7 @@ class FlameCodeLayout:
     2021): shape, albedo ("tex"), expression ("exp"), pose (global and jaw
     axis-angle, radians), cam (scale, tx, ty), light (9 SH bands x RGB).
 
-    Example:
+    Examples:
         >>> layout = FlameCodeLayout()
         >>> layout.total
         236
