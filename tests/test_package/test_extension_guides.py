@@ -23,6 +23,8 @@ def checkout(tmp_path):
     # Tools put the folder above their own on the path: not a link's.
     shutil.copytree(REPO / 'tools', tmp_path / 'tools',
                     ignore=shutil.ignore_patterns('node_modules'))
+    (tmp_path / 'data').mkdir()
+    (tmp_path / 'data/astronaut.jpg').symlink_to(REPO / 'data/astronaut.jpg')
     return tmp_path
 
 

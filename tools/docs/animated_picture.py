@@ -1,14 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 r"""A short video as an animated WebP, which pages show without a player.
 
-The picture of the README, from NASA's portrait of Eileen Collins, which is
-in the public domain and comes with scikit-image::
+The picture of the README::
 
-    portrait=$(python -c "import skimage, os; print(os.path.join(
-    os.path.dirname(skimage.__file__), 'data', 'astronaut.png'))")
-    mmtvface animate teaser $portrait --texture photo --frames 150 --size 256
+    mmtvface animate teaser data/astronaut.jpg --texture photo --frames 150 \
+        --size 256
     python tools/docs/animated_picture.py work_dirs/teaser/teaser.mp4 \
-        docs/teaser.webp --every 2
+        docs/teaser.webp --quality 85
 """
 
 # ruff: noqa: E402
