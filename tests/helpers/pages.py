@@ -41,7 +41,8 @@ def anchors(page: Path) -> set[str]:
         text = re.sub(r'\[([^\]]*)\]\([^)]*\)', r'\1', heading)
         slug = re.sub(r'[^\w\s-]', '', text).strip().lower()
         found.add(re.sub(r'[\s]', '-', slug))
-    return found
+    # Of what the reference shows; the build of the site knows them all.
+    return found | set(re.findall(r'^::: ([\w.]+)$', _prose(page), re.M))
 
 
 def code_blocks(page: Path) -> list[tuple[str, str, str]]:

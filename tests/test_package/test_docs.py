@@ -2,7 +2,9 @@
 """The pages: links, commands, examples, generated parts, the site."""
 
 import ast
+import contextlib
 import doctest
+import functools
 import importlib
 import importlib.util
 import pkgutil
@@ -14,6 +16,8 @@ import sys
 import pytest
 import yaml
 from helpers.pages import REPO, anchors, code_blocks, links, pages
+
+from mmtvface.cli.main import COMMANDS
 
 each_page = pytest.mark.parametrize(
     'page', pages(), ids=lambda page: page.relative_to(REPO).as_posix())
@@ -41,22 +45,60 @@ def test_python_of_pages_is_python(page):
             ast.parse(code)
 
 
+def commands(page):
+    """Lines of the shell blocks as words; placeholders in [] are left out."""
+    for language, _, code in code_blocks(page):
+        if language in ('bash', 'console'):
+            for line in re.sub(r'\[[^\]]*\]', '', code.replace(
+                    '\\\n', ' ')).splitlines():
+                with contextlib.suppress(ValueError):  # of several lines
+                    if words := shlex.split(line, comments=True):
+                        yield words
+
+
+@functools.cache
+def all_options():
+    """Options of all scripts."""
+    return {option for folder in ('tools', 'mmtvface')
+            for path in (REPO / folder).rglob('*.py')
+            for option in re.findall(r"'(--[a-z][a-z-]+)'", path.read_text(
+                encoding='utf-8'))}
+
+
 @each_page
 def test_commands_of_pages_exist(page):
-    """Scripts are there, and options are options of the script."""
-    from mmtvface.cli.main import COMMANDS
-    for language, _, code in code_blocks(page):
-        if language not in ('bash', 'console'):
-            continue
-        for line in code.replace('\\\n', ' ').splitlines():
-            words = shlex.split(line, comments=True) if (
-                line.count("'") % 2 == 0 and line.count('"') % 2 == 0) else []
+    for words in commands(page):
+        for word in words:
+            if re.match(r'(tools|configs)/[^{]*\.(py|sh)$', word):
+                assert (REPO / word).is_file(), words
+        if words[0] == 'mmtvface':
+            assert words[1] in COMMANDS, words
+            module = importlib.import_module(f'mmtvface.cli.{words[1]}')
+            # An option or a value that does not exist ends the program. What
+            # guides add exists when they are followed, as another test does.
+            if page.parent.name != 'extend':
+                module.parse_args(words[2:])
+        elif words[0] == 'python' and words[1].startswith('tools/'):
             for word in words:
-                if word.startswith(('tools/', 'configs/')) and (
-                        word.endswith(('.py', '.sh'))):
-                    assert (REPO / word).is_file(), line
-            if words[:1] == ['mmtvface']:
-                assert words[1] in COMMANDS, line
+                if word.startswith('--'):
+                    assert word.split('=')[0] in all_options(), words
+
+
+def test_walks_are_short_and_real():
+    text = (REPO / 'docs/architecture.md').read_text(encoding='utf-8')
+    walks = re.findall(r'^## Walk \d: .*?(?=^## )', text, re.M | re.S)
+    assert len(walks) == 2
+    for walk in walks:
+        steps = re.findall(r'^\d+\. `([\w/.]+)`: (.*(?:\n   .*)*)', walk, re.M)
+        files = {path for path, _ in steps}
+        assert 5 <= len(files) <= 12
+        for path, said in steps:
+            code = (REPO / 'mmtvface' / path).read_text(encoding='utf-8')
+            names = re.findall(r'`([\w.]+)`', said)
+            assert names, path
+            for name in names:
+                assert re.search(rf'\b{name.split(".")[-1]}\b', code), (
+                    path, name)
 
 
 def test_readme_is_one_page():
