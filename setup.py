@@ -55,12 +55,12 @@ setup(
     packages=find_packages(include=['mmtvface', 'mmtvface.*']),
     package_data={'mmtvface': ['**/*.npz', '**/*.json', 'weights/*',
                                'viewer/page/*']},
-    # mmcv and mmagic are missing on purpose: mmcv must be compiled for the
-    # torch that is there, and mmagic's metadata asks for packages that
-    # exclude each other (see requirements/no_deps.txt).
-    install_requires=['torch>=2.1', 'torchvision>=0.16',
-                      *requirements('runtime')],
+    # mediapipe, mmcv and mmagic are missing on purpose: their metadata asks
+    # for packages that exclude each other (see requirements/mediapipe.txt,
+    # mmagic.txt), and mmcv must be compiled for the torch that is there.
+    install_requires=['torch>=2.1', *requirements('core')],
     extras_require={
+        'temporal': ['torchvision>=0.16', *requirements('temporal')],
         'tests': requirements('tests'),
         'docs': requirements('docs'),
         **{re.match(r'[\w-]+', line).group(): [line]

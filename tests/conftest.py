@@ -28,3 +28,24 @@ def pytest_configure(config: pytest.Config) -> None:
 def device() -> torch.device:
     """A GPU, or the CPU where there is none."""
     return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+
+
+@pytest.fixture
+def model_files(tmp_path):
+    """Config and checkpoint of a small model."""
+    from helpers.model_files import write_model
+    return write_model(tmp_path)
+
+
+@pytest.fixture(scope='session')
+def shared_model_files(tmp_path_factory):
+    """The same for all tests that do not change it."""
+    from helpers.model_files import write_model
+    return write_model(tmp_path_factory.mktemp('model'))
+
+
+@pytest.fixture(scope='session')
+def toy_head_config(tmp_path_factory):
+    """``head`` of a synthetic dataset: a sphere of 1200 vertices."""
+    from helpers.round_head import write_round_head
+    return write_round_head(tmp_path_factory.mktemp('toy_head'))

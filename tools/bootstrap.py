@@ -1,6 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Makes or reuses the environment .venv of this checkout.
 
+::
+
+    bash tools/bootstrap.sh            # what the packaged model needs
+    bash tools/bootstrap.sh temporal   # and mmcv's operators, mmagic, ...
+    bash tools/bootstrap.sh tests      # and what the tests need
+
 Runs on the standard library alone. Every step leaves a stamp in
 ``.venv/.mmtvface``: a second run only compares stamps, and a run that was
 interrupted continues where it stopped.
@@ -10,71 +16,43 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
-import json
 import os
-import re
 import shutil
 import signal
 import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
-from setup_steps import mmcv_wheel  # noqa: E402
-from setup_steps.errors import SetupError, explain  # noqa: E402
+from setup_steps import mmcv_wheel, torch_build  # noqa: E402
+from setup_steps.errors import (  # noqa: E402
+    NoMatchError,
+    SetupError,
+    explain,
+)
 from setup_steps.interpreter import (  # noqa: E402
     Interpreter,
     prepare_venv,
 )
 from setup_steps.progress import run_logged, say  # noqa: E402
+from setup_steps.steps import (  # noqa: E402
+    GIB,
+    GROUPS,
+    STEPS,
+    Stamps,
+    Step,
+    fingerprint,
+    normalized,
+    packages_of,
+    steps_of,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
-GIB = 1 << 30
-IMPORTS = ('numpy, cv2, scipy, torch, torchvision, mmengine, mmcv.ops, '
-           'mediapipe, albumentations, mmagic, mmtvface')
-
-
-class Step(NamedTuple):
-    """One installation.
-
-    Attributes:
-        name: Key of its stamp.
-        title: What the user reads.
-        files: Files of the checkout that decide about it.
-        arguments: Arguments of ``pip install``; empty for mmcv, which has
-            a procedure of its own.
-        space: Free space it needs in bytes.
-    """
-
-    name: str
-    title: str
-    files: tuple
-    arguments: tuple
-    space: int
-
-
-def _pip_step(name: str, title: str, space: int, *extra: str) -> Step:
-    file = f'requirements/{name}.txt'
-    pins = 'requirements/constraints.txt'
-    return Step(name, title, (file, pins),
-                ('-r', file, '-c', pins, *extra), space)
-
-
-STEPS = (
-    _pip_step('build', 'build tools', GIB),
-    _pip_step('torch', 'PyTorch (2 GB to download)', 12 * GIB),
-    _pip_step('runtime', 'libraries', 2 * GIB),
-    Step('mmcv', 'mmcv with its operators', ('requirements/mmcv.txt',), (),
-         2 * GIB),
-    _pip_step('no_deps', 'mmagic, mediapipe', GIB, '--no-deps'),
-    _pip_step('tests', 'test tools', GIB),
-    Step('project', 'mmtvface itself', ('setup.py', 'mmtvface/version.py'),
-         ('-e', '.', '--no-deps', '--no-build-isolation', '--use-pep517'),
-         GIB // 4),
-)
+IMPORTS = {
+    'core': 'numpy, cv2, scipy, torch, mmengine, mediapipe, mmtvface',
+    'temporal': 'torchvision, mmcv.ops, albumentations, mmagic'}
 
 
 def installed(python: Interpreter) -> dict[str, str]:
@@ -84,68 +62,6 @@ def installed(python: Interpreter) -> dict[str, str]:
         name, _, version = entry.name[:-len('.dist-info')].partition('-')
         found[normalized(name)] = version
     return found
-
-
-def normalized(name: str) -> str:
-    """A package name as the package index spells it."""
-    return re.sub(r'[-_.]+', '-', name).lower()
-
-
-def required(file: Path) -> list[str]:
-    """Package names in a requirements file."""
-    lines = file.read_text(encoding='utf-8').splitlines()
-    names = [re.match(r'[A-Za-z0-9][\w.-]*', line) for line in lines]
-    return [normalized(match.group()) for match in names if match]
-
-
-def fingerprint(step: Step, root: Path, python: Interpreter) -> str:
-    """Changes whenever the step has to run again."""
-    digest = hashlib.sha256(f'{python.name} {step}'.encode())
-    for file in step.files:
-        digest.update((root / file).read_bytes())
-    if step.name == 'project':
-        digest.update(str(root).encode())
-    return digest.hexdigest()
-
-
-class Stamps:
-    """What is installed already, in ``.venv/.mmtvface/<step>.json``.
-
-    Args:
-        folder: Where the stamps lie.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def current(self, step: Step, key: str, versions: dict) -> bool:
-        """Whether a step is done and nobody changed its packages since."""
-        try:
-            stamp = json.loads((self.folder / f'{step.name}.json').read_text())
-            return stamp['key'] == key and all(
-                versions.get(name) == version
-                for name, version in stamp['packages'].items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return False
-
-    def write(self, step: Step, key: str, names: list, versions: dict
-              ) -> None:
-        """Record a finished step with the versions of its packages."""
-        stamp = {'key': key, 'packages': {
-            n: versions[n] for n in names if n in versions}}
-        part = self.folder / f'{step.name}.part'
-        part.write_text(json.dumps(stamp, indent=1))
-        os.replace(part, self.folder / f'{step.name}.json')
-
-
-def packages_of(step: Step, root: Path) -> list[str]:
-    """Packages whose versions a step's stamp remembers."""
-    if step.name == 'mmcv':
-        # Compiled against one torch: another torch asks for another mmcv.
-        return ['mmcv', 'torch']
-    if step.name == 'project':
-        return ['mmtvface']
-    return required(root / step.files[0])
 
 
 def check_space(folder: Path, needed: int) -> None:
@@ -201,6 +117,25 @@ def pip_install(python: Interpreter, step: str, arguments: tuple, root: Path,
         os.chdir(previous)
     if code:
         raise explain(step, output, str(log))
+
+
+def install_torch(python: Interpreter, temporal: bool, root: Path, log: Path,
+                  lock: int) -> None:
+    """Install the build of PyTorch that this machine can use.
+
+    Raises:
+        SetupError: If no index has any, or pip fails.
+    """
+    for arguments in torch_build.candidates(root, temporal):
+        if arguments == torch_build.CUDA:
+            say('      the build for CUDA: 2 GB to download')
+            check_space(root, 12 * GIB)
+        try:
+            pip_install(python, 'PyTorch', arguments, root, log, lock)
+            return
+        except NoMatchError as error:
+            last = error
+    raise last
 
 
 def install_mmcv(python: Interpreter, root: Path, log: Path, lock: int
@@ -271,8 +206,9 @@ def respects_own_stack(python: Interpreter, versions: dict, stamps: Stamps
         mmcv_wheel.works(python, pip_environment())
 
 
-def install(python: Interpreter, root: Path, lock: int) -> int:
-    """Bring every step up to date.
+def install(python: Interpreter, root: Path, lock: int,
+            group: str = 'core') -> int:
+    """Bring every step of a group up to date.
 
     Returns:
         How many steps had to run.
@@ -286,51 +222,60 @@ def install(python: Interpreter, root: Path, lock: int) -> int:
     if running.exists():
         remove_interrupted(python)
     versions = installed(python)
+    steps = steps_of(group)
     keys = {s.name: fingerprint(s, root, python) for s in STEPS}
     if respects_own_stack(python, versions, stamps):
         say(f'      keeping torch {versions["torch"]} and mmcv '
             f'{versions["mmcv"]} of this environment')
         for step in STEPS:
-            if step.name in ('torch', 'mmcv'):
+            if step.name in ('torch', 'torchvision', 'mmcv'):
                 stamps.write(step, keys[step.name],
                              [step.name, 'torch', 'torchvision'], versions)
     ran = 0
-    for number, step in enumerate(STEPS, 1):
+    for number, step in enumerate(steps, 1):
         if stamps.current(step, keys[step.name], versions):
             continue
         # Packages that are there already need no space.
         there = all(n in versions for n in packages_of(step, root))
         check_space(root, GIB // 4 if there else step.space)
-        say(f'[{number}/{len(STEPS)}] installing {step.title}')
+        say(f'[{number}/{len(steps)}] installing {step.title}')
         begin = time.monotonic()
         running.write_text(step.name)
         if step.name == 'mmcv':
             check_space(Path(tempfile.gettempdir()), GIB)
             install_mmcv(python, root, log, lock)
+        elif step.name == 'torch':
+            if versions.get('torch') not in torch_build.TESTED:
+                install_torch(python, group != 'core', root, log, lock)
         else:
-            pip_install(python, step.title, step.arguments, root, log, lock)
+            arguments = step.arguments
+            if step.name == 'torchvision':
+                arguments += torch_build.index_of(versions['torch'])
+            pip_install(python, step.title, arguments, root, log, lock)
         versions = installed(python)
         stamps.write(step, keys[step.name], packages_of(step, root), versions)
         running.unlink()
         ran += 1
         say(f'      done in {time.monotonic() - begin:.0f} s')
-    verify(python, keys, versions, stamps, log)
+    for name, modules in IMPORTS.items():
+        if name in GROUPS[:GROUPS.index(group) + 1]:
+            verify(python, name, modules, keys, versions, stamps, log)
     return ran
 
 
-def verify(python: Interpreter, keys: dict, versions: dict, stamps: Stamps,
-           log: Path) -> None:
-    """Import everything once after a change.
+def verify(python: Interpreter, group: str, modules: str, keys: dict,
+           versions: dict, stamps: Stamps, log: Path) -> None:
+    """Import everything of a group once after a change.
 
     Raises:
         SetupError: Naming what cannot be imported.
     """
-    step = Step('verified', '', (), (), 0)
-    key = ''.join(keys.values())
+    step = Step(f'verified-{group}', '', (), (), 0, group)
+    key = ''.join(keys[s.name] for s in steps_of(group))
     if stamps.current(step, key, versions):
         return
     code, output = run_logged(
-        [python.executable, '-c', f'import {IMPORTS}'], log,
+        [python.executable, '-c', f'import {modules}'], log,
         '      importing everything once', pip_environment())
     if code:
         last = (output.strip().splitlines() or ['no message'])[-1]
@@ -339,11 +284,15 @@ def verify(python: Interpreter, keys: dict, versions: dict, stamps: Stamps,
             f'remove .venv with "rm -r {stamps.folder.parent}" and run again '
             f'(full log: {log}).')
     stamps.write(step, key, ['torch', 'mmcv', 'numpy', 'opencv-python',
-                             'mmagic'], versions)
+                             'mediapipe', 'mmagic'], versions)
 
 
-def setup(root: Path = ROOT) -> int:
+def setup(root: Path = ROOT, group: str = 'core') -> int:
     """Make or reuse ``root/.venv``.
+
+    Args:
+        root: Of the checkout.
+        group: 'core', or more: 'temporal' or 'tests'.
 
     Returns:
         How many steps had to run.
@@ -364,11 +313,16 @@ def setup(root: Path = ROOT) -> int:
     with stream:
         wait_for(stream, 'another set-up of this checkout is running')
         python = prepare_venv(root / '.venv', dict(os.environ))
-        return install(python, root, stream.fileno())
+        return install(python, root, stream.fileno(), group)
 
 
-def main() -> int:
+def main(arguments: list[str]) -> int:
     """Entry point: exit status 0 when the environment is ready."""
+    group = arguments[0] if arguments else 'core'
+    if group not in GROUPS or len(arguments) > 1:
+        sys.stderr.write(f'usage: bash tools/bootstrap.sh '
+                         f'[{"|".join(GROUPS)}]\n')
+        return 2
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begin = time.monotonic()
     if not sys.platform.startswith('linux'):
@@ -376,7 +330,7 @@ def main() -> int:
                          'elsewhere follow the README\'s version table.\n')
         return 1
     try:
-        ran = setup()
+        ran = setup(ROOT, group)
     except SetupError as error:
         sys.stderr.write(f'set-up stopped: {error}\n')
         return 1
@@ -397,4 +351,4 @@ def main() -> int:
 
 
 if __name__ == '__main__':
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes or reuses .venv in this checkout; see tools/bootstrap.py.
+# Makes or reuses .venv in this checkout; see tools/bootstrap.py. Usage:
+# bash tools/bootstrap.sh [core|temporal|tests]
 # Any Python 3.7 or newer can run the set-up, which then picks a 3.10-3.12.
 set -euo pipefail
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"

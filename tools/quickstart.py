@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The whole path once: built-in head, model, test, reconstruction.
+"""The whole path once: model, a real face, a generated clip, a test.
 
 The model is that of the package, or a small one that is trained here.
 
@@ -16,13 +16,12 @@ import shutil
 import subprocess
 import sys
 import time
-import warnings
-from collections.abc import Callable
 from pathlib import Path
 
-from setup_steps.progress import run_logged, say
+from setup_steps.progress import Steps, run_logged, say
 from setup_steps.quick_input import (
     QuickstartError,
+    add_temporal,
     check_input,
     check_path,
     shown,
@@ -33,6 +32,7 @@ CLIP_SIZE, CLIP_FRAMES = 224, 24
 CONFIG = 'temporal_deca/temporal-deca_tiny_1xb8-quickstart_synthetic.py'
 MINUTES = 5.0  # for the training and the start of its process together
 START = 0.4
+PORTRAIT = ROOT / 'data' / 'astronaut.jpg'  # public domain, NASA
 TEST_CLIPS = 16  # for the model of the package, rendered on the fly
 STATE = 'quickstart.json'  # in a folder that this tool made
 TRAINED = re.compile(r'Iter\(train\)\s*\[\s*(\d+)/(\d+)\]')
@@ -43,13 +43,14 @@ TESTED = re.compile(r'Iter\((?:test|val)\)\s*\[\s*(\d+)/(\d+)\]')
 def parse_args(argv: list[str] | None = None) -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(
-        prog='tools/quickstart.sh', description='Test the model of the '
-        'package on generated clips and reconstruct the faces of an input '
-        'with it; or, by --train, with a small model that is trained first.')
+        prog='tools/quickstart.sh', description='Reconstruct the faces of '
+        'an input with the model of the package, or, by --train, with a '
+        'small model that is trained first, and test the model on generated '
+        'clips.')
     parser.add_argument(
         'path', nargs='?', type=Path, help='an image, a folder of frames, a '
-        'clip folder (jpg/, kpt/) or a video; default: a held-out generated '
-        'clip')
+        'clip folder (jpg/, kpt/) or a video; default: a portrait and '
+        'a held-out generated clip')
     parser.add_argument(
         '--work-dir', type=Path, default=ROOT / 'work_dirs' / 'quickstart',
         help='folder of the results, default: %(default)s')
@@ -265,8 +266,8 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
     from rich.console import Console
     from rich.progress import Progress
 
+    from mmtvface.apis import FaceReconstructor
     from mmtvface.export.save import save_results
-    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
     reconstructor = FaceReconstructor(config, checkpoint)
     console = Console()
     with Progress(console=console, transient=True,
@@ -283,28 +284,25 @@ def reconstruct(config: Path, checkpoint: Path, source: Path, out: Path
             reconstructor.build_painter())
 
 
-def step(number: int, title: str, work: Callable, *arguments):
-    """Announce a step, do it, and say how long it took."""
-    say(f'[{number}/5] {title}')
-    begin = time.monotonic()
-    result = work(*arguments)
-    say(f'      done in {time.monotonic() - begin:.1f} s')
-    return result
+def summarize(metrics: dict, made: dict[Path, dict]) -> None:
+    """Show what was made and where.
 
-
-def summarize(metrics: dict, files: dict, source: Path) -> None:
-    """Show what was made and where."""
+    Args:
+        metrics: Of the test.
+        made: Input -> kind of file -> path.
+    """
     from rich.console import Console
     from rich.table import Table
     console = Console()
-    table = Table('what', 'where', title_justify='left',
-                  title=f'Made from {shown(source)}')
-    for kind, path in files.items():
-        table.add_row(kind, shown(path))
-    console.print(table)
+    for source, files in made.items():
+        table = Table('what', 'where', title_justify='left',
+                      title=f'Made from {shown(source)}')
+        for kind, path in files.items():
+            table.add_row(kind, shown(path))
+        console.print(table)
     table = Table('metric', 'value', title_justify='left',
                   title='Test on held-out generated clips')
-    for key, value in metrics['test'].items():
+    for key, value in metrics.items():
         table.add_row(key, 'none' if value is None else f'{value:.4g}')
     console.print(table)
 
@@ -320,41 +318,54 @@ def run(args: argparse.Namespace) -> None:
         source = source.expanduser().resolve()
         check_path(source)
         check_input(source)
+    if args.train:
+        add_temporal(args.config)
     from mmtvface.utils.setup_env import register_all_modules
     register_all_modules()
     work_dir.mkdir(parents=True, exist_ok=True)
-    step(1, 'writing the built-in head', write_head, work_dir / 'head')
+    # A model of five minutes has seen no real face.
+    portrait = source is None and not args.train
+    step = Steps(4 + (source is None) + portrait)
+    metrics, made, clips = {}, {}, 0
     if args.train:
-        config, clips = args.config, 0
+        config = args.config
         checkpoint = step(
-            2, f'training {config.stem} (at most {args.minutes:g} minutes)',
+            f'training {config.stem} (at most {args.minutes:g} minutes)',
             train, config, work_dir / 'train', args.minutes)
     else:
         clips = TEST_CLIPS
         config, checkpoint = step(
-            2, 'taking the model of the package (--train trains one)',
-            packaged)
-    tested = step(3, 'testing on held-out generated clips', test, config,
-                  checkpoint, work_dir / 'test' / 'metrics.json', clips)
+            'taking the model of the package (--train trains one)', packaged)
+
+    def make(title: str, name: str, source: Path, out: Path) -> None:
+        result = step(title, reconstruct, config, checkpoint, source, out)
+        made[source] = result.pop('files')
+        metrics[name] = result
+
+    if portrait:
+        make(f'reconstructing a real face ({shown(PORTRAIT)})', 'portrait',
+             PORTRAIT, work_dir / 'portrait')
+        say(f'      look at {shown(work_dir / "portrait/overlay_grid.png")}')
     if source is None:
-        source = step(4, 'writing a held-out generated clip', held_out_clip,
+        source = step('writing a held-out generated clip', held_out_clip,
                       config, work_dir / 'clip')
-    else:
-        say(f'[4/5] input: {source}')
-    made = step(5, 'reconstructing', reconstruct, config, checkpoint,
-                source, work_dir)
-    files = made.pop('files')
-    metrics = {'test': tested, 'reconstruction': made}
+    make(f'reconstructing {shown(source)}', 'reconstruction', source,
+         work_dir)
+    metrics['test'] = step('testing on held-out generated clips', test,
+                           config, checkpoint,
+                           work_dir / 'test' / 'metrics.json', clips)
+    step('writing the built-in head in the file formats of FLAME', write_head,
+         work_dir / 'head')
     part = work_dir / 'metrics.part'
     part.write_text(json.dumps(metrics, indent=2) + '\n')
     part.replace(work_dir / 'metrics.json')
-    files.update(head=str(work_dir / 'head'), checkpoint=str(checkpoint))
-    summarize(metrics, files, source)
+    made[source].update(head=str(work_dir / 'head'),
+                        checkpoint=str(checkpoint))
+    summarize(metrics['test'], made)
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point."""
-    warnings.filterwarnings('ignore', category=FutureWarning)
     args = parse_args(argv)
     begin = time.monotonic()
     try:
@@ -372,4 +383,8 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == '__main__':
+    # Trainings and tests are processes of their own.
+    from mmtvface.cli import light_start
+    light_start.this_process_is_a_command()
+    light_start.start_lightly()
     sys.exit(main())

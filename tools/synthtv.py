@@ -8,7 +8,7 @@ Examples::
     python tools/synthtv.py evaluate CONFIG CHECKPOINT --smooth one-euro \
         --tune --out results/synthtv/smooth.json
     python tools/synthtv.py table results/synthtv/*.json --baseline deca
-    python tools/synthtv.py picture docs/synthtv_grades.jpg
+    python tools/synthtv.py picture docs/synthtv_levels.jpg
 """
 # ruff: noqa: E402
 
@@ -22,7 +22,7 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 REPO = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(REPO))
 
-from mmtvface.cli.number_arguments import positive
+from mmtvface.cli.shared import positive
 
 SPLITS = ('train', 'val', 'test')
 
@@ -76,7 +76,7 @@ def run_generate(args: argparse.Namespace) -> None:
     from rich.progress import Progress
 
     from mmtvface.benchmarks.synthtv import SceneSettings
-    from mmtvface.benchmarks.synthtv.generate import generate
+    from mmtvface.benchmarks.synthtv.folder import generate
     from mmtvface.benchmarks.synthtv.scenes import NUM_SCENES
     counts = args.scenes or [NUM_SCENES[split] for split in args.splits]
     lengths = args.lengths or [None] * len(args.splits)
@@ -110,7 +110,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
                         'the scenes, or "none": render them on the fly '
                         '(default: %(default)s)')
     parser.add_argument('--clips', type=positive(int), help='measure only '
-                        'so many clips of each grade')
+                        'so many clips of each level')
     parser.add_argument('--split', choices=('val', 'test'), default='test')
     parser.add_argument('--name', help='of the method in tables')
     parser.add_argument('--batch-size', type=positive(int), default=4,
@@ -121,7 +121,7 @@ def add_measuring(parser: argparse.ArgumentParser) -> None:
 def add_evaluate(commands: argparse._SubParsersAction) -> None:
     """Arguments of ``evaluate``."""
     parser = commands.add_parser(
-        'evaluate', help='measure a model at all grades',
+        'evaluate', help='measure a model at all levels',
         description='Measure a model on whole clips of the test split.')
     parser.add_argument('config')
     parser.add_argument('checkpoint')
@@ -155,8 +155,7 @@ def flops_per_frame(config: str, frames: int, size: int) -> float:
         frames: Of the clip.
         size: Side of its images in pixels.
     """
-    sys.path.insert(0, str(REPO / 'tools/analysis_tools'))
-    from get_flops import build, count
+    from mmtvface.benchmarks.speed.flops import build, count
     parts = count(build(config), (frames, size, size))['parts']
     return sum(part['flops'] for part in parts if part['name'].split('.')[0]
                in ('encoder', 'head')) / frames
@@ -297,7 +296,7 @@ def run_table(args: argparse.Namespace) -> None:
 
 def add_picture(commands: argparse._SubParsersAction) -> None:
     """Arguments of ``picture``."""
-    parser = commands.add_parser('picture', help='show the grades')
+    parser = commands.add_parser('picture', help='show the levels')
     parser.add_argument('out', metavar='FILE', help='a .jpg or .png')
     parser.add_argument('--size', type=positive(int), default=112)
     parser.add_argument('--clips', nargs='+', type=int, default=[0, 1])
@@ -308,9 +307,9 @@ def run_picture(args: argparse.Namespace) -> None:
     """Draw the picture."""
     import cv2
 
-    from mmtvface.benchmarks.synthtv.picture import draw_grades
+    from mmtvface.benchmarks.synthtv.picture import draw_levels
     from mmtvface.utils.atomic import atomic_path
-    sheet = draw_grades(args.size, args.clips)
+    sheet = draw_levels(args.size, args.clips)
     Path(args.out).parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(args.out) as part:
         if not cv2.imwrite(str(part), sheet[..., ::-1],

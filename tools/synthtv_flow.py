@@ -2,7 +2,8 @@
 r"""Train SPyNet on the true motion of SynthTV's heads.
 
 The weights serve temporal encoders with flow guidance
-(``spynet_pretrained``) where published ones cannot be had or used.
+(``spynet_pretrained``) where published ones cannot be had or used. The three
+configs of configs/spynet are trained one after the other.
 
 Examples::
 
@@ -14,15 +15,22 @@ Examples::
 import argparse
 import os
 import sys
+import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 # Waiting threads leave the cores alone; read when torch is loaded.
 os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE')
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from mmtvface.cli.number_arguments import positive
+from mmtvface.cli.shared import natural, positive
 
-TRAINING_LENGTH, EVALUATION_LENGTH = 3, 5
+if TYPE_CHECKING:
+    from mmengine.config import Config
+    from mmengine.model import BaseModel
+    from torch.utils.data import Dataset
+
+CONFIGS = Path(__file__).resolve().parents[1] / 'configs/spynet'
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
@@ -42,17 +50,17 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
                         '%(default)s)')
     parser.add_argument('--iters', type=positive(int), default=500,
                         help='steps (default: %(default)s)')
-    parser.add_argument('--shared-iters', type=int, default=500,
+    parser.add_argument('--shared-iters', type=natural, default=500,
                         help='steps before, of one level in the place of all '
                         '(default: %(default)s)')
-    parser.add_argument('--settle-iters', type=int, default=250,
+    parser.add_argument('--settle-iters', type=natural, default=250,
                         help='steps after, on clips without artificial '
                         'shifts (default: %(default)s)')
     parser.add_argument('--clips', type=positive(int), default=4,
                         help='clips of a step (default: %(default)s)')
     parser.add_argument('--lr', type=float, default=1e-3,
                         help='largest learning rate (default: %(default)s)')
-    parser.add_argument('--max-shift', type=int, default=4,
+    parser.add_argument('--max-shift', type=natural, default=4,
                         help='largest artificial shift of training pictures, '
                         'pixels (default: %(default)s)')
     parser.add_argument('--val-clips', type=positive(int), default=100,
@@ -63,63 +71,94 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def stage_config(name: str, args: argparse.Namespace, iters: int,
+                 load_from: str | None, work_dir: Path) -> 'Config':
+    """The config of a part, as long as wanted, on the wanted data."""
+    from mmengine.config import Config
+    path, = CONFIGS.glob(f'spynet_{name}_*.py')
+    cfg = Config.fromfile(path)
+    loader, checks = cfg.train_dataloader, cfg.val_dataloader.dataset
+    for dataset in (loader.dataset, *checks.datasets):
+        dataset.update(data_root=args.data, image_size=args.size,
+                       stride=args.stride)
+    for dataset in checks.datasets:
+        dataset.num_clips = args.val_clips
+    loader.update(batch_size=args.clips, num_workers=0,
+                  persistent_workers=False)
+    loader.dataset.max_shift = args.max_shift
+    # One step has no cycle, and a rise that ends with the first step divides
+    # by zero.
+    rise = .2 if iters == 10 else .1
+    rate, fall, rest = cfg.param_scheduler
+    rate.update(total_steps=max(iters, 2), pct_start=rise,
+                eta_max=args.lr / (2 if name == 'settle' else 1))
+    top, end = round(rise * iters) - 1, iters - 1
+    fall.update(end=top, T_max=top)
+    rest.update(begin=top, end=end, T_max=end - top)
+    cfg.param_scheduler = [rate, fall, rest] if top > 0 else [rate]
+    cfg.train_cfg.max_iters = iters
+    cfg.default_hooks.checkpoint.interval = iters
+    cfg.merge_from_dict(dict(
+        work_dir=str(work_dir / name), load_from=load_from,
+        visualizer=dict(vis_backends=[dict(type='LocalVisBackend')]),
+        randomness=dict(seed=args.seed)))
+    return cfg
+
+
+def flow_errors(model: 'BaseModel', dataset: 'Dataset') -> dict[str, float]:
+    """Of all clips of a data set, see :class:`FlowError`."""
+    import torch
+    from torch.utils.data import default_collate
+
+    from mmtvface.evaluation.metrics import FlowError
+    metric = FlowError()
+    for index in range(len(dataset)):
+        with torch.no_grad():
+            samples = model.val_step(default_collate([dataset[index]]))
+        metric.process(None, samples)
+    return metric.compute_metrics(metric.results)
+
+
 def train(args: argparse.Namespace) -> None:
     """Train, save, compare with zero flow."""
-    from rich.progress import Progress
+    import torch
+    from mmengine.runner import Runner
 
-    from mmtvface.benchmarks.synthtv.dataset import SynthTVDataset
-    from mmtvface.benchmarks.synthtv.degradation_levels import GRADES
-    from mmtvface.benchmarks.synthtv.flow_pairs import FlowPairSource
-    from mmtvface.benchmarks.synthtv.flow_training import (
-        FlowTraining,
-        flow_errors,
-        new_spynet,
-        save_spynet,
-        train_flow,
-    )
-    from mmtvface.utils.atomic import writable_dir
-    writable_dir(Path(args.out).expanduser().parent)
-    how = FlowTraining(args.iters, args.shared_iters, args.settle_iters,
-                       args.clips, args.lr, args.max_shift, seed=args.seed)
-
-    def source(split: str, difficulty: str, num_clips: int,
-               clip_length: int) -> FlowPairSource:
-        return FlowPairSource(SynthTVDataset(
-            split, difficulty, num_clips, clip_length, data_root=args.data,
-            image_size=args.size, with_vertices=True), args.stride)
-
-    # Made first: a missing folder is told before the training.
-    checks = {name: source('val', name, args.val_clips, EVALUATION_LENGTH)
-              for name in GRADES}
-    steps = how.shared_iters + how.iters + how.settle_iters
-    pairs = source('train', 'mixed', 100 * steps * how.clips, TRAINING_LENGTH)
-    spynet = new_spynet(args.seed)
-    with Progress() as bars:
-        task = bars.add_task('training', total=steps)
-        mean = mean_zero = None
-
-        def tell(step: int, error: float, zero: float) -> None:
-            nonlocal mean, mean_zero
-            share = max(1 / step, .02)
-            mean = error if mean is None else mean + share * (error - mean)
-            mean_zero = (zero if mean_zero is None
-                         else mean_zero + share * (zero - mean_zero))
-            bars.update(task, completed=step, description=(
-                f'error {mean:.3f} px, of zero flow {mean_zero:.3f}'))
-            if not step % 50:
-                bars.console.print(f'step {step}: error {mean:.3f} px, of '
-                                   f'zero flow {mean_zero:.3f}')
-
-        train_flow(spynet, pairs, how, tell)
-    path = save_spynet(spynet, args.out)
-    sys.stdout.write(f'{path}\nmean end-point error of neighbouring frames of '
+    from mmtvface.engine.safe_resume import allow_safe_globals
+    from mmtvface.registry import DATASETS
+    from mmtvface.utils.atomic import atomic_path, writable_dir
+    from mmtvface.utils.setup_env import register_all_modules
+    if not args.lr > 0:
+        raise ValueError(f'lr must be positive, but it is {args.lr}.')
+    out = Path(args.out).expanduser()
+    writable_dir(out.parent)
+    register_all_modules()
+    allow_safe_globals()
+    parts = {name: iters for name, iters in (
+        ('shared', args.shared_iters), ('full', args.iters),
+        ('settle', args.settle_iters)) if iters}
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = checks = None
+        for name, iters in parts.items():
+            cfg = stage_config(name, args, iters, checkpoint, Path(folder))
+            # A missing folder is told before the training.
+            checks = checks or DATASETS.build(cfg.val_dataloader.dataset)
+            for split in ('val', 'test'):
+                for part in ('dataloader', 'cfg', 'evaluator'):
+                    cfg.pop(f'{split}_{part}')
+            runner = Runner.from_cfg(cfg)
+            runner.train()
+            checkpoint = str(Path(cfg.work_dir) / f'iter_{iters}.pth')
+    errors = flow_errors(runner.model.eval(), checks)
+    with atomic_path(out) as part:
+        torch.save({'state_dict': runner.model.spynet.state_dict()}, part)
+    sys.stdout.write(f'{out}\nmean end-point error of neighbouring frames of '
                      f'val, pixels at {args.size // args.stride} px\n')
-    for name, check in checks.items():
-        errors = flow_errors(spynet, check)
+    for name in ('easy', 'medium', 'hard'):
         sys.stdout.write(
-            f'{name:8} zero flow {errors.zero:.4f}  trained '
-            f'{errors.trained:.4f}  ratio '
-            f'{errors.trained / errors.zero:.3f}\n')
+            '{:8} zero flow {:.4f}  trained {:.4f}  ratio {:.3f}\n'.format(
+                name, *(errors[f'{name}_{what}']
+                        for what in ('zero', 'trained', 'ratio'))))
 
 
 def main(arguments: list[str] | None = None) -> int:

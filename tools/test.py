@@ -23,12 +23,12 @@ from mmengine.evaluator import Evaluator
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.plots import save_charts
 from mmtvface.evaluation.tables import markdown_table
 from mmtvface.reconstruction.model_setup import load_weights
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.command_line import run_command
+from mmtvface.utils.safe_torch import allow_safe_globals
 from mmtvface.utils.setup_env import register_all_modules
 
 

@@ -18,8 +18,8 @@ import torch
 from mmengine.config import Config, DictAction
 from mmengine.runner import Runner, find_latest_checkpoint
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import METRICS
+from mmtvface.utils.safe_torch import allow_safe_globals
 from mmtvface.utils.setup_env import register_all_modules
 
 

@@ -15,7 +15,7 @@ model = dict(losses=dict(
                 relative_to_target=True)))
 train_dataloader = dict(
     batch_size=12,
-    dataset=dict(clip_length=8, difficulty='mixed', vary_looks=0.7,
+    dataset=dict(clip_length=8, difficulty='mixed', vary_appearance=0.7,
                  crop_jitter=True))
 optim_wrapper = dict(optimizer=dict(lr=8e-4))
 param_scheduler = [

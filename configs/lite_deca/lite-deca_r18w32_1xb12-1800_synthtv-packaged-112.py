@@ -9,7 +9,8 @@ max_iters = 1800
 bad = _base_.train_dataloader.dataset
 train_dataloader = dict(dataset=dict(
     _delete_=True, type='ConcatDataset', datasets=[
-        {**bad, 'difficulty': 'easy', 'vary_looks': 0., 'crop_jitter': False},
+        {**bad, 'difficulty': 'easy', 'vary_appearance': 0.,
+         'crop_jitter': False},
         bad]))
 model = dict(losses=dict(located=dict(gap_weight=4.0)))
 optim_wrapper = dict(optimizer=dict(lr=6e-4))

@@ -1,83 +1,226 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A video that shows one reconstructed head from all sides and in motion."""
+"""A video that shows one head from all sides, and then in motion."""
 
 import json
+import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mmtvface.export.writer import METRICS, save_png
 from mmtvface.heads.flame_io import PROCEDURAL
-from mmtvface.io.video_reader import DEFAULT_FPS
 from mmtvface.io.video_writer import VideoWriter
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.visualization.drawing import add_caption
 from mmtvface.visualization.grid import image_grid
 
-from .casting import Cast, Look, cast_source, no_progress
-from .checks import check_finite, check_fps
-from .framing import extent_of, fit_camera
-from .panels import AnimatedFrame, reduce_picture
-from .sweeps import (
-    JAW_OPEN,
-    STRENGTH,
-    plan_moves,
-    sweep_expression,
-    sweep_rotation,
-)
+from .pictures import AnimatedFrame, extent_of, fit_camera, reduce_picture
+from .settings import JAW_OPEN, STRENGTH, TeaserOptions
+from .subject import Subject, no_progress, prepare_subject
 from .tracks import is_codes
+from .transfer import head_rotation
 
+#: Shown by default on heads whose components have names.
+DEFAULT_NAMED = ('smile', 'browInnerUp+browOuterUp', 'noseSneer+browDown',
+                 'pucker')
+#: How many principal components are shown by default on other heads.
+DEFAULT_COMPONENTS = 4
 _CELL = 192
+_SIDES = ('_L', '_R')
+
+
+def ease(share: np.ndarray) -> np.ndarray:
+    """Go from 0 to 1 with rest at both ends: 3 s^2 - 2 s^3.
+
+    Args:
+        share: Time in [0, 1].
+    """
+    share = np.clip(share, 0., 1.)
+    return share * share * (3 - 2 * share)
+
+
+def swing(share: np.ndarray) -> np.ndarray:
+    """Go 0, 1, 0, -1, 0 within [0, 1], starting and ending at rest.
+
+    It is 1 at about 0.33 and -1 at about 0.67.
+    """
+    return np.sin(2 * math.pi * ease(share))
+
+
+def bump(share: np.ndarray) -> np.ndarray:
+    """Go 0, 1, 0 within [0, 1], at rest at both ends and at the top."""
+    return np.sin(math.pi * np.clip(share, 0., 1.))**2
+
+
+def sweep_rotation(num_frames: int, yaw: float = 60., pitch: float = 0.
+                   ) -> np.ndarray:
+    """Turn a head from the front to its left, to its right, and back.
+
+    Args:
+        num_frames: T > 0; the first and, if there are several, the last
+            look straight ahead.
+        yaw: Largest angle to each side, degrees.
+        pitch: Largest nod, degrees: it nods twice on the way, first down
+            and up, so that the head is also seen from above and below.
+
+    Returns:
+        (T, 3) axis-angle of the whole head, radians.
+
+    Raises:
+        ValueError: If there is no frame or an angle is not in [0, 180).
+    """
+    if num_frames < 1:
+        raise ValueError(f'A sweep needs a frame, but there are {num_frames}.')
+    for name, value in (('yaw', yaw), ('pitch', pitch)):
+        if not 0 <= value < 180:
+            raise ValueError(f'{name} must lie in [0, 180) degrees, but it '
+                             f'is {value}.')
+    share = np.linspace(0, 1, num_frames)
+    angles = np.zeros((num_frames, 3))
+    angles[:, 0] = yaw * swing(share)
+    angles[:, 1] = pitch * np.sin(4 * math.pi * ease(share))
+    return head_rotation(angles)
 
 
 @dataclass(frozen=True)
-class TeaserOptions:
-    """What a teaser shows.
+class Move:
+    """One part of an expression sweep.
 
     Attributes:
-        look: How it is drawn.
-        frames: Length of the video.
-        fps: Frames per second.
-        turn_share: Share of the frames in which the head turns.
-        yaw: Largest turn to each side, degrees.
-        pitch: Largest nod on the way, degrees.
-        expressions: What is shown, see :func:`plan_moves`; None: a choice.
-        strength: Coefficient at the peak of an expression.
-        jaw: Angle of the open mouth, radians.
-        source_frame: Position or name of the source's frame; None: the
-            robust mean over all frames.
-
-    Raises:
-        ValueError: If a number is out of range.
+        label: For captions.
+        components: Expression components that move together.
+        jaw: Angle of the jaw at the peak, radians.
+        both_ways: Also show the negative expression.
     """
 
-    look: Look = field(default_factory=lambda: Look(size=512))
-    frames: int = 300
-    fps: float = DEFAULT_FPS
-    turn_share: float = .4
-    yaw: float = 60.
-    pitch: float = 8.
-    expressions: tuple[str, ...] | None = None
-    strength: float = STRENGTH
-    jaw: float = JAW_OPEN
-    source_frame: int | str | None = None
+    label: str
+    components: tuple[int, ...] = ()
+    jaw: float = 0.
+    both_ways: bool = False
 
-    def __post_init__(self) -> None:
-        if self.frames < 2:
-            raise ValueError('A teaser needs at least 2 frames, one for each '
-                             f'part, but frames is {self.frames}.')
-        if not 0 < self.turn_share < 1:
-            raise ValueError('turn_share must lie between 0 and 1, but it is '
-                             f'{self.turn_share}.')
-        check_fps(self.fps)
-        check_finite(yaw=self.yaw, pitch=self.pitch, strength=self.strength,
-                     jaw=self.jaw)
+
+def find_components(name: str, names: Sequence[str],
+                    num_expression: int) -> tuple[int, ...]:
+    """Components of an expression by its name or number.
+
+    Args:
+        name: A name, a name without ``_L`` and ``_R`` for both sides, a
+            number from 0, or several of these joined by '+'.
+        names: Of the components, empty if they have none.
+        num_expression: How many components the model has.
+
+    Raises:
+        ValueError: If there is no such component.
+    """
+    found: list[int] = []
+    for part in name.split('+'):
+        if part.isdecimal():
+            picked = [int(part)]
+        else:
+            wanted = {part.lower(), *(part.lower() + side.lower()
+                                      for side in _SIDES)}
+            picked = [index for index, known in enumerate(names)
+                      if known.lower() in wanted]
+        picked = [index for index in picked if index < num_expression]
+        if not picked:
+            known = sorted({value.removesuffix('_L').removesuffix('_R')
+                            for value in names[:num_expression]})
+            raise ValueError(
+                f"There is no expression '{part}'; there are the numbers "
+                f'0 .. {num_expression - 1}' + (
+                    f' and {", ".join(known)}.' if known else
+                    ' (only the built-in head has names).'))
+        found += picked
+    return tuple(found)
+
+
+def plan_moves(expressions: Sequence[str] | None, names: Sequence[str],
+               num_expression: int, jaw: float = JAW_OPEN) -> list[Move]:
+    """Parts of an expression sweep.
+
+    Args:
+        expressions: What to show, see :func:`find_components`; 'jaw' opens
+            the mouth. None: four typical expressions of a head with names,
+            the first four components of another one, and the jaw.
+        names: Of the components, empty if they have none.
+        num_expression: How many components the model has.
+        jaw: Angle of the open mouth, radians.
+
+    Raises:
+        ValueError: If there is no such component.
+    """
+    if expressions is None:
+        count = min(DEFAULT_COMPONENTS, num_expression)
+        expressions = (*(DEFAULT_NAMED if names else map(str, range(count))),
+                       'jaw')
+    moves = []
+    for name in expressions:
+        if name.lower() == 'jaw':
+            moves.append(Move('jaw', jaw=jaw))
+            continue
+        label = f'expression {name}' if name.isdecimal() else name
+        # Named ones are motions of muscles, which have one direction.
+        moves.append(Move(label, find_components(
+            name, names, num_expression), both_ways=not names))
+    return moves
+
+
+@dataclass(frozen=True)
+class ExpressionSweep:
+    """Expressions over time.
+
+    Attributes:
+        exp: (T, C) coefficients.
+        jaw: (T, 3) axis-angle, radians.
+        peaks: Label of a move -> frames of its extremes (one or two).
+    """
+
+    exp: np.ndarray
+    jaw: np.ndarray
+    peaks: dict[str, list[int]]
+
+
+def sweep_expression(num_frames: int, moves: Sequence[Move],
+                     exp: np.ndarray, jaw: np.ndarray,
+                     strength: float = STRENGTH) -> ExpressionSweep:
+    """From an expression to neutral, through all moves, and back to it.
+
+    The ways from and to the first expression take half of the time of a
+    move. All parts begin and end at rest.
+
+    Args:
+        num_frames: T; at least one frame per part should be there.
+        moves: What is shown.
+        exp: (C,) the expression at the first and the last frame.
+        jaw: (3,) the jaw there.
+        strength: Coefficient at the peak of a move.
+
+    Raises:
+        ValueError: If there is no frame.
+    """
+    if num_frames < 1:
+        raise ValueError(f'A sweep needs a frame, but there are {num_frames}.')
+    time = np.linspace(0, len(moves) + 1., num_frames)
+    own = (1 - ease(2 * time)) + ease(2 * time - 2 * len(moves) - 1)
+    exps = own[:, None] * np.asarray(exp, np.float64)
+    jaws = own[:, None] * np.asarray(jaw, np.float64)
+    peaks = {}
+    for number, move in enumerate(moves):
+        share = time - .5 - number
+        wave = (swing if move.both_ways else bump)(share)
+        for index in move.components:
+            exps[:, index] += strength * wave
+        jaws[:, 0] += move.jaw * bump(share)
+        tops = [int(wave.argmax())]
+        peaks[move.label] = tops + [int(wave.argmin())] * move.both_ways
+    return ExpressionSweep(exps, jaws, peaks)
 
 
 @dataclass(frozen=True)
@@ -130,7 +273,7 @@ def write_screenplay(codes: Mapping[str, np.ndarray], names: Sequence[str],
     return Screenplay(played, stills)
 
 
-def component_names(reconstructor: FaceReconstructor) -> Sequence[str]:
+def component_names(reconstructor: Reconstructor) -> Sequence[str]:
     """Names of the expression components, which the built-in head has."""
     path = reconstructor.config.model.flame.get('model_path', '')
     if os.fspath(path) != PROCEDURAL:
@@ -139,7 +282,7 @@ def component_names(reconstructor: FaceReconstructor) -> Sequence[str]:
     return procedural_head().expression_names
 
 
-def animate_teaser(reconstructor: FaceReconstructor, source: Any,
+def animate_teaser(reconstructor: Reconstructor, source: Any,
                    out_dir: str | os.PathLike,
                    options: TeaserOptions | None = None,
                    progress: Progress | None = None) -> dict[str, Any]:
@@ -156,7 +299,7 @@ def animate_teaser(reconstructor: FaceReconstructor, source: Any,
             ``codes.npz``.
         out_dir: Folder; it is made.
         options: Default: those of the class.
-        progress: Told the step, frames done and in all.
+        progress: Called with the step, frames done and in all.
 
     Returns:
         The contents of ``metrics.json`` and, under ``files``, what was
@@ -176,18 +319,18 @@ def animate_teaser(reconstructor: FaceReconstructor, source: Any,
     plan_moves(options.expressions, names,
                reconstructor.model.layout.exp, options.jaw)
     out_dir = writable_dir(out_dir)
-    cast = cast_source(reconstructor, source, options.look,
+    subject = prepare_subject(reconstructor, source, options.look,
                        options.source_frame, progress)
-    play = write_screenplay(cast.codes, names, options)
+    play = write_screenplay(subject.codes, names, options)
     cam = fit_camera(extent_of(
-        head.vertices for head in cast.player.heads(play.codes)))
+        head.vertices for head in subject.player.heads(play.codes)))
     play.codes['cam'][:] = cam.cpu().numpy()
-    sheet = _video(cast, play, out_dir, options, progress)
+    sheet = _video(subject, play, out_dir, options, progress)
     save_png(out_dir / 'teaser.png', sheet)
     metrics = dict(
-        source=cast.track.name, frames=options.frames, fps=options.fps,
-        detail=cast.player.num_detail > 0,
-        textured='textured' in cast.kinds, stills=play.stills,
+        source=subject.track.name, frames=options.frames, fps=options.fps,
+        detail=subject.player.num_detail > 0,
+        textured='textured' in subject.kinds, stills=play.stills,
         options=asdict(options))
     with atomic_path(out_dir / METRICS) as path:
         path.write_text(json.dumps(metrics, indent=2) + '\n',
@@ -197,29 +340,29 @@ def animate_teaser(reconstructor: FaceReconstructor, source: Any,
         kind: str(out_dir / name) for kind, name in files.items()})
 
 
-def _video(cast: Cast, play: Screenplay, out_dir: Any, options: TeaserOptions,
-          progress: Progress) -> np.ndarray:
+def _video(subject: Subject, play: Screenplay, out_dir: Path,
+           options: TeaserOptions, progress: Progress) -> np.ndarray:
     """Write the video; return the contact sheet."""
     look = options.look
-    fixed = [] if cast.portrait is None else [cast.portrait]
+    fixed = [] if subject.portrait is None else [subject.portrait]
     stills: dict[int, list[np.ndarray]] = {}
     wanted = set(play.stills.values())
     with VideoWriter(out_dir / 'teaser.mp4', options.fps) as video:
-        for result in cast.player.play(play.codes, image_size=look.size):
-            frame = AnimatedFrame(cast.painter, result, cast.lit)
-            panels = frame.panels(cast.kinds, look.background)
+        for result in subject.player.play(play.codes, image_size=look.size):
+            frame = AnimatedFrame(subject.painter, result, subject.lit)
+            panels = frame.panels(subject.kinds, look.background)
             video.write(np.hstack([*fixed, *panels]))
             if result.index in wanted:
                 stills[result.index] = panels
             progress('Animating', result.index + 1, options.frames)
     rows = [[stills[index][kind] for index in play.stills.values()]
-            for kind in range(len(cast.kinds))]
+            for kind in range(len(subject.kinds))]
     cell = min(_CELL, look.size)
     rows[-1] = [
         add_caption(reduce_picture(picture, cell), caption)
         for picture, caption in zip(rows[-1], play.stills, strict=True)]
     if fixed:
-        rows = [[cast.portrait] + rows[0], *([[_blank(cell)] + row
+        rows = [[subject.portrait] + rows[0], *([[_blank(cell)] + row
                                               for row in rows[1:]])]
     return image_grid(rows, (cell, cell))
 

@@ -9,29 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from mmtvface.export.code_writers import stack_results
+from mmtvface.export.writers.codes import stack_results
 from mmtvface.io.arrays import read_code_arrays
 from mmtvface.io.video_reader import DEFAULT_FPS
 from mmtvface.reconstruction.averaging import robust_mean
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
+from mmtvface.reconstruction.face_reconstructor import Reconstructor
 from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
-
-from .checks import (
-    PLACED,
-    ascending,
-    check_fps,
-    code_array,
-    known_times,
-    one_row_per_frame,
-    per_frame,
-    placed,
-)
 
 #: Codes without which nothing can be animated.
 REQUIRED = ('shape', 'exp', 'pose', 'cam')
 #: All codes that have a meaning here.
 CODES = (*REQUIRED, 'tex', 'light', 'detail')
+#: Shapes of a frame's entries, of arrays that lie in pixels.
+PLACED = {'camera': (3, 4), 'landmarks3d': (68, 3), 'frame_size': (2, )}
 
 
 @dataclass(frozen=True)
@@ -129,7 +120,7 @@ class CodeTrack:
         if known.get('frame_size') is not None:
             known['frame_size'] = known['frame_size'].max(0)
         known['time'] = known_times(arrays, length, name)
-        index = ascending(per_frame(arrays, 'frame_index', np.arange(length),
+        index = increasing(per_frame(arrays, 'frame_index', np.arange(length),
                                     name), name)
         ids = per_frame(arrays, 'track_id', np.where(valid, 0, -1), name)
         if track is None and (np.diff(index) == 0).any():
@@ -225,14 +216,14 @@ def is_codes(source: object) -> bool:
         Path(source).suffix.lower() == '.npz')
 
 
-def reconstruct_codes(reconstructor: FaceReconstructor, source: Any,
+def reconstruct_codes(reconstructor: Reconstructor, source: Any,
                       progress: Progress | None = None) -> CodeTrack:
     """Codes of all frames of an input; a file of codes is read.
 
     Args:
         reconstructor: Finds the codes.
         source: ``codes.npz``, or what :class:`FaceReconstructor` takes.
-        progress: Told the step, frames done and in all.
+        progress: Called with the step, frames done and in all.
 
     Raises:
         FileNotFoundError: If the input does not exist.
@@ -270,3 +261,138 @@ def pick_identity(track: CodeTrack,
     rows = track.main_track
     return {name: robust_mean(code[rows])
             for name, code in track.codes.items()}
+
+
+def code_array(array: np.ndarray, key: str, name: str) -> np.ndarray:
+    """A code of all frames as float32, a copy.
+
+    Args:
+        array: (T, C), light (T, 9, 3).
+        key: Which code it is.
+        name: Of the input, for messages.
+
+    Raises:
+        ValueError: If it is not of numbers or has other axes.
+    """
+    array = np.asarray(array)
+    expected = 3 if key == 'light' else 2
+    if array.ndim != expected or array.dtype.kind not in 'fiu':
+        raise ValueError(
+            f"{name}: the code '{key}' must be numbers of the shape "
+            f'{"(T, 9, 3)" if expected == 3 else "(T, C)"}, but it is '
+            f'{array.dtype} {array.shape}.')
+    return array.astype(np.float32, copy=True)
+
+
+def per_frame(arrays: Mapping[str, np.ndarray], key: str,
+              default: np.ndarray, name: str,
+              kinds: str = 'iu') -> np.ndarray:
+    """An array with an entry per frame, or its default.
+
+    Args:
+        arrays: Name -> array.
+        key: Which of them.
+        default: (T,), if it is not there.
+        name: Of the input, for messages.
+        kinds: Kinds of NumPy types that it may have.
+
+    Raises:
+        ValueError: If it has another length or kind.
+    """
+    array = np.asarray(arrays.get(key, default))
+    if array.shape != default.shape or array.dtype.kind not in kinds:
+        raise ValueError(
+            f"{name}: '{key}' must have one entry for each of the "
+            f'{len(default)} frames, like {default.dtype}, but it is '
+            f'{array.dtype} {array.shape}.')
+    return array
+
+
+def increasing(index: np.ndarray, name: str) -> np.ndarray:
+    """Check positions of frames, (T,) integers that do not decrease."""
+    index = index.astype(np.int64)
+    if index[0] < 0 or (np.diff(index) < 0).any():
+        raise ValueError(f"{name}: 'frame_index' must not decrease, from 0 "
+                         f'or above, but it is {index[:8].tolist()}.')
+    return index
+
+
+def known_times(arrays: Mapping[str, np.ndarray], length: int,
+                name: str) -> np.ndarray | None:
+    """Times of frames, (T,) seconds; None where they come evenly.
+
+    Args:
+        arrays: Name -> array; times are in ``time``, NaN if not known.
+        length: T.
+        name: Of the input, for messages.
+
+    Raises:
+        ValueError: If they decrease, or are no times.
+    """
+    time = per_frame(arrays, 'time', np.full(length, np.nan), name,
+                     'fiu').astype(np.float64)
+    if not np.isfinite(time).all():
+        return None
+    if (np.diff(time) < 0).any():
+        raise ValueError(f"{name}: 'time' must not decrease, but it is "
+                         f'{time[:8].tolist()}.')
+    return time
+
+
+def one_row_per_frame(index: np.ndarray, track_id: np.ndarray,
+                      valid: np.ndarray, track: int) -> np.ndarray:
+    """Rows of one face, and of a frame without it the first one.
+
+    Args:
+        index: (T,) positions of frames, increasing.
+        track_id: (T,).
+        valid: (T,) bool.
+        track: Id of the face.
+
+    Returns:
+        (N,) rows, one for each frame.
+    """
+    wanted = valid & (track_id == track)
+    # Of each frame the wanted row first
+    order = np.lexsort((~wanted, index))
+    return order[np.diff(index[order], prepend=-1) > 0]
+
+
+def placed(array: np.ndarray, key: str, shape: tuple[int, ...],
+           name: str) -> np.ndarray | None:
+    """Where things are in the frames; None for (T, 0), if it is not known.
+
+    Args:
+        array: Of ``shape``.
+        key: Which array it is.
+        shape: T, and that of :data:`PLACED`.
+        name: Of the input, for messages.
+
+    Raises:
+        ValueError: If it is not of numbers or has another shape.
+    """
+    array = np.asarray(array)
+    if array.shape == (shape[0], 0):
+        return None
+    if array.shape != shape or array.dtype.kind not in 'fiu':
+        raise ValueError(f"{name}: '{key}' must be numbers of the shape "
+                         f'{shape}, but it is {array.dtype} {array.shape}.')
+    return array.astype(np.float64 if key != 'frame_size' else array.dtype)
+
+
+def check_fps(fps: Any, what: str = 'fps') -> float:
+    """A frame rate as a number.
+
+    Args:
+        fps: A number or an array of no dimensions.
+        what: What it is called in the message.
+
+    Raises:
+        ValueError: If it is not one finite number above 0.
+    """
+    value = np.asarray(fps)
+    if value.ndim or value.dtype.kind not in 'fiu' or not (
+            np.isfinite(value) and value > 0):
+        raise ValueError(f'{what} must be one finite number above 0, but it '
+                         f'is {" ".join(str(fps).split())[:40]}.')
+    return float(value)

@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from importlib import metadata
 
+from mmtvface.export.writer import kinds_table
 from mmtvface.version import __version__
 
 PACKAGES = (
@@ -134,7 +135,13 @@ def main(arguments: list[str] | None = None) -> int:
         description='Versions, and which back-ends can be used here.')
     parser.add_argument('--json', action='store_true',
                         help='for programs and bug reports')
+    parser.add_argument('--kinds', action='store_true', help='instead, what '
+                        'mmtvface reconstruct --save can write, as a table '
+                        'in Markdown')
     args = parser.parse_args(arguments)
+    if args.kinds:
+        sys.stdout.write(kinds_table())
+        return 0
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of packages that are looked at
         found = dict(versions=versions(), backends=check())

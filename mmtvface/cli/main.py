@@ -6,6 +6,8 @@ import sys
 
 from mmtvface.version import __version__
 
+from .light_start import this_process_is_a_command
+
 COMMANDS = {
     'reconstruct': '3D faces of an image, a folder, a clip or a video',
     'animate': 'move expressions from one face to another, or a teaser',
@@ -33,7 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
     Returns:
         0; 2 if something the user gave is wrong.
     """
-    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if arguments is None:
+        this_process_is_a_command()
+        arguments = sys.argv[1:]
     if not arguments or arguments[0] in ('-h', '--help', 'help'):
         sys.stdout.write(usage())
         return 0

@@ -12,6 +12,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any
 
+from .light_start import start_lightly
+
 if TYPE_CHECKING:
     from mmtvface.dataset_tools.clip_maker import Report, VideoSource
 
@@ -216,6 +218,7 @@ def make(args: argparse.Namespace) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:

@@ -9,144 +9,92 @@ Examples::
 """
 
 import argparse
-import shutil
 import sys
+import textwrap
+from dataclasses import dataclass, field
 
-from .number_arguments import natural, positive
-from .shared import add_model, add_reading, check_model, step_bars
+from mmtvface.export.writer import OutputSettings, all_kinds
+from mmtvface.reconstruction.settings import InputSettings, ReconstructSettings
+from mmtvface.utils.settings import Settings, add_options, from_args, option
+
+from .light_start import start_lightly
+from .shared import add_model, check_model, step_bars
 
 EPILOG = """\
 input: an image, a folder of images, a clip folder (jpg/, optionally
 kpt/<name>_kpt2d.npy and serial.npy) or a video.
 
-kinds of output (--save), in the output folder:
-  obj             meshes/<frame>.obj with .mtl, texture and normal map
-  dense           dense/<frame>.ply and .obj: the detail as a coloured mesh
-  codes           codes.npz: codes, cameras and landmarks of all frames
-  mat             mat/<frame>.mat: everything known of a frame, for MATLAB
-  flame_npz       flame_npz/track<id>.npz: FLAME's parameters (shape 300,
-                  expr 100, poses) and cameras of each face, for avatar
-                  trainers and add-ons
-  glb             glb/track<id>.glb: each face as one animated glTF head
-                  (morph targets, joints, texture)
-  landmarks       landmarks/<frame>_kpt2d and _kpt3d, .txt and .npy, with
-                  visibility, in pixels of the frame
-  overlay         grey mesh over the image
-  detail_overlay  the same with detail
-  rendered        albedo and light over the image
-  albedo          colours without light
-  normals         RGB = 255 (n + 1) / 2; x right, y up, z to the camera
-  depth           16 bit: (value - 32768) / 100 mm towards the camera from
-                  the head's origin, 0 where there is no head; *_view/ has
-                  pictures for the eye
-  grid            overlay_grid.png: all of these for some frames
-  video           overlay.mp4: the overlays of all frames; videos have the
-                  times and the sound of the input
-  detail_video    detail_overlay.mp4
-  comparison_video  side_by_side.mp4: input, landmarks, mesh, detail, normals
-Pictures are <kind>/frame/<frame>.png at the size of the frame and
-<kind>/crop/<frame>.png at that of the model's crop. metrics.json is always
-written. albedo and rendered need a model with an albedo model; dense and
-detail_* one with a detail branch; glb one with a FLAME head."""
-KINDS = ('obj', 'dense', 'codes', 'mat', 'flame_npz', 'glb', 'landmarks',
-         'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
-         'depth', 'grid', 'video', 'detail_video', 'comparison_video')
-DEFAULT_KINDS = ('obj', 'codes', 'grid', 'video')
-SMOOTHERS = ('one-euro', 'savgol')
-FACES = ('main', 'all')
+kinds of output (--save), in the output folder; <name> is that of a frame, or
+<frame>_track<id> with --faces all:
+"""
+ALWAYS = """\
+Pictures have the size of the frame (frame/) and of the model's crop (crop/).
+metrics.json is always written."""
+
+
+@dataclass(frozen=True)
+class CommandSettings(Settings):
+    """All options of the command."""
+
+    out: str = option('work_dirs/reconstruct', 'output folder')
+    output: OutputSettings = field(default_factory=OutputSettings)
+    input: InputSettings = field(default_factory=InputSettings)
+    reconstruct: ReconstructSettings = field(
+        default_factory=ReconstructSettings)
+    resume: bool = option(
+        False, 'go on where the same command was interrupted: faces and '
+        'codes are not found again')
+
+
+def kinds_help() -> str:
+    """All kinds of output with their files."""
+    lines = []
+    for kind in all_kinds().values():
+        lines += textwrap.wrap(
+            f'{kind.files}: {kind.help}' + (
+                f' (needs {kind.required})' if kind.requires else ''), 78,
+            initial_indent=f'  {kind.name:<17} ', subsequent_indent=' ' * 20)
+    return '\n'.join(lines) + '\n'
 
 
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Parse the command line."""
+    """Parse the command line; ``settings`` holds all options."""
     parser = argparse.ArgumentParser(
-        description='Reconstruct animatable 3D faces.', epilog=EPILOG,
+        description='Reconstruct animatable 3D faces.',
+        epilog=EPILOG + kinds_help() + ALWAYS,
         formatter_class=argparse.RawDescriptionHelpFormatter)
     add_model(parser)
     parser.add_argument('input', help='image, folder, clip folder or video')
-    parser.add_argument('--out', default='work_dirs/reconstruct',
-                        help='output folder (default: %(default)s)')
-    parser.add_argument('--save', nargs='+', choices=KINDS, metavar='KIND',
-                        default=list(DEFAULT_KINDS),
-                        help='what to write, see below (default: '
-                        f'{" ".join(DEFAULT_KINDS)})')
-    parser.add_argument('--texture-size', type=positive(int), default=512,
-                        help='side of the textures of meshes in texels '
-                        '(default: %(default)s)')
-    add_reading(parser)
-    parser.add_argument('--restore', nargs=2,
-                        metavar=('CONFIG', 'CHECKPOINT'),
-                        help='video restorer of mmagic (config file, or '
-                        'mmagic:: and its path in mmagic/configs) that the '
-                        'crops of the faces go through first; for faces of '
-                        'less than some 64 pixels or bad quality')
-    parser.add_argument('--batch-size', type=positive(int), default=1,
-                        help='clips at once (default: %(default)s)')
-    parser.add_argument('--fps', type=positive(float),
-                        help='frames per second, for filters and videos '
-                        '(default: as the input, or 25)')
-    parser.add_argument('--independent', action='store_true',
-                        help='the frames do not follow one another')
-    parser.add_argument('--single-frame', action='store_true',
-                        help='the model sees one frame at a time')
-    parser.add_argument('--faces', choices=FACES, default=FACES[0],
-                        help='main: one face per frame, which is followed as '
-                        'long as it is in sight. all: every face; files of a '
-                        'frame are named <frame>_track<id> (default: '
-                        '%(default)s)')
-    parser.add_argument('--fill-gaps', type=natural, default=0, metavar='N',
-                        help='look for a face that is not found for up to N '
-                        'frames between where it was and where it is '
-                        'afterwards (default: such frames have no result)')
-    parser.add_argument('--identity', choices=('track', 'frame'),
-                        default='track', help='shape and albedo of each face: '
-                        'one for all its frames, or as the model gives them '
-                        '(default: %(default)s)')
-    parser.add_argument('--smooth', choices=SMOOTHERS, help='filter the '
-                        'motion; what it costs is in metrics.json')
-    parser.add_argument('--resume', action='store_true',
-                        help='go on where the same command was interrupted: '
-                        'faces and codes are not found again')
+    add_options(parser, CommandSettings)
     # The model may stand before the options and the input behind them.
     args = parser.parse_intermixed_args(arguments)
     check_model(parser, args, 'give CONFIG CHECKPOINT INPUT, or INPUT alone '
                 'for the model of the package')
-    if args.single_frame and args.clip_length not in (None, 1):
-        parser.error('--single-frame means --clip-length 1.')
-    if args.single_frame:
-        args.clip_length = 1
+    try:
+        args.settings = from_args(CommandSettings, args)
+    except ValueError as error:  # two options that do not go together
+        parser.error(str(error))
     return args
 
 
 def reconstruct(args: argparse.Namespace) -> dict:
     """Run the reconstruction with progress bars; return what was saved."""
-    from mmtvface.export.save import save_results
-    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
-    from mmtvface.tracking.frame_source import open_frames
+    from dataclasses import asdict
+
+    from mmtvface.apis import FaceReconstructor, open_frames
     from mmtvface.utils.atomic import writable_dir
 
+    settings = args.settings
     # No folder is made for an input that is not there, and no model is built
     # for a folder that cannot be written to.
     source = open_frames(args.input)
-    journal = writable_dir(args.out) / '.journal'
-    if args.fps:
-        source.fps = args.fps
-    reconstructor = FaceReconstructor(
-        args.config, args.checkpoint, args.device,
-        clip_length=args.clip_length, overlap=args.overlap,
-        crop_scale=args.crop_scale, batch_size=args.batch_size,
-        faces=args.faces, fill_gaps=args.fill_gaps, detector=args.detector,
-        identity=args.identity, refine=args.refine, smooth=args.smooth,
-        restore=args.restore)
-    painter = reconstructor.build_painter(args.texture_size)
-    if not args.resume:
-        shutil.rmtree(journal, ignore_errors=True)
+    writable_dir(settings.out)
+    reconstructor = FaceReconstructor(args.config, args.checkpoint,
+                                      settings=settings.reconstruct)
     with step_bars() as show:
-        results = reconstructor(source, independent=args.independent,
-                                progress=show, journal=journal)
-        saved = save_results(results, source, args.out, painter, args.save,
-                             notes=reconstructor.report)
-    shutil.rmtree(journal, ignore_errors=True)
-    return saved
+        return reconstructor.write(
+            source, settings.out, progress=show, resume=settings.resume,
+            **asdict(settings.input), **asdict(settings.output))
 
 
 def motion_line(motion: dict) -> str:
@@ -193,6 +141,7 @@ def summary(saved: dict) -> str:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; errors of the user are one sentence and code 2."""
     args = parse_args(arguments)
+    start_lightly()
     from mmtvface.utils.command_line import run_command
 
     def work() -> None:

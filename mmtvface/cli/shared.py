@@ -1,13 +1,33 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""What the commands that read faces have in common."""
+"""What the commands have in common; imports nothing heavy."""
 
 import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from .number_arguments import natural, positive
 
-DETECTORS = ('mediapipe', 'face-alignment')
+def positive(kind: type) -> Callable[[str], float]:
+    """Parser of a positive, finite number, for argparse.
+
+    Args:
+        kind: ``int`` or ``float``.
+    """
+    def parse(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < float('inf'):
+            raise argparse.ArgumentTypeError(f'{text} is not positive')
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+def natural(text: str) -> int:
+    """Parse a whole number from 0 on, for argparse."""
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f'{text} is negative')
+    return value
 
 
 def add_model(parser: argparse.ArgumentParser) -> None:
@@ -24,29 +44,6 @@ def check_model(parser: argparse.ArgumentParser, args: argparse.Namespace,
     if args.config is not None and args.checkpoint is None:
         parser.error(f'there is a config ({args.config}) without a '
                      f'checkpoint: {remedy}')
-
-
-def add_reading(parser: argparse.ArgumentParser) -> None:
-    """How faces are found and reconstructed."""
-    parser.add_argument('--device', help='cpu, cuda, cuda:1, ... (default: '
-                        'cuda if there is one)')
-    parser.add_argument('--detector', choices=DETECTORS, default=DETECTORS[0],
-                        help='what finds faces where no landmarks are given '
-                        '(default: %(default)s)')
-    parser.add_argument('--clip-length', type=positive(int),
-                        help='frames per clip (default: as the config says)')
-    parser.add_argument('--overlap', type=natural,
-                        help='frames that clips have in common, or that a '
-                        'model that remembers what was before sees ahead '
-                        '(default: as the config says)')
-    parser.add_argument('--crop-scale', type=positive(float),
-                        help='crop relative to the landmark box (default: '
-                        'as trained)')
-    parser.add_argument('--refine', type=natural, metavar='N',
-                        help='Gauss-Newton steps that bring the head into '
-                        'line with the landmarks, and albedo and light with '
-                        'the colours; 0: what the network says (default: 2; '
-                        'none with --identity frame, or without a FLAME head)')
 
 
 @contextmanager

@@ -9,8 +9,11 @@ Examples::
 
 import argparse
 import sys
+from dataclasses import dataclass, field
 
-from .number_arguments import positive
+from mmtvface.utils.settings import Settings, add_options, from_args, option
+from mmtvface.viewer.settings import ViewSettings
+
 from .shared import step_bars
 
 DESCRIPTION = """\
@@ -23,6 +26,18 @@ result: output folder of mmtvface reconstruct with codes and glb
 (--save codes glb). view.html#12 opens the page at frame 12."""
 
 
+@dataclass(frozen=True)
+class ViewCommand(Settings):
+    """All options of the command."""
+
+    out: str | None = option(
+        None, 'the page (default: view.html in the folder)')
+    input: str | None = option(
+        None, 'what the result was made from (default: what its metrics.json '
+        'names)')
+    view: ViewSettings = field(default_factory=ViewSettings)
+
+
 def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(
@@ -30,29 +45,20 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument('result', help='output folder of '
                         'mmtvface reconstruct')
-    parser.add_argument('--out', help='the page (default: view.html in the '
-                        'folder)')
-    parser.add_argument('--input', help='what the result was made from '
-                        '(default: what its metrics.json names)')
-    parser.add_argument('--height', type=positive(int), default=360,
-                        help='of the pictures of the video in pixels, at '
-                        'most (default: %(default)s)')
-    parser.add_argument('--every', type=positive(int), default=1,
-                        help='frames from one picture of the video to the '
-                        'next; the heads move in all (default: %(default)s)')
-    parser.add_argument('--max-mb', type=positive(float), default=200.,
-                        help='largest size of the page (default: '
-                        '%(default)g)')
+    add_options(parser, ViewCommand)
     return parser.parse_args(arguments)
 
 
 def view(args: argparse.Namespace) -> str:
     """Write the page with a progress bar; return what is to be said."""
-    from mmtvface.viewer import write_view
+    from dataclasses import asdict
 
+    from mmtvface.viewer.write_view import write_view
+
+    settings = from_args(ViewCommand, args)
     with step_bars() as show:
-        made = write_view(args.result, args.out, args.input, args.height,
-                          args.every, args.max_mb, show)
+        made = write_view(args.result, settings.out, settings.input, show,
+                          **asdict(settings.view))
     return (f'{made["path"]}: {made["frames"]} frames, {made["tracks"]} '
             f'face tracks, {made["bytes"] / 1e6:.1f} MB; open it in a '
             'browser.\n')

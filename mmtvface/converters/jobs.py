@@ -11,13 +11,12 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.models.losses.vggface2_resnet import (
     VGGFace2ResNet50,
     load_vggface2_weights,
 )
 from mmtvface.utils.assets import require_file
-from mmtvface.utils.safe_torch import load_torch
+from mmtvface.utils.safe_torch import allow_safe_globals, load_torch
 from mmtvface.utils.setup_env import register_all_modules
 
 from .basicvsrpp import (

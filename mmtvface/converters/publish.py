@@ -12,7 +12,6 @@ from typing import Any
 import torch
 from mmengine.config import Config
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.reconstruction.model_setup import build_model
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.packaged_model import (
@@ -21,6 +20,7 @@ from mmtvface.utils.packaged_model import (
     packaged_model,
     sha256_of,
 )
+from mmtvface.utils.safe_torch import allow_safe_globals
 from mmtvface.version import __version__
 
 #: What remains of a config: the model, and what a test needs.
@@ -123,14 +123,16 @@ def result_summary(result: Mapping[str, Any]) -> dict[str, Any]:
             f'with {result["refine"]} steps of refinement, which follow '
             'landmarks even where the model stands still. Measure the model '
             'itself: tools/synthtv.py evaluate without --refine.')
-    if 'grades' not in result:
+    # Earlier versions called them grades.
+    levels = result.get('levels', result.get('grades'))
+    if levels is None:
         return dict(result)
     data = dict(result.get('data') or {})
     data.pop('head_probe', None)
     return dict(
         data=data,
-        **{grade: scores['means']
-           for grade, scores in result['grades'].items()})
+        **{level: scores['means']
+           for level, scores in levels.items()})
 
 
 def _mouths(value: Any, place: str = ''

@@ -12,12 +12,11 @@ from .hooks import (
     SamplerPositionHook,
     TimeLimitHook,
 )
-from .safe_resume import allow_safe_globals
 from .trainable_parameters import TrainableParametersConstructor
 
 __all__ = [
     'BFloat16OptimWrapper', 'ChannelsLastHook', 'CompileHook',
     'DeferredRuntimeInfoHook', 'FaceVisualizationHook', 'RNGStateHook',
     'SafeCheckpointHook', 'SamplerPositionHook', 'TimeLimitHook',
-    'TrainableParametersConstructor', 'allow_safe_globals'
+    'TrainableParametersConstructor'
 ]

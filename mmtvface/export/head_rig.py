@@ -25,8 +25,6 @@ import torch
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.heads.flame import CORRECTIVE_JOINTS, FLAME
 
-JOINTS = ('root', 'neck', 'jaw', 'left_eye', 'right_eye')
-
 
 class HeadRig(NamedTuple):
     """A track as a rig, float64, metres, model space.
@@ -81,7 +79,7 @@ def low_rank(codes: np.ndarray, directions: np.ndarray, tolerance: float
     basis = (left.T @ codes) @ flat
 
     def distance(rank: int) -> float:
-        """Of the product and its first components, some rows at a time."""
+        """Of the product and its first components, some frames at a time."""
         worst = 0.
         for start in range(0, len(codes), 64):
             rows = slice(start, start + 64)

@@ -4,13 +4,18 @@
 from collections.abc import Collection, Sequence
 from functools import cached_property
 
+import cv2
 import numpy as np
 import torch
 
-from mmtvface.geometry.crop import warp
+from mmtvface.geometry.crop import transform_points, warp
 from mmtvface.reconstruction.results import FrameResult
+from mmtvface.visualization.drawing import GREEN, RED, draw_landmarks
+from mmtvface.visualization.encodings import view_depth
 from mmtvface.visualization.frame_painter import FramePainter
 from mmtvface.visualization.posed_face import PosedFace
+
+_WIDER = 1.2  # than the crop of the model
 
 
 def pose_result(painter: FramePainter, result: FrameResult) -> PosedFace:
@@ -84,6 +89,38 @@ class PaintedFrame:
         image = warp(self.image, matrix, size)
         return image, self.painter.paint(self.face.moved(matrix), image,
                                          kinds)
+
+    def comparison(self, side: int, kinds: Sequence[str]) -> list[np.ndarray]:
+        """Pictures of a face, somewhat wider than the crop of the model.
+
+        Args:
+            side: Of each picture in pixels.
+            kinds: Pictures; those that the model has no part for are left
+                out.
+
+        Returns:
+            Input; landmarks (of the input green, of the model red); mesh
+            over the input; then the kinds: (side, side, 3) uint8 each.
+        """
+        # Drawn twice as large and averaged, for smooth edges
+        fine, result = 2 * side, self.result
+        zoom = fine / result.crop_size / _WIDER
+        shift = (fine - 1) / 2 - zoom * (result.crop_size - 1) / 2
+        matrix = np.array([[zoom, 0, shift], [0, zoom, shift], [0, 0, 1]]
+                          ) @ result.crop_matrix
+        kinds = [kind for kind in kinds
+                 if not self.painter.missing_part(kind)]
+        image, drawn = self.resampled(matrix, fine, ['overlay', *kinds])
+        if 'depth' in drawn:
+            drawn['depth'] = view_depth(drawn['depth'])
+        marked = image
+        for points, color in ((result.detection, GREEN),
+                              (result.landmarks2d, RED)):
+            marked = draw_landmarks(
+                marked, transform_points(points, matrix), color)
+        return [cv2.resize(cell, (side, side), interpolation=cv2.INTER_AREA)
+                for cell in (image, marked, drawn['overlay'],
+                             *(drawn[kind] for kind in kinds))]
 
     @cached_property
     def texture(self) -> torch.Tensor | None:

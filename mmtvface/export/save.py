@@ -5,7 +5,13 @@ import contextlib
 import itertools
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +21,21 @@ from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.tracking.frame_source import Frame, FrameSource, open_frames
 from mmtvface.utils.atomic import atomic_path, writable_dir
 from mmtvface.utils.threads import prefetch
-from mmtvface.visualization.frame_painter import PICTURES, FramePainter
+from mmtvface.visualization.frame_painter import FramePainter
 
-from .code_writers import CodeWriter, LandmarkWriter, MatWriter
-from .flame_npz_writer import FlameNpzWriter
-from .glb_writer import GlbWriter
-from .grid_writer import GridWriter
-from .kinds import DEFAULT_KINDS, VIDEOS, check_kinds
-from .mesh_writers import CoarseMeshWriter, DenseMeshWriter
 from .painted_frame import PaintedFrame
-from .panels import ComparisonVideoWriter
-from .picture_writers import OverlayVideoWriter, PictureWriter
-from .writer import METRICS, FrameWriter, Writer
+from .writer import (
+    DEFAULT_KINDS,
+    METRICS,
+    FrameWriter,
+    Target,
+    Writer,
+    check_kinds,
+    needs_images,
+    open_writers,
+)
 
 _AHEAD = 2  # frames that are decoded before they are drawn on
-
-#: Kinds that are made from the results alone.
-_BLIND = {'codes', 'mat', 'flame_npz', 'landmarks'}
 
 
 def save_results(results: Iterable[FrameResult],
@@ -56,36 +60,10 @@ def save_results(results: Iterable[FrameResult],
     what came before, ``metrics.json`` says under ``stopped`` what happened,
     and the error goes on.
 
-    Files, by the names in ``save``:
-
-    * 'obj': ``meshes/<name>.obj``, metres, with the renderer's UV map, a
-      ``.mtl``, a texture (:class:`TextureBaker`) and, with a detail branch,
-      a tangent-space normal map;
-    * 'dense': ``dense/<name>.ply`` and ``.obj``, the detailed surface with
-      coloured vertices;
-    * 'codes': ``codes.npz``, see :func:`stack_results`;
-    * 'mat': ``mat/<name>.mat``, see :class:`MatWriter`;
-    * 'flame_npz': ``flame_npz/track<id>.npz``, see
-      :class:`FlameNpzWriter`;
-    * 'glb': ``glb/track<id>.glb``, an animated head, see
-      :class:`GlbWriter`;
-    * 'landmarks': ``landmarks/<name>_kpt2d.npy`` (68, 3) x, y, visible and
-      ``_kpt3d.npy`` (68, 4) x, y, depth, visible, in pixels of the frame,
-      and the same as ``.txt``;
-    * 'overlay', 'detail_overlay', 'rendered', 'albedo', 'normals', 'depth':
-      ``<kind>/frame/<name>.png`` at the size of the frame and
-      ``<kind>/crop/<name>.png`` at that of the model's crop, see
-      :meth:`FramePainter.paint` and :class:`PictureWriter`;
-    * 'grid': ``overlay_grid.png``, a table of pictures, see
-      :class:`GridWriter`;
-    * 'video', 'detail_video': ``overlay.mp4`` and ``detail_overlay.mp4``,
-      the heads over all frames at their own size; videos have the times and
-      the sound of the source;
-    * 'comparison_video': ``side_by_side.mp4``, see
-      :class:`ComparisonVideoWriter`;
-    * always: ``metrics.json``, see
-      :class:`~mmtvface.reconstruction.summary.Summary`, with
-      ``source``, the input's full path.
+    Which files there are for the names in ``save`` is said by ``mmtvface info
+    --kinds`` and the classes in the folder ``writers/``. ``metrics.json`` is
+    always written, see :class:`~mmtvface.reconstruction.summary.Summary`,
+    with ``source``, the input's full path.
 
     Args:
         results: Of :class:`FaceReconstructor`, in order; several faces of
@@ -94,7 +72,7 @@ def save_results(results: Iterable[FrameResult],
         out_dir: Folder; it is made.
         painter: Of the model, :meth:`FaceReconstructor.build_painter`; a
             renderer stands for one without albedo model and detail.
-        save: What to write, of :data:`KINDS`.
+        save: What to write, of :func:`~.writer.all_kinds`.
         max_grid_rows: Faces shown in the grid, of frames spread over the
             input.
         notes: Further entries of ``metrics.json``, read when all results
@@ -109,6 +87,30 @@ def save_results(results: Iterable[FrameResult],
             the folder cannot be written to; before any result is taken.
         OSError: If the disk is full, ...; and whatever the results raise.
     """
+    saved = saving(results, frames, out_dir, painter, save, max_grid_rows,
+                   notes)
+    while True:
+        try:
+            next(saved)
+        except StopIteration as end:
+            return end.value
+
+
+def saving(results: Iterable[FrameResult],
+           frames: str | os.PathLike | FrameSource | Any,
+           out_dir: str | os.PathLike,
+           painter: FramePainter | MeshRenderer,
+           save: Sequence[str] = DEFAULT_KINDS, max_grid_rows: int = 8,
+           notes: Mapping[str, Any] | None = None
+           ) -> Generator[FrameResult, None, dict[str, Any]]:
+    """The same while results are taken; arguments as there.
+
+    Yields:
+        Each result when it is written.
+
+    Returns:
+        What :func:`save_results` returns.
+    """
     if isinstance(painter, MeshRenderer):
         painter = FramePainter(painter)
     save = check_kinds(save, painter)
@@ -117,23 +119,25 @@ def save_results(results: Iterable[FrameResult],
     results = iter(results)
     # An input without a face ends here, with an earlier run's files as is.
     first = list(itertools.islice(results, 1))
-    writers = _build_writers(save, out_dir, source, max_grid_rows, painter)
-    images = prefetch(iter(source), _AHEAD) if _needs_images(
+    target = Target(out_dir, source.fps, painter, lambda: source.sound,
+                    max_grid_rows)
+    writers = open_writers(save, target)
+    images = prefetch(iter(source), _AHEAD) if needs_images(
         save, painter) else None
-    pictures = {VIDEOS.get(kind, kind) for kind in save} & set(PICTURES)
+    pictures = {writer.kind.picture for writer in writers} - {''}
     stopped: list[BaseException] = []
     # Ctrl-C as well: the files of what is done are finished first.
     with Summary(out_dir) as summary:
-        with contextlib.ExitStack() as videos, _caught(stopped):
+        with contextlib.ExitStack() as open_files, _caught(stopped):
             for made in (images, results):
                 # Their threads end before anything else is done.
                 if hasattr(made, 'close'):
-                    videos.enter_context(contextlib.closing(made))
+                    open_files.enter_context(contextlib.closing(made))
             for writer in writers:
-                if isinstance(writer, OverlayVideoWriter):
+                if isinstance(writer, contextlib.AbstractContextManager):
                     # One that fails to close does not take the other along.
-                    videos.enter_context(_caught(stopped))
-                    videos.enter_context(writer)
+                    open_files.enter_context(_caught(stopped))
+                    open_files.enter_context(writer)
             for group in _frames_of(itertools.chain(first, results)):
                 for result in group:
                     summary.add(result)
@@ -141,13 +145,14 @@ def save_results(results: Iterable[FrameResult],
                 _write([PaintedFrame(
                     painter, result, shown and shown.image, pictures,
                     shown and shown.time) for result in group], writers)
+                yield from group
         statistics = summary.metrics()
     files = {}
     for writer in writers:
         # One that fails to finish does not take the others along.
         with _caught(stopped):
             if writer.finish():
-                files[writer.kind] = str(writer.path)
+                files[writer.kind.name] = str(writer.path)
     metrics = dict(source=_full_name(source)) | statistics | dict(notes or {})
     if stopped:
         metrics['stopped'] = f'{type(stopped[0]).__name__}: {stopped[0]}'
@@ -166,38 +171,6 @@ def _full_name(source: FrameSource) -> str:
     """The path of a source if it has one, else its name."""
     path = Path(source.name)
     return str(path.absolute()) if path.exists() else source.name
-
-
-def _build_writers(save: Sequence[str], out_dir: Path, source: FrameSource,
-                   max_grid_rows: int,
-                   painter: FramePainter) -> list[Writer]:
-    """Writers of the kinds, those that need the least first."""
-    fps = source.fps
-    build = dict(
-        codes=lambda: CodeWriter(out_dir, fps),
-        landmarks=lambda: LandmarkWriter(out_dir),
-        mat=lambda: MatWriter(out_dir),
-        flame_npz=lambda: FlameNpzWriter(out_dir, fps),
-        glb=lambda: GlbWriter(out_dir, fps, painter),
-        obj=lambda: CoarseMeshWriter(out_dir),
-        dense=lambda: DenseMeshWriter(out_dir))
-    writers = [make() for kind, make in build.items() if kind in save]
-    writers += [PictureWriter(out_dir, kind) for kind in PICTURES
-                if kind in save]
-    for kind in VIDEOS:
-        make = (ComparisonVideoWriter if kind == 'comparison_video'
-                else OverlayVideoWriter)
-        if kind in save:
-            writers.append(make(out_dir, kind, fps, lambda: source.sound))
-    if 'grid' in save:
-        writers.append(GridWriter(out_dir, max_grid_rows))
-    return writers
-
-
-def _needs_images(save: Sequence[str], painter: FramePainter) -> bool:
-    """Whether the frames must be decoded again."""
-    blind = _BLIND if painter.has_uv_map else _BLIND | {'obj', 'glb'}
-    return bool(set(save) - blind)
 
 
 @contextlib.contextmanager

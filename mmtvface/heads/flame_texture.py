@@ -188,16 +188,18 @@ def load_albedo(path: str | os.PathLike, num_components: int = 50,
     if os.fspath(path) != PROCEDURAL:
         return _read_albedo(path, num_components, size)
     from .providers.procedural import procedural_head
-    head = procedural_head()
-    available = head.albedo_basis.shape[-1]
+    albedo = procedural_head().albedo
+    available = albedo.patterns.shape[-1]
     if num_components > available:
         raise ValueError(f'{num_components} components are asked for, but '
                          f'the built-in albedo has {available}.')
-    texels = nearest_texels(size, head.albedo_mean.shape[0])
-    basis = head.albedo_basis[..., :num_components]
+    texels = nearest_texels(size, albedo.mean.shape[0])
+    # The factors of these texels alone: the whole basis has 190 MB.
+    patterns = albedo.patterns.reshape(-1, available)[texels, :num_components]
+    colors = albedo.colors[:num_components].T
     return AlbedoData(
-        head.albedo_mean.reshape(-1, 3)[texels].astype(np.float32),
-        basis.reshape(-1, 3, num_components)[texels].astype(np.float32))
+        albedo.mean.reshape(-1, 3)[texels].astype(np.float32),
+        (patterns[:, None] * colors).astype(np.float32))
 
 
 @MODELS.register_module()

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""From images and videos to animatable faces."""
+"""From frames to results: the steps of a reconstruction put together."""
 
 import contextlib
 import copy
@@ -23,19 +23,15 @@ from mmtvface.renderers.mesh_renderer import MeshRenderer
 from mmtvface.tracking.detection import FramePlan, Progress, choose_detector
 from mmtvface.tracking.face_track import CropPlan, Face
 from mmtvface.tracking.frame_source import FrameSource, open_frames
-from mmtvface.tracking.landmark_detector import LandmarkDetector
-from mmtvface.tracking.shots import FACES, Segment
-from mmtvface.utils.checks import check_count
+from mmtvface.tracking.shots import Segment
 from mmtvface.visualization.frame_painter import FramePainter
 
-from .finish import FinishSettings
 from .finish_pass import split_rows
 from .landmark_visibility import landmark_visibility
 from .lost_frames import LostFrames
 from .model_setup import (
     build_model,
     choose_device,
-    choose_model,
     crop_settings,
     load_config,
 )
@@ -43,10 +39,8 @@ from .pipeline import FinishedSegment, Pipeline, RunSettings
 from .restoration import build_restorer, put_in_front
 from .results import FAILED, NO_FACE, UNREADABLE, FrameResult, frame_camera
 from .resume_file import RunJournal
+from .settings import DEFAULT_REFINE, ReconstructSettings
 from .shot_codes import SegmentCodes
-
-#: Steps of refinement unless they are chosen.
-DEFAULT_REFINE = 2
 
 _CHUNK = 32  # frames whose surfaces are in memory
 
@@ -55,15 +49,10 @@ def _silent(step: str, done: int, total: int) -> None:
     """Report no progress."""
 
 
-class FaceReconstructor:
+class Reconstructor:
     """Reconstruct the face in every frame of an input.
 
-    ::
-
-        reconstructor = FaceReconstructor()  # the model of the package
-        for result in reconstructor('video.mp4'):
-            if result.valid:
-                result.vertices, result.codes, result.landmarks2d, ...
+    What :class:`mmtvface.apis.FaceReconstructor` adds conveniences to.
 
     The input is worked on in segments that end at cuts, by several threads
     (:class:`~.pipeline.Pipeline`). Faces are found and linked to tracks; when
@@ -79,113 +68,65 @@ class FaceReconstructor:
             filled after its last result; for ``metrics.json``.
 
     Args:
-        config: Config file, or a config that is loaded already. Default:
-            the model that is part of the package.
+        config: Config file, or a config that is loaded already.
         checkpoint: Weights for it; read without running code from the file.
-            Given if and only if ``config`` is.
-        device: Default: 'cuda' if there is one, else 'cpu'.
-        clip_length: Frames per clip of the temporal model; default: as the
-            config says, see :func:`~.model_setup.crop_settings`. 1: each
-            frame by itself.
-        overlap: Frames that successive clips have in common, whose codes are
-            blended; or, of a model that goes through a track and remembers
-            what was before (:func:`can_stream`), those that it sees ahead.
-            Default: as the config says, else half of a clip, or 40 frames
-            per clip and 80 ahead.
-        crop_scale: Side of the crop relative to the landmark box; default:
-            as in the config.
-        crop_sigma: Smoothing of the crop over time, in frames.
-        batch_size: Clips that go through the model at once.
-        faces: 'main': one face per frame, which is followed as long as it is
-            in sight; of several, the most prominent. 'all': every face.
-        fill_gaps: Longest gap, in frames, in which a face that is not found
-            is looked for between where it was and where it is afterwards.
-            0: such frames have no result.
-        identity: 'track': one shape and albedo for all frames of a track,
-            the robust mean of the frames'. 'frame': as the model gives them.
-        refine: Gauss-Newton steps that bring codes into line with the
-            landmarks that placed the crops, see
-            :func:`~mmtvface.fitting.refine_track`; 0: none. Default:
-            2, but 0 with ``identity='frame'`` or a head that is no FLAME.
-            With them, albedo and light are brought into line with the
-            colours of the crops
-            (:class:`~mmtvface.fitting.FaceColors`), if the model has
-            an albedo model.
-        smooth: None, 'one-euro' or 'savgol': filter the motion, see
-            :func:`~mmtvface.reconstruction.smoothing.smooth_run`.
-        detector: Finds faces where no landmarks are given: an (H, W, 3)
-            uint8 RGB image in, (68, 2) pixel indices per face out, called by
-            another thread, one at a time. Or
-            'face-alignment', an optional package. Default: 'mediapipe',
-            started when it is first needed.
-        restore: Config and checkpoint of an mmagic video restorer for small
-            or bad pictures: every crop goes through it first, see
-            :mod:`mmtvface.reconstruction.restoration`.
+        settings: Default: those of the class. Without a value for
+            ``refine``, 2 steps are done, but none with ``identity='frame'``
+            or a head that is no FLAME.
 
     Raises:
         FileNotFoundError: If a config or checkpoint does not exist.
         ImportError: If the package of the detector is not installed.
-        ValueError: If they do not fit together, or only one is given.
+        ValueError: If they do not fit together.
     """
 
-    def __init__(self, config: str | os.PathLike | Config | None = None,
-                 checkpoint: str | os.PathLike | None = None,
-                 device: str | torch.device | None = None,
-                 clip_length: int | None = None,
-                 overlap: int | None = None,
-                 crop_scale: float | None = None, crop_sigma: float = 2.,
-                 batch_size: int = 1,
-                 faces: str = 'main', fill_gaps: int = 0,
-                 detector: LandmarkDetector | str | None = None,
-                 identity: str = 'track', refine: int | None = None,
-                 smooth: str | None = None,
-                 restore: Sequence[str | os.PathLike] | None = None) -> None:
-        # Wrong options are an error before a model is built.
-        finish = FinishSettings(identity, refine or 0, smooth)
-        if faces not in FACES:
-            raise ValueError(f'faces must be one of {FACES}, but it is '
-                             f"'{faces}'.")
-        check_count('fill_gaps', fill_gaps, 0)
-        check_count('batch_size', batch_size, 1)
-        config, checkpoint = choose_model(config, checkpoint)
+    def __init__(self, config: str | os.PathLike | Config,
+                 checkpoint: str | os.PathLike,
+                 settings: ReconstructSettings | None = None) -> None:
+        settings = settings or ReconstructSettings()
+        tracking, encoder = settings.tracking, settings.encoder
+        finish = settings.finish
         self.config = load_config(config)
-        self.settings = crop_settings(self.config, clip_length,
-                                      scale=crop_scale, overlap=overlap)
-        self.device = choose_device(device)
+        self.settings = crop_settings(
+            self.config, encoder.length, scale=tracking.crop_scale,
+            overlap=encoder.overlap)
+        self.device = choose_device(settings.device)
         self.model = build_model(self.config, checkpoint, self.device)
         fits = isinstance(self.model.flame, FLAME)
-        if refine and not fits:
+        if finish.refine and not fits:
             raise ValueError(
                 'refine needs a FLAME head, but the model has a '
                 f'{type(self.model.flame).__name__}.')
-        if refine is None and fits and identity == 'track':
-            finish = replace(finish, refine=DEFAULT_REFINE)
-        if restore is not None:
-            side = put_in_front(build_restorer(*restore), self.model,
+        if finish.refine is None:
+            finish = replace(finish, refine=DEFAULT_REFINE if fits and (
+                finish.identity == 'track') else 0)
+        if encoder.restore is not None:
+            side = put_in_front(build_restorer(*encoder.restore), self.model,
                                 self.settings.image_size)
             self.settings = replace(self.settings, image_size=side)
         self.run = RunSettings(
             CropPlan(self.settings.image_size, self.settings.scale,
-                     crop_sigma), faces, fill_gaps, *self.settings.windows(
-                         can_stream(self.model)), batch_size, finish)
-        self.detector = choose_detector(detector, self.device)
+                     tracking.crop_sigma), tracking.faces,
+            tracking.fill_gaps, *self.settings.windows(
+                can_stream(self.model)), encoder.batch_size, finish)
+        self.detector = choose_detector(tracking.detector, self.device)
         self.report: dict[str, Any] = {}
 
     @property
-    def faces(self) -> np.ndarray:
+    def triangles(self) -> np.ndarray:
         """(F, 3) int64 triangles of the meshes."""
         owner = getattr(self.model, 'renderer', None) or self.model.flame
         return owner.faces.cpu().numpy().astype(np.int64)
 
     def build_renderer(self) -> MeshRenderer:
-        """Renderer for overlays: the model's own, else one without atlas."""
+        """Renderer for overlays: the model's own, else one without UV map."""
         renderer = getattr(self.model, 'renderer', None)
         if renderer is not None:
             return renderer
         blank = np.zeros((256, 256))
         topology = HeadTopology(
-            self.faces, np.zeros((1, 2)), np.zeros_like(self.faces), blank,
-            blank, blank)
+            self.triangles, np.zeros((1, 2)), np.zeros_like(self.triangles),
+            blank, blank, blank)
         return MeshRenderer(topology).to(self.device)
 
     def build_painter(self, texture_size: int = 512) -> FramePainter:

@@ -2,7 +2,6 @@
 """What is done to the codes of a track when all of them are known."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,49 +16,15 @@ from mmtvface.evaluation.functional import (
 )
 from mmtvface.fitting import RefineSettings, refine_motion
 from mmtvface.geometry.camera import project
-from mmtvface.utils.checks import check_count
 
 from .averaging import robust_mean
-from .smoothing import IDENTITY, SMOOTHERS, smooth_run
+from .settings import FinishSettings
+from .smoothing import IDENTITY, smooth_run
 
 Codes = dict[str, torch.Tensor]
-IDENTITIES = ('track', 'frame')
 
 _CHUNK = 64
 _MM = 1000.
-
-
-@dataclass(frozen=True)
-class FinishSettings:
-    """What is done to the codes of a track.
-
-    Attributes:
-        identity: 'track': shape, albedo and detail codes are the robust mean
-            of the track's. 'frame': as the model gave them.
-        refine: Gauss-Newton steps on the landmarks that placed the crops,
-            see :func:`~mmtvface.fitting.refine_track`; 0: none.
-        smooth: None or one of :data:`~.smoothing.SMOOTHERS`, see
-            :func:`~.smoothing.smooth_run`.
-
-    Raises:
-        ValueError: If an option is unknown.
-    """
-
-    identity: str = 'track'
-    refine: int = 0
-    smooth: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.identity not in IDENTITIES:
-            raise ValueError(f'identity must be one of {IDENTITIES}, but it '
-                             f"is '{self.identity}'.")
-        if self.smooth is not None and self.smooth not in SMOOTHERS:
-            raise ValueError(f'smooth must be None or one of {SMOOTHERS}, '
-                             f"but it is '{self.smooth}'.")
-        check_count('refine', self.refine, 0)
-        if self.refine and self.identity == 'frame':
-            raise ValueError("refine corrects one identity per track; it "
-                             "does not go with identity='frame'.")
 
 
 def one_identity(codes: Codes) -> Codes:

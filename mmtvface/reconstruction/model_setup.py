@@ -13,11 +13,15 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from torch import nn
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_count
-from mmtvface.utils.packaged_model import packaged_model
+from mmtvface.utils.packaged_model import (
+    PACKAGED_NAME,
+    packaged_model,
+    packaged_models,
+)
+from mmtvface.utils.safe_torch import allow_safe_globals
 
 DEFAULT_SCALE = 1.6
 DEFAULT_CLIP_LENGTH = 5
@@ -89,22 +93,29 @@ def load_config(config: str | os.PathLike | Config) -> Config:
 def choose_model(config: str | os.PathLike | Config | None,
                  checkpoint: str | os.PathLike | None
                  ) -> tuple[str | os.PathLike | Config, str | os.PathLike]:
-    """A config with its checkpoint: those given, or the packaged model's.
+    """A config with its checkpoint: those given, or a packaged model's.
+
+    Args:
+        config: Config, or the name of a packaged model; None: the default.
+        checkpoint: Of a config.
 
     Raises:
         FileNotFoundError: If the package lacks its model.
         ValueError: If only one of them is given, or the packaged weights are
             damaged.
     """
-    if (config is None) != (checkpoint is None):
+    names = packaged_models()
+    if checkpoint is None and (config is None or (
+            isinstance(config, str) and config in names)):
+        model = packaged_model(name=config or PACKAGED_NAME)
+        return model.config, model.checkpoint
+    if config is None or checkpoint is None:
         given = 'checkpoint' if config is None else 'config'
         raise ValueError(
             f'Only the {given} is given. Give config and checkpoint, which '
-            'belong together, or neither for the model of the package.')
-    if config is not None:
-        return config, checkpoint
-    model = packaged_model()
-    return model.config, model.checkpoint
+            'belong together, the name of a model of the package '
+            f'({", ".join(names)}), or neither for the default.')
+    return config, checkpoint
 
 
 def crop_settings(config: Config, clip_length: int | None = None,

@@ -12,12 +12,12 @@ import warnings
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.hub import get_config
 from torch import nn
 
 from mmtvface.models.encoders import RestoredEncoder, load_restorer
 from mmtvface.registry import MODELS
 from mmtvface.utils.assets import require_file
+from mmtvface.utils.deps import require_temporal
 
 SMALLEST = 64
 """Side of the crops in pixels that the flow networks of mmagic ask for."""
@@ -48,6 +48,9 @@ def build_restorer(config: str | os.PathLike,
     """
     name = os.fspath(config)
     if name.startswith('mmagic::'):
+        require_temporal(f'The restorer {name}')
+        # Imports all of mmengine's training
+        from mmengine.hub import get_config
         settings = get_config(name)
     else:
         settings = Config.fromfile(
@@ -67,6 +70,8 @@ def build_restorer(config: str | os.PathLike,
     part = dict(model.generator)
     if '.' not in part['type']:
         part['type'] = f'mmagic.{part["type"]}'
+    if part['type'].startswith('mmagic.'):
+        require_temporal(f"The restorer {part['type']}")
     if 'spynet_pretrained' in part:
         part['spynet_pretrained'] = None  # the checkpoint has it
     with warnings.catch_warnings():

@@ -54,6 +54,7 @@ class FrameResult:
             ``name``.
         time: Of the frame in seconds since the first; None where all frames
             are shown for the same time.
+        source: Name of the input.
     """
 
     index: int
@@ -76,6 +77,7 @@ class FrameResult:
     detection_source: str = ''
     frame_name: str = ''
     time: float | None = None
+    source: str = ''
 
     def __post_init__(self) -> None:
         if not self.frame_name:

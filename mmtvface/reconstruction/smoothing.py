@@ -5,12 +5,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
-from scipy.signal import savgol_filter
 
 from mmtvface.utils.one_euro import one_euro
 
 Codes = Mapping[str, torch.Tensor]
-SMOOTHERS = ('one-euro', 'savgol')
 IDENTITY = ('shape', 'tex', 'detail')
 """Codes of the person, which do not move."""
 
@@ -81,6 +79,8 @@ def smooth_run(codes: Codes, method: str, fps: float
     width = min(_SAVGOL_WINDOW, count - (count + 1) % 2)
     if width <= _SAVGOL_ORDER:
         return dict(codes)
+    # scipy.signal takes half a second to import
+    from scipy.signal import savgol_filter
     return {**codes, **{
         name: torch.from_numpy(savgol_filter(
             code.double().numpy(), width, _SAVGOL_ORDER, axis=0)).to(code)

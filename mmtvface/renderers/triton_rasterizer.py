@@ -50,7 +50,7 @@ class TritonRasterizer(Rasterizer):
     def __init__(self, faces_per_program: int = 16,
                  pixels_per_step: int = 16) -> None:
         triton = require('triton', "The rasterizer 'triton'",
-                         'pip install triton (Linux)')
+                         'pip install triton')
         self.tile = dict(
             FACES=_power_of_two('faces_per_program', faces_per_program),
             PIXELS=_power_of_two('pixels_per_step', pixels_per_step))

@@ -16,13 +16,11 @@ from .crop_track import box_iou
 from .face_alignment_detector import FaceAlignmentLandmarkDetector
 from .frame_source import FrameSource
 from .landmark_detector import LandmarkDetector, MediaPipeLandmarkDetector
+from .settings import DETECTORS
 from .shot_detector import ShotDetector
 
 #: Told the step, the frames done, and the frames in all (0: not known).
 Progress = Callable[[str, int, int], None]
-
-#: Names of the detectors that :func:`choose_detector` knows.
-DETECTORS = ('mediapipe', 'face-alignment')
 
 _MEMORY = 10  # frames that a detector of cuts looks back
 _SAME = .5  # overlap from which on two faces are one that was found twice

@@ -19,9 +19,6 @@ from .detection import FramePlan
 from .face_log import FaceLog
 from .face_track import INTERPOLATED, CropPlan, Face, FaceTrack
 
-#: Which faces are reconstructed.
-FACES = ('main', 'all')
-
 _LEAST = 50  # frames of a segment, if a cut can end it
 _MAX_GAP = 5  # frames for which a face may be missed without losing it
 Filled = dict[int, list[tuple[int, np.ndarray]]]

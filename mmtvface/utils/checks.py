@@ -3,12 +3,14 @@
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import TYPE_CHECKING
 
-import numpy as np
-import torch
+if TYPE_CHECKING:  # the help of the commands must not wait for them
+    import numpy as np
+    import torch
 
 
-def check_shape(name: str, value: torch.Tensor | np.ndarray,
+def check_shape(name: str, value: 'torch.Tensor | np.ndarray',
                 expected: Sequence[int | str | None]) -> None:
     """Raise unless an array has the expected shape.
 

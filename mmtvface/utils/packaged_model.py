@@ -37,6 +37,12 @@ def sha256_of(path: str | os.PathLike) -> str:
     return digest.hexdigest()
 
 
+def packaged_models() -> list[str]:
+    """Names of the models that are part of the package."""
+    return sorted(path.stem for path in WEIGHTS_DIR.glob('*.json')
+                  if path.with_suffix('.pth').is_file())
+
+
 def packaged_model(folder: str | os.PathLike = WEIGHTS_DIR,
                    name: str = PACKAGED_NAME) -> PackagedModel:
     """Find the packaged model and make sure that it is whole.

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from mmengine.utils import digit_version
 
 from .assets import require_file
 from .safe_pickle import UnsafePickleError
@@ -20,6 +21,44 @@ _REASON = re.compile(r'WeightsUnpickler error:\s*(.+)')
 _TRUST = (
     'The file is damaged or holds more than weights; if you trust where it '
     'comes from, load it once yourself and save its tensors alone.')
+# Kinds of numbers that are logged: bool, integers and floats.
+_DTYPES = ('?', 'i1', 'u1', 'i2', 'i4', 'u4', 'i8', 'u8', 'f2', 'f4', 'f8')
+
+
+def checkpoint_globals() -> list[Any]:
+    """Types and functions that pickled NumPy arrays and numbers name.
+
+    Returns:
+        The first two are functions of NumPy, the others types. All of them
+        only build arrays and numbers.
+    """
+    reconstruct = np.ndarray(0).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
+    dtypes = {type(np.dtype(kind)) for kind in _DTYPES} - {np.dtype}
+    return [reconstruct, scalar, np.ndarray, np.dtype, *dtypes]
+
+
+def allow_safe_globals() -> bool:
+    """Tell torch.load of the harmless types in training checkpoints.
+
+    It refuses everything but tensors and plain containers unless it is told
+    of further types: here those of NumPy arrays and numbers.
+
+    Returns:
+        Whether this version of torch keeps such a list; versions before 2.4
+        do not and load in their own way.
+    """
+    register = getattr(torch.serialization, 'add_safe_globals', None)
+    if register is None:
+        return False
+    entries = checkpoint_globals()
+    if digit_version(torch.__version__) >= digit_version('2.6'):
+        # Files name these functions by the home they had in the NumPy that
+        # wrote them, 1 or 2.
+        entries += [(function, f'numpy.{home}.multiarray.{function.__name__}')
+                    for function in entries[:2] for home in ('core', '_core')]
+    register(entries)
+    return True
 
 
 def load_torch(path: str | os.PathLike, what: str = 'checkpoint',

@@ -17,10 +17,16 @@ from mmtvface.animation.tracks import CodeTrack
 from mmtvface.tracking.detection import Progress
 from mmtvface.tracking.frame_source import open_frames
 from mmtvface.utils.atomic import atomic_path
+from mmtvface.utils.settings import from_keywords
 
-from .code_curves import code_curves
-from .frame_pictures import frame_pictures
-from .result_folder import ResultFolder, read_result, source_of
+from .result import (
+    ResultFolder,
+    code_curves,
+    frame_pictures,
+    read_result,
+    source_of,
+)
+from .settings import ViewSettings
 
 _PAGE = files(__package__) / 'page'
 _SCRIPTS = ('pictures.js', 'lanes.js', 'head.js', 'faces.js', 'viewer.js')
@@ -30,9 +36,8 @@ _CHUNK = 3 << 18  # bytes, a multiple of 3: base64 of them can be joined
 
 def write_view(result_dir: str | os.PathLike,
                out: str | os.PathLike | None = None,
-               frames: Any = None, height: int = 360, every: int = 1,
-               max_mb: float = 200.,
-               progress: Progress | None = None) -> dict[str, Any]:
+               frames: Any = None, progress: Progress | None = None,
+               **settings: Any) -> dict[str, Any]:
     """Write a page that plays the heads of a result beside its video.
 
     The page holds frames, heads, codes and three.js; it needs a browser with
@@ -47,10 +52,8 @@ def write_view(result_dir: str | os.PathLike,
         out: The page. Default: ``view.html`` in the folder.
         frames: What the result was made from, as :func:`open_frames` takes
             it. Default: what its ``metrics.json`` names.
-        height: Of the pictures of the video, pixels at most.
-        every: Frames from one picture to the next; the heads show all.
-        max_mb: Largest size of the page, in millions of bytes.
-        progress: Told the step, pictures done and in all.
+        progress: Called with the step, pictures done and in all.
+        settings: Of :class:`~.settings.ViewSettings`.
 
     Returns:
         ``path``, ``frames``, ``tracks`` and ``bytes``.
@@ -60,6 +63,8 @@ def write_view(result_dir: str | os.PathLike,
         ValueError: If a file is damaged, the input is another one, or the
             page would be too large.
     """
+    chosen = from_keywords(ViewSettings, settings)
+    every = chosen.every
     result = read_result(result_dir)
     source = open_frames(source_of(result.path) if frames is None else frames)
     out = Path(out).expanduser() if out else result.path / 'view.html'
@@ -67,7 +72,8 @@ def write_view(result_dir: str | os.PathLike,
         raise FileNotFoundError(f'The folder of {out} does not exist. Make '
                                 'it, or choose another --out.')
     num_frames = int(result.codes.frame_index[-1]) + 1
-    pictures = frame_pictures(source, num_frames, every, height)
+    pictures = frame_pictures(source, num_frames, every,
+                              chosen.height)
     if progress:
         pictures = _reported(pictures, progress, -(-num_frames // every))
     parts = dict(
@@ -78,7 +84,7 @@ def write_view(result_dir: str | os.PathLike,
         three_license=[_text('three.LICENSE.txt')],
         three=[_text('three.min.js')],
         script=[_text(name) for name in _SCRIPTS])
-    size = _write(out, parts, int(max_mb * 1e6))
+    size = _write(out, parts, int(chosen.max_mb * 1e6))
     return dict(path=str(out), frames=num_frames, tracks=len(result.heads),
                 bytes=size)
 

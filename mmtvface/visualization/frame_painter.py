@@ -30,8 +30,9 @@ from .overlay import (
 )
 from .posed_face import PosedFace
 
-PICTURES = ('overlay', 'detail_overlay', 'rendered', 'albedo', 'normals',
-            'depth')
+#: Pictures, and the part of the model that each requires.
+PICTURES = dict(overlay='', detail_overlay='detail', rendered='albedo',
+                albedo='albedo', normals='', depth='')
 _ALBEDO = "an albedo model (texture=dict(type='FLAMETexture', ...))"
 _DETAIL = "a detail branch (detail=dict(type='DetailBranch', ...))"
 _HEAD = "a FLAME head (flame=dict(type='FLAME', ...))"
@@ -65,19 +66,23 @@ class FramePainter:
         self.surface = surface if self.has_uv_map else None
         self.texture_size = texture_size
 
-    def missing_part(self, kind: str) -> str:
-        """What the model lacks for a kind of output, '' if nothing.
+    def missing(self, part: str) -> str:
+        """A part of the model that is not there, in words, '' if it is.
 
         Args:
-            kind: Of :data:`PICTURES`, 'dense', or 'glb'.
+            part: 'albedo', 'detail' or 'flame'.
         """
-        if kind == 'glb' and self.flame is None:
+        if part == 'flame' and self.flame is None:
             return _HEAD
-        if kind in ('albedo', 'rendered') and self.texture is None:
+        if part == 'albedo' and self.texture is None:
             return _ALBEDO if self.has_uv_map else _UV_MAP
-        if kind in ('detail_overlay', 'dense') and self.surface is None:
+        if part == 'detail' and self.surface is None:
             return _DETAIL if self.has_uv_map else _UV_MAP
         return ''
+
+    def missing_part(self, picture: str) -> str:
+        """What the model lacks for a picture, '' if nothing."""
+        return self.missing(PICTURES[picture])
 
     def pose(self, vertices: np.ndarray, vertices_image: np.ndarray,
              tex: np.ndarray | None = None, light: np.ndarray | None = None,
@@ -266,7 +271,7 @@ class FramePainter:
         """
         if self.surface is None:
             raise ValueError('A dense mesh needs '
-                             f'{self.missing_part("dense")}.')
+                             f'{self.missing("detail")}.')
         vertices = to_batch(face.vertices, self.renderer.faces.device)
         points = self._dense.vertices(vertices, face.displacement)
         colors = None if texture is None else self._dense.colors(texture)

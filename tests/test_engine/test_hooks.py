@@ -16,9 +16,10 @@ from mmengine.runner import Runner
 
 import mmtvface.evaluation  # noqa: F401  registers the metrics
 from mmtvface.engine.hooks.rng_state_hook import rng_state, set_rng_state
-from mmtvface.engine.safe_resume import allow_safe_globals, strip_callables
+from mmtvface.engine.safe_resume import strip_callables
 from mmtvface.registry import HOOKS
 from mmtvface.structures import FaceClipSample
+from mmtvface.utils.safe_torch import allow_safe_globals
 
 
 def runner_config(work_dir, loop, steps, resume=False, hooks=None, **changes):

@@ -4,12 +4,11 @@
 import numpy as np
 import pytest
 import torch
-from helpers.toy_reconstructor import toy_config
+from helpers.toy_reconstructor import toy_batch, toy_config
 
 from mmtvface.geometry.landmarks import MIRROR
 from mmtvface.models.encoders import LandmarkLocator
-from mmtvface.models.encoders.close_look import CloseLook
-from mmtvface.models.encoders.point_votes import cell_centers
+from mmtvface.models.encoders.landmark_locator import CloseLook, cell_centers
 from mmtvface.registry import MODELS
 
 EYE = range(36, 42)
@@ -213,7 +212,8 @@ def test_options_that_do_not_fit():
     with pytest.raises(ValueError, match='close looks.*located_landmarks'):
         MODELS.build(config)
     with pytest.raises(ValueError, match="first.*with_landmarks=True"):
-        MODELS.build(toy_config(losses=dict(first=first)))
+        model = MODELS.build(toy_config(losses=dict(first=first)))
+        model(**model.data_preprocessor(toy_batch(0)), mode='loss')
     with pytest.raises(ValueError, match='source must be one of'):
         MODELS.build(dict(type='LocatedLandmarkLoss', source='landmarks2d'))
     with pytest.raises(ValueError, match='at least 48x48 .* 47x60'):

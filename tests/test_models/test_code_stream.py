@@ -5,6 +5,7 @@ import pytest
 import torch
 from helpers.toy_reconstructor import toy_config, toy_detail
 
+from mmtvface.apis import FaceReconstructor
 from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.models.reconstructors import (
     CodeStream,
@@ -12,7 +13,6 @@ from mmtvface.models.reconstructors import (
     join_states,
     split_states,
 )
-from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
 from mmtvface.registry import MODELS
 
 FRAMES = 11

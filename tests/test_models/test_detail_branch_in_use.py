@@ -8,7 +8,6 @@ from torch import nn
 from toy_detail_stage import (
     LOSSES,
     SIZE,
-    CaptureDetail,
     assert_equal,
     batch,
     branch,
@@ -18,6 +17,7 @@ from toy_detail_stage import (
     spy,
 )
 
+from mmtvface.models.losses import FaceLoss
 from mmtvface.registry import MODELS
 
 TRUTH = dict(truth=dict(type='DisplacementLoss'))
@@ -104,19 +104,17 @@ def test_skipping_a_bad_batch_leaves_the_weights():
 LANDMARK = dict(landmark=dict(type='LandmarkLoss'))
 
 
-class Mixed(CaptureDetail):
-    requires = ('displacement', 'landmarks2d')
+class Mixed(FaceLoss):
+
+    def compute(self, outputs, targets):
+        return outputs.displacement.mean() + outputs.landmarks2d.mean()
 
 
 @pytest.mark.parametrize(('changes', 'message'), [
     (dict(detail=None), "stage='detail' needs a branch"),
-    (dict(losses=LANDMARK), r"\['landmark'\] do not depend on the detail.*"
-     'no gradient'),
-    (dict(stage='coarse'), r"\['photo'\] are on the detail"),
     (dict(stage='coarse', losses=None, detail_consistency=True),
      "detail_consistency needs stage='detail'"),
     (dict(shape_consistency=True), "shape_consistency needs stage='coarse'"),
-    (dict(texture=None), r"\['photo'\] need a texture"),
     (dict(detail=branch(decoder=dict(type='DetailDecoder', size=64))),
      r'decoder.size is 64, but surface.size makes it 32'),
     (dict(detail=branch(decoder=dict(type='DetailDecoder',
@@ -126,12 +124,35 @@ class Mixed(CaptureDetail):
      'num_detail is 7, but head.num_detail makes it 6'),
     (dict(detail=branch(head=dict(type='DetailHead', in_channels=5))),
      'in_channels is 5, but encoder.out_channels makes it 8'),
-    (dict(losses=dict(mixed=dict(type=Mixed))),
-     r"'mixed' reads \['landmarks2d'\], but with stage='detail'"),
 ])
 def test_configuration_errors(changes, message):
     with pytest.raises(ValueError, match=message):
         build(**changes)
+
+
+@pytest.mark.parametrize(('changes', 'message'), [
+    (dict(losses=LANDMARK), "'landmark' reads 'landmarks2d', but in this "
+     r"stage .*'displacement'.*losses=dict\(landmark=None\)"),
+    (dict(losses=dict(mixed=dict(type=Mixed))),
+     "'mixed' reads 'landmarks2d', but in this stage"),
+    (dict(stage='coarse'), "'photo' reads 'uv_images', but in this stage "
+     ".*'rendered_images'"),
+    (dict(texture=None), r"'photo' needs a texture; configure .*photo=None"),
+])
+def test_losses_that_read_what_there_is_not(changes, message):
+    with pytest.raises(ValueError, match=message):
+        run(build(**changes), batch(0), 'loss')
+
+
+def test_an_error_within_a_loss_is_not_blamed_on_the_outputs():
+
+    class Broken(FaceLoss):
+
+        def compute(self, outputs, targets):
+            return outputs.displacement.landmarks2d
+
+    with pytest.raises(AttributeError, match="'Tensor'.*'landmarks2d'"):
+        run(build(losses=dict(broken=dict(type=Broken))), batch(0), 'loss')
 
 
 def test_the_albedo_must_have_the_size_of_the_maps():

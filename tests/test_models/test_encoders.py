@@ -17,7 +17,8 @@ from mmtvface.registry import MODELS
 
 
 def test_importing_models_does_not_import_mmagic():
-    code = ('import sys, mmtvface.models.encoders, mmtvface.models.heads\n'
+    code = ('import sys, mmtvface.models.encoders\n'
+            'import mmtvface.models.regressors\n'
             'from mmtvface.registry import MODELS\n'
             "MODELS.build(dict(type='ResNetEncoder', depth=18,"
             ' base_channels=4))\n'

@@ -39,7 +39,7 @@ def test_forward_is_two_matrix_products():
 def test_start_is_an_average_evenly_lit_head():
     head = small_head(init_cam=(8.0, 0.01, -0.02), init_light=0.9)
     torch.nn.init.zeros_(head.layers[0].bias)
-    codes = head.split(head(torch.zeros(1, 2, 5)))
+    codes = head.layout.split(head(torch.zeros(1, 2, 5)))
     torch.testing.assert_close(codes['cam'][0, 1],
                                torch.tensor([8.0, 0.01, -0.02]))
     light = codes['light'][0, 0]
@@ -75,7 +75,7 @@ def test_init_weights_survives_a_generic_initialisation():
     parent.init_weights()
     assert (parent.head.layers[0].weight == 7).all()
     assert parent.head.layers[2].weight.abs().max() < 1
-    assert parent.head.split(parent.head.layers[2].bias)['cam'][0] == 9
+    assert parent.head.layout.split(parent.head.layers[2].bias)['cam'][0] == 9
 
 
 def test_clip_mode_shares_identity_and_nothing_else():
@@ -158,12 +158,13 @@ def test_code_scale_is_the_unit_of_the_outputs():
     plain = FLAMEHead(4, hidden_channels=3)
     plain.layers.load_state_dict(head.layers.state_dict())
     features = torch.rand(2, 3, 4)
-    codes, raw = head.split(head(features)), plain.split(plain(features))
+    codes, raw = (part.layout.split(part(features))
+                  for part in (head, plain))
     torch.testing.assert_close(codes['shape'], raw['shape'])
     torch.testing.assert_close(codes['pose'], 0.3 * raw['pose'])
     torch.testing.assert_close(codes['cam'][..., 1], 0.02 * raw['cam'][..., 1])
     # the start is the same camera in any unit
-    start = head.split(head.layers[2].bias * head.code_scale)['cam']
+    start = head.layout.split(head.layers[2].bias * head.code_scale)['cam']
     torch.testing.assert_close(start, torch.tensor([9., 0., 0.]))
 
 
@@ -189,7 +190,7 @@ def test_starting_twice_is_starting_once():
     before = head.layers[2].bias.clone()
     head.init_weights()
     torch.testing.assert_close(head.layers[2].bias, before)
-    start = head.split(before * head.code_scale)['light'][0]
+    start = head.layout.split(before * head.code_scale)['light'][0]
     torch.testing.assert_close(start / math.sqrt(4 * math.pi),
                                torch.full((3, ), 0.9))
 

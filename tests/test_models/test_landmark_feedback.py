@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from helpers.given import given
 from helpers.toy_reconstructor import toy_batch, toy_config
 
 from mmtvface.heads import FLAME
@@ -113,7 +114,7 @@ def test_loss_of_votes():
     located[0, 1] = torch.tensor([.06, .08, 0.])
     target[0, 2:, :2] = math.nan
     located.requires_grad_()
-    value = loss(dict(located_landmarks=located), dict(landmarks=target))
+    value = loss(given(located_landmarks=located), given(landmarks=target))
     assert value.item() == pytest.approx(2 * (.5 + .1) / 2, rel=1e-4)
     value.backward()
     assert located.grad.isfinite().all()
@@ -124,14 +125,14 @@ def test_loss_of_votes():
     eyelids[0, [37, 41], 2] = 1
     told = eyelids * torch.tensor([1., .4, 0.])
     gaps = LocatedLandmarkLoss(gap_weight=3.)
-    value = gaps(dict(located_landmarks=told), dict(landmarks=eyelids))
+    value = gaps(given(located_landmarks=told), given(landmarks=eyelids))
     assert value.item() == pytest.approx(.03 + 3 * .06, rel=1e-3)
     # upper eyelids taken for lower ones and the other way round
     swapped = eyelids * torch.tensor([1., -1., 0.])
-    value = gaps(dict(located_landmarks=swapped), dict(landmarks=eyelids))
+    value = gaps(given(located_landmarks=swapped), given(landmarks=eyelids))
     assert value.item() == pytest.approx(.1 + 3 * .2, rel=1e-3)
     unseen = eyelids * torch.tensor([math.nan, 1., 0.])
-    assert gaps(dict(located_landmarks=told), dict(landmarks=unseen)) == 0
+    assert gaps(given(located_landmarks=told), given(landmarks=unseen)) == 0
 
 
 def test_what_is_missed_is_told_in_the_axes_of_the_head(head):
@@ -276,8 +277,9 @@ def test_feedback_needs_landmarks():
     config['head']['layout'] = SIZES
     config['flame'] = dict(type='FLAME', model_path='procedural',
                            num_shape=8, num_expression=6)
-    with pytest.raises(ValueError, match='no loss trains the landmarks'):
+    with pytest.raises(ValueError, match=r"no loss trains \['located"):
         MODELS.build(config)
     losses = dict(located=dict(type='LocatedLandmarkLoss'))
     with pytest.raises(ValueError, match=r'located.*with_landmarks=True'):
-        MODELS.build(toy_config(losses=losses))
+        model = MODELS.build(toy_config(losses=losses))
+        model(**model.data_preprocessor(toy_batch(0)), mode='loss')

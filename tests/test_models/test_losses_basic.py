@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from helpers.given import given
 
 from mmtvface.models.losses import (
     CodeLoss,
@@ -20,9 +21,9 @@ from mmtvface.models.losses import (
     TemporalSmoothnessLoss,
     VertexLoss,
 )
-from mmtvface.models.losses.closure import pair_distance_error
 from mmtvface.models.losses.landmark import (
     landmark_weights,
+    pair_distance_error,
     weighted_landmark_error,
 )
 from mmtvface.models.losses.photometric import photometric_error
@@ -57,8 +58,8 @@ def test_landmark_loss_hand_computed():
     pred[0, 1] += 7.  # invisible
     loss = LandmarkLoss(loss_weight=2.)
     before = target.clone()
-    value = loss(dict(landmarks2d=pred), dict(landmarks=target))
-    again = loss(dict(landmarks2d=pred), dict(landmarks=target))
+    value = loss(given(landmarks2d=pred), given(landmarks=target))
+    again = loss(given(landmarks2d=pred), given(landmarks=target))
     assert value.item() == pytest.approx(2 * (0.3 + 3 * 0.4) / (2 * 4))
     assert torch.equal(value, again)
     assert torch.equal(target, before)
@@ -89,8 +90,8 @@ def test_uncertain_landmarks_hand_computed():
     log_sigma = torch.full((1, 68), -7.)
     log_sigma[0, :2] = torch.tensor([.1, .5]).log()
     log_sigma.requires_grad_()
-    value = loss(dict(landmarks2d=pred, landmark_log_sigma=log_sigma),
-                 dict(landmarks=target))
+    value = loss(given(landmarks2d=pred, landmark_log_sigma=log_sigma),
+                 given(landmarks=target))
     expected = (1. + math.log(.1) + .4 + math.log(.5)) / 2
     assert value.item() == pytest.approx(2 * expected, rel=1e-5)
     value.backward()
@@ -118,7 +119,7 @@ def test_closure_against_loop(loss, pairs):
             goal = math.dist(target[frame, a, :2], target[frame, b, :2])
             expected += abs(gap - goal)
     expected *= loss.loss_weight / (3 * len(pairs))
-    value = loss(dict(landmarks2d=pred[..., :2]), dict(landmarks=target))
+    value = loss(given(landmarks2d=pred[..., :2]), given(landmarks=target))
     assert value.item() == pytest.approx(expected, rel=1e-4)
 
 
@@ -151,17 +152,18 @@ def test_photometric_hand_computed():
 
 
 def test_photometric_masks():
-    outputs = dict(
+    outputs = given(
         rendered_images=torch.ones(1, 3, 4, 4), face_mask=torch.ones(1, 1, 4,
                                                                      4))
     images = torch.ones(1, 3, 4, 4)
     images[..., 0] = 0  # a hand
     skin = torch.ones(1, 1, 4, 4)
     skin[..., 0] = 0
-    targets = dict(images=images, masks=skin)
+    targets = given(images=images, masks=skin)
     assert PhotometricLoss(1.)(outputs, targets) == 0
     assert PhotometricLoss(1., mask='rendered')(outputs, targets) == 0.25
-    assert PhotometricLoss(1.)(outputs, dict(images=images)) == 0.25
+    assert PhotometricLoss(1.)(outputs, given(
+        images=images, masks=None)) == 0.25
     with pytest.raises(ValueError, match='divide_by'):
         PhotometricLoss(divide_by='area')
 
@@ -180,12 +182,12 @@ def test_photometric_gradcheck_and_no_gradient_through_the_mask():
 def test_code_prior_is_the_published_sum_at_twenty_frames():
     shape = torch.randn(20, 100)
     value = CodePriorLoss('shape', loss_weight=1e-4)(
-        dict(codes=dict(shape=shape)), {})
+        given(codes=dict(shape=shape)), given())
     assert value.item() == pytest.approx(
         1e-4 * shape.square().sum().item() / 2, rel=1e-5)
     # The same frames twice are the same loss, not twice the loss.
     twice = CodePriorLoss('shape')(
-        dict(codes=dict(shape=torch.cat([shape, shape]))), {})
+        given(codes=dict(shape=torch.cat([shape, shape]))), given())
     assert twice.item() == pytest.approx(value.item(), rel=1e-5)
     with pytest.raises(ValueError, match='no code'):
         CodePriorLoss('form')
@@ -194,10 +196,10 @@ def test_code_prior_is_the_published_sum_at_twenty_frames():
 def test_light_prior():
     light = torch.zeros(1, 9, 3)
     light[0, 0] = torch.tensor([1., 2., 3.])  # grey 2, differences 1, 0, 1
-    outputs = dict(codes=dict(light=light))
-    assert LightPriorLoss()(outputs, {}).item() == pytest.approx(2 / 27)
-    outputs = dict(codes=dict(light=torch.ones(2, 9, 3)))
-    assert LightPriorLoss()(outputs, {}) == 0
+    outputs = given(codes=dict(light=light))
+    assert LightPriorLoss()(outputs, given()).item() == pytest.approx(2 / 27)
+    outputs = given(codes=dict(light=torch.ones(2, 9, 3)))
+    assert LightPriorLoss()(outputs, given()) == 0
 
 
 def test_jaw_angles_against_scipy():
@@ -212,48 +214,48 @@ def test_jaw_angles_against_scipy():
 
 def test_jaw_prior_hand_computed_and_regular_at_rest():
     pose = torch.zeros(2, 6, requires_grad=True)
-    value = JawPriorLoss()(dict(codes=dict(pose=pose)), {})
+    value = JawPriorLoss()(given(codes=dict(pose=pose)), given())
     value.backward()
     assert value.item() < 1e-9 and pose.grad.isfinite().all()
     closed = torch.zeros(20, 6)
     closed[:, 3] = -0.2
-    outputs = dict(codes=dict(pose=closed))
-    assert JawPriorLoss()(outputs, {}).item() == pytest.approx(
+    outputs = given(codes=dict(pose=closed))
+    assert JawPriorLoss()(outputs, given()).item() == pytest.approx(
         20 * 10 * 0.2**2 / 2, rel=1e-4)
-    outputs = dict(codes=dict(pose=-closed))
-    assert JawPriorLoss()(outputs, {}).item() < 1e-9
+    outputs = given(codes=dict(pose=-closed))
+    assert JawPriorLoss()(outputs, given()).item() < 1e-9
     rolled = torch.zeros(20, 6)
     rolled[:, 5] = 0.1
-    outputs = dict(codes=dict(pose=rolled))
-    assert JawPriorLoss()(outputs, {}).item() == pytest.approx(
+    outputs = given(codes=dict(pose=rolled))
+    assert JawPriorLoss()(outputs, given()).item() == pytest.approx(
         20 * 100 * 0.1**2 / 2, rel=1e-4)
 
 
 def test_shape_variance_within_clips():
     shape = torch.tensor([[0.], [2.], [5.], [5.]])  # two clips of two frames
-    outputs = dict(codes=dict(shape=shape), num_frames=2)
-    assert ShapeVarianceLoss()(outputs, {}) == 0.5  # (1 + 1 + 0 + 0) / 4
-    doubled = dict(
+    outputs = given(codes=dict(shape=shape), num_frames=2)
+    assert ShapeVarianceLoss()(outputs, given()) == 0.5  # (1 + 1 + 0 + 0) / 4
+    doubled = given(
         codes=dict(shape=torch.cat([shape, shape[[1, 0, 3, 2]] * 9])),
         num_frames=2,
         num_copies=2)
-    assert ShapeVarianceLoss()(doubled, {}) == 0.5
+    assert ShapeVarianceLoss()(doubled, given()) == 0.5
 
 
 def test_temporal_smoothness():
     time = torch.arange(4.)[:, None, None]
     steady = (time * torch.tensor([1., 2., 3.])).expand(4, 7, 3)
     loss = TemporalSmoothnessLoss()
-    assert loss(dict(vertices=steady, num_frames=4), {}) == 0
+    assert loss(given(vertices=steady, num_frames=4), given()) == 0
     jerky = steady.clone()
     jerky[1, :, 0] += 0.001  # 1 mm: accelerations -2 and 1
-    value = loss(dict(vertices=jerky, num_frames=4), {})
+    value = loss(given(vertices=jerky, num_frames=4), given())
     assert value.item() == pytest.approx((4 + 1) / 2 / 3, rel=1e-3)
-    assert loss(dict(vertices=jerky[:2], num_frames=2), {}) == 0
+    assert loss(given(vertices=jerky[:2], num_frames=2), given()) == 0
     relative = TemporalSmoothnessLoss(relative_to_target=True)
     assert relative(
-        dict(vertices=jerky + steady, num_frames=4),
-        dict(vertices=jerky)).item() < 1e-6
+        given(vertices=jerky + steady, num_frames=4),
+        given(vertices=jerky)).item() < 1e-6
     with pytest.raises(ValueError, match='landmarks3d'):
         TemporalSmoothnessLoss(source='landmarks3d', relative_to_target=True)
 
@@ -261,24 +263,24 @@ def test_temporal_smoothness():
 def test_supervised_losses():
     target = torch.zeros(2, 3, 3)
     pred = target + torch.tensor([0.003, 0., 0.004])
-    outputs, targets = dict(vertices=pred), dict(vertices=target)
+    outputs, targets = given(vertices=pred), given(vertices=target)
     assert VertexLoss()(outputs, targets).item() == pytest.approx(7 / 3)
     assert VertexLoss(norm='l2')(outputs, targets).item() == pytest.approx(5.)
     with pytest.raises(ValueError, match='another head model'):
-        VertexLoss()(outputs, dict(vertices=target[:, :2]))
+        VertexLoss()(outputs, given(vertices=target[:, :2]))
     codes = dict(shape=torch.full((2, 4), 0.05), pose=torch.ones(2, 6))
     truth = dict(shape=torch.zeros(2, 4), pose=torch.zeros(2, 6))
     loss = CodeLoss(weights=dict(shape=2., pose=1.), beta=0.1)
-    value = loss(dict(codes=codes), dict(codes=truth))
+    value = loss(given(codes=codes), given(codes=truth))
     assert value.item() == pytest.approx(2 * 0.05**2 / 0.2 + (1 - 0.05))
     with pytest.raises(ValueError, match=r"'shape'.*\(2, 4\).*\(2, 3\)"):
-        loss(dict(codes=codes), dict(codes=dict(shape=torch.zeros(2, 3))))
+        loss(given(codes=codes), given(codes=dict(shape=torch.zeros(2, 3))))
     with pytest.raises(ValueError, match='jaw'):
         CodeLoss(weights=dict(jaw=1.))
     # Squares in units of each entry's spread
     loss = CodeLoss(weights=dict(shape=2., pose=1.), norm='l2',
                     spread=dict(pose=(1., 2., 1., 1., 1., 1.)))
-    assert loss(dict(codes=codes), dict(codes=truth)).item() == (
+    assert loss(given(codes=codes), given(codes=truth)).item() == (
         pytest.approx(2 * .05**2 + (5 + .25) / 6))
     with pytest.raises(ValueError, match="norm must be.*'l1'"):
         CodeLoss(norm='l1')
@@ -293,8 +295,8 @@ def test_expression_loss_counts_motion_in_its_own_units():
     loss = ExpressionLoss(loss_weight=2.)
 
     def cost(points):
-        return loss(dict(expression_landmarks=still),
-                    dict(expression_landmarks=points)).item()
+        return loss(given(expression_landmarks=still),
+                    given(expression_landmarks=points)).item()
 
     assert cost(still) == pytest.approx(0, abs=1e-12)
     # A brow landmark moves by 3 mm, twice its unit: no gap changes.
@@ -307,15 +309,15 @@ def test_expression_loss_counts_motion_in_its_own_units():
     assert cost(eyelid) == pytest.approx(
         2 * (4 / 68 + 1.2**2 / 8), rel=1e-4)
     alone = ExpressionLoss(gap_weight=0.)
-    assert alone(dict(expression_landmarks=still),
-                 dict(expression_landmarks=eyelid)).item() == pytest.approx(
+    assert alone(given(expression_landmarks=still),
+                 given(expression_landmarks=eyelid)).item() == pytest.approx(
                      4 / 68, rel=1e-5)
     # A corner of the mouth, away from the other: 3 mm, all of the gap's unit.
     apart, wide = still.clone(), still.clone()
     apart[:, 54, 0], wide[:, 54, 0] = .05, .053
     corners = ExpressionLoss(gap_weight=2., corner_weight=9.)
-    assert corners(dict(expression_landmarks=apart),
-                   dict(expression_landmarks=wide)).item() == pytest.approx(
+    assert corners(given(expression_landmarks=apart),
+                   given(expression_landmarks=wide)).item() == pytest.approx(
                        (3 / 3.5)**2 / 68 + 2 * 9 / 2 / 8, rel=1e-4)
     with pytest.raises(ValueError, match='corner_weight'):
         ExpressionLoss(corner_weight=-7.)
@@ -324,15 +326,15 @@ def test_expression_loss_counts_motion_in_its_own_units():
 def test_neutral_landmark_loss_ignores_the_place():
     still, moved = torch.zeros(1, 68, 3), torch.full((1, 68, 3), .05)
     loss = NeutralLandmarkLoss(loss_weight=3., spread=2.)
-    truth = dict(neutral_landmarks=still)
-    assert loss(dict(neutral_landmarks=moved), truth).item() == (
+    truth = given(neutral_landmarks=still)
+    assert loss(given(neutral_landmarks=moved), truth).item() == (
         pytest.approx(0, abs=1e-6))
     moved[:, :34] += .004  # 2 mm about the centre of all, along three axes
-    assert loss(dict(neutral_landmarks=moved), truth).item() == (
+    assert loss(given(neutral_landmarks=moved), truth).item() == (
         pytest.approx(3 * 3, rel=1e-4))
 
 
-def test_every_loss_is_registered_and_names_what_it_reads():
+def test_every_loss_is_registered_and_has_no_state():
     configs = [
         dict(type='LandmarkLoss'), dict(type='EyeClosureLoss'),
         dict(type='LipClosureLoss'), dict(type='PhotometricLoss'),
@@ -344,7 +346,7 @@ def test_every_loss_is_registered_and_names_what_it_reads():
     ]
     for config in configs:
         loss = MODELS.build(config)
-        assert isinstance(loss, FaceLoss) and loss.requires, config
+        assert isinstance(loss, FaceLoss), config
         assert not list(loss.parameters()) and not loss.state_dict(), config
     with pytest.raises(ValueError, match='loss_weight'):
         MODELS.build(dict(type='LandmarkLoss', loss_weight=-1))

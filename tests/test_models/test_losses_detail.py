@@ -2,6 +2,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.given import given
 from scipy import ndimage
 
 from mmtvface.heads.providers.procedural import procedural_head
@@ -77,8 +78,8 @@ def test_photo_detail_is_the_published_mean():
     expected = 2. * (patches[0] * patches[2] -
                      patches[1] * patches[2]).abs().mean()
     loss = PhotoDetailLoss(patch_size=24)
-    value = loss(dict(uv_images=pred),
-                 dict(uv_images=goal, uv_visibility=seen))
+    value = loss(given(uv_images=pred),
+                 given(uv_images=goal, uv_visibility=seen))
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
 
 
@@ -87,7 +88,7 @@ def test_photo_detail_hand_computed():
     seen = torch.zeros(2, 1, 16, 16)
     seen[0, :, :8] = 1.  # half of the box in one of two frames
     loss = PhotoDetailLoss(1., box=(0, 2048, 0, 2048), patch_size=16)
-    value = loss(dict(uv_images=pred), dict(
+    value = loss(given(uv_images=pred), given(
         uv_images=torch.full_like(pred, 0.25), uv_visibility=seen))
     assert value.item() == pytest.approx(0.5 / 4)
 
@@ -113,7 +114,7 @@ def test_wrong_boxes():
 
 def test_displacement_prior():
     z = torch.tensor([0.002, -0.004]).reshape(2, 1, 1, 1).expand(2, 1, 4, 4)
-    value = DisplacementPriorLoss()(dict(displacement=z), {})
+    value = DisplacementPriorLoss()(given(displacement=z), given())
     assert value.item() == pytest.approx(0.005 * 0.003)
 
 
@@ -124,7 +125,7 @@ def test_shading_smoothness_against_loop():
           for c in range(3) for i in range(1, 4) for j in range(4)]
     dy = [(array[b, c, i + 1, j] - array[b, c, i, j])**2 for b in range(2)
           for c in range(3) for i in range(4) for j in range(1, 4)]
-    value = ShadingSmoothnessLoss()(dict(uv_shading=shading), {})
+    value = ShadingSmoothnessLoss()(given(uv_shading=shading), given())
     assert value.item() == pytest.approx(0.005 * (np.mean(dx) + np.mean(dy)))
     assert torch.autograd.gradcheck(shading_roughness,
                                     (shading.requires_grad_(), ))
@@ -153,8 +154,8 @@ def test_symmetry_is_the_published_sum_at_the_published_batch():
         eroded = ndimage.binary_erosion(seen[b, 0].numpy(), np.ones((5, 5)))
         array = z[b, 0].double().numpy()
         expected += ((1 - eroded) * np.abs(array - array[:, ::-1])).sum()
-    value = DetailSymmetryLoss()(dict(displacement=z),
-                                 dict(uv_visibility=seen))
+    value = DetailSymmetryLoss()(given(displacement=z),
+                                 given(uv_visibility=seen))
     assert value.item() == pytest.approx(0.005 * expected, rel=1e-4)
 
 
@@ -164,8 +165,8 @@ def test_symmetry_gradient_reaches_the_hidden_side_only():
     z.requires_grad_()
     seen = torch.zeros(1, 1, 16, 16)
     seen[..., 6:] = 1.  # the mirror image of column 2 is column 13
-    value = DetailSymmetryLoss(1.)(dict(displacement=z),
-                                   dict(uv_visibility=seen))
+    value = DetailSymmetryLoss(1.)(given(displacement=z),
+                                   given(uv_visibility=seen))
     value.backward()
     # 5 x 5 erosion: columns 8..13 are seen in rows 2..13.
     hidden = torch.ones(16, 16)
@@ -182,11 +183,11 @@ def test_symmetry_does_not_depend_on_the_size_of_the_uv_map():
     z = 0.01 * maps(2, 1, 32, 32)
     seen = torch.zeros(2, 1, 32, 32)
     loss = DetailSymmetryLoss()
-    value = loss(dict(displacement=z), dict(uv_visibility=seen))
+    value = loss(given(displacement=z), given(uv_visibility=seen))
     fine = loss(
-        dict(displacement=z.repeat_interleave(2, -1).repeat_interleave(2,
+        given(displacement=z.repeat_interleave(2, -1).repeat_interleave(2,
                                                                        -2)),
-        dict(uv_visibility=torch.zeros(2, 1, 64, 64)))
+        given(uv_visibility=torch.zeros(2, 1, 64, 64)))
     assert fine.item() == pytest.approx(value.item(), rel=1e-5)
 
 
@@ -202,8 +203,8 @@ def test_displacement_loss_hand_computed():
     # One of 2 pairs in x and one of 2 in y per frame, texels 64 times larger.
     assert slopes.item() == pytest.approx((3 / 4 + 3 / 4) * 4 / 256)
     loss = DisplacementLoss(2., gradient_weight=10.)
-    value = loss(dict(displacement=pred, face_mask_uv=mask),
-                 dict(displacement=target))
+    value = loss(given(displacement=pred, face_mask_uv=mask),
+                 given(displacement=target))
     assert value.item() == pytest.approx(2 * (3 / 8 + 15 * 4 / 256))
 
 
@@ -223,20 +224,20 @@ def test_displacement_loss_gradient_and_empty_mask():
     mask = maps(1, 1, 6, 6, seed=2, dtype=torch.float64)
     loss = DisplacementLoss()
     assert torch.autograd.gradcheck(
-        lambda x: loss(dict(displacement=x, face_mask_uv=mask),
-                       dict(displacement=target)), (pred, ))
-    value = loss(dict(displacement=pred, face_mask_uv=0 * mask),
-                 dict(displacement=target))
+        lambda x: loss(given(displacement=x, face_mask_uv=mask),
+                       given(displacement=target)), (pred, ))
+    value = loss(given(displacement=pred, face_mask_uv=0 * mask),
+                 given(displacement=target))
     value.backward()
     assert value == 0 and not pred.grad.any()
 
 
 def test_displacement_loss_rejects_other_sizes():
-    outputs = dict(displacement=torch.zeros(2, 1, 8, 8),
+    outputs = given(displacement=torch.zeros(2, 1, 8, 8),
                    face_mask_uv=torch.ones(1, 1, 8, 8))
     with pytest.raises(ValueError, match=r'8, 8\).*16, 16\)'):
         DisplacementLoss()(outputs,
-                           dict(displacement=torch.zeros(2, 1, 16, 16)))
+                           given(displacement=torch.zeros(2, 1, 16, 16)))
 
 
 @pytest.mark.parametrize('config', [
@@ -251,14 +252,13 @@ def test_weights_do_not_depend_on_the_batch(config):
     goals = dict(displacement=0.01 * maps(3, 1, 32, 32, seed=1),
                  uv_images=maps(3, 3, 32, 32, seed=1),
                  uv_visibility=maps(3, 1, 32, 32, seed=1).gt(0.1).float())
-    assert set(loss.requires) <= {*frames, 'face_mask_uv'}
-    assert set(loss.requires_targets) <= set(goals)
     mask = dict(face_mask_uv=torch.ones(1, 1, 32, 32))
-    value = loss({**frames, **mask}, goals)
+    value = loss(given(**frames, **mask), given(**goals))
     twice = {key: m.repeat(2, 1, 1, 1) for key, m in frames.items()}
     goals = {key: m.repeat(2, 1, 1, 1) for key, m in goals.items()}
     for copies in (1, 2):
-        again = loss({**twice, **mask, 'num_copies': copies}, goals)
+        again = loss(given(**twice, **mask, num_copies=copies),
+                     given(**goals))
         assert again.item() == pytest.approx(value.item(), rel=1e-5)
     assert value > 0
 

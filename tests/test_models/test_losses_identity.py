@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.given import given
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 
@@ -69,15 +70,15 @@ def test_margin_is_cropped():
 def test_value_against_definition(loss):
     images = torch.rand(2, 3, 64, 64)
     overlay = torch.rand(4, 3, 64, 64)
-    outputs = dict(overlay_images=overlay, num_copies=2)
-    value = loss(outputs, dict(images=torch.cat([images, images])))
+    outputs = given(overlay_images=overlay, num_copies=2)
+    value = loss(outputs, given(images=torch.cat([images, images])))
     with torch.no_grad():
         a = loss.network(vggface2_input(overlay))
         b = loss.network(vggface2_input(torch.cat([images, images])))
     expected = 0.5 * (1 - F.cosine_similarity(a, b)).mean()
     assert a.shape == (4, 2048)
     assert value.item() == pytest.approx(expected.item(), abs=1e-6)
-    same = loss(dict(overlay_images=images), dict(images=images))
+    same = loss(given(overlay_images=images), given(images=images))
     assert same.item() == pytest.approx(0, abs=1e-6)
 
 
@@ -87,8 +88,8 @@ def test_network_stays_frozen(loss):
     assert not any(p.requires_grad for p in loss.parameters())
     running = loss.network.bn1.running_mean.clone()
     overlay = torch.rand(1, 3, 32, 32, requires_grad=True)
-    loss(dict(overlay_images=overlay),
-         dict(images=torch.rand(1, 3, 32, 32))).backward()
+    loss(given(overlay_images=overlay),
+         given(images=torch.rand(1, 3, 32, 32))).backward()
     assert overlay.grad.abs().sum() > 0
     assert torch.equal(loss.network.bn1.running_mean, running)
 

@@ -5,12 +5,14 @@ import pickle
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.given import given
 from mmengine.runner.checkpoint import load_state_dict
 from torch import nn
 from torchvision.models import vgg
 
-from mmtvface.models.losses import IDMRFLoss, patch_similarity
-from mmtvface.models.losses.patch_similarity import (
+from mmtvface.models.losses import mrf
+from mmtvface.models.losses.mrf import (
+    IDMRFLoss,
     patch_distance,
     unit_vectors,
 )
@@ -46,7 +48,7 @@ def features(*shape, seed=0, **kwargs):
 @pytest.fixture
 def small_blocks(monkeypatch):
     """Similarity matrices of 4 x 4 positions come in blocks of 3 rows."""
-    monkeypatch.setattr(patch_similarity, '_CPU_ENTRIES', 3 * 2 * 16)
+    monkeypatch.setattr(mrf, '_CPU_ENTRIES', 3 * 2 * 16)
 
 
 @pytest.mark.parametrize('noise', [2., 0.4])
@@ -160,17 +162,24 @@ def batch(frames, copies=1, size=32, seed=0, **kwargs):
     seen = (features(frames, 1, size, size, seed=seed + 1, **kwargs) >
             0.2).to(goal.dtype)
     pred = features(copies * frames, 3, size, size, seed=seed + 2, **kwargs)
-    outputs = dict(uv_images=pred.requires_grad_(), num_copies=copies)
-    return outputs, dict(uv_images=goal.repeat(copies, 1, 1, 1),
+    outputs = given(uv_images=pred.requires_grad_(), num_copies=copies)
+    return outputs, given(uv_images=goal.repeat(copies, 1, 1, 1),
                          uv_visibility=seen.repeat(copies, 1, 1, 1))
+
+
+def repeated(properties, times):
+    return given(**{
+        name: value.repeat(times, 1, 1, 1)
+        for name, value in vars(properties).items()
+        if isinstance(value, torch.Tensor)})
 
 
 def direct_loss(loss, outputs, targets):
     """Without chunks and shared features, with autograd throughout."""
     pred, goal, seen = (
         uv_patch(maps, loss.box, loss.patch_size)
-        for maps in (outputs['uv_images'], targets['uv_images'],
-                     targets['uv_visibility']))
+        for maps in (outputs.uv_images, targets.uv_images,
+                     targets.uv_visibility))
     pred, goal = loss.network(pred * seen), loss.network(goal * seen)
     total = sum(
         weight * patch_distance(pred[name], goal[name]).sum()
@@ -182,9 +191,9 @@ def direct_loss(loss, outputs, targets):
 def test_loss_against_definition(loss, frames, copies):
     outputs, targets = batch(frames, copies)
     value = loss(outputs, targets)
-    gradient, = torch.autograd.grad(value, outputs['uv_images'])
+    gradient, = torch.autograd.grad(value, outputs.uv_images)
     expected = direct_loss(loss, outputs, targets)
-    wanted, = torch.autograd.grad(expected, outputs['uv_images'])
+    wanted, = torch.autograd.grad(expected, outputs.uv_images)
     assert value.item() == pytest.approx(expected.item(), rel=1e-5)
     assert torch.allclose(gradient, wanted, rtol=1e-3,
                           atol=1e-4 * wanted.abs().max().item())
@@ -197,13 +206,11 @@ def test_published_scale():
     loss = IDMRFLoss('random', patch_size=16, layer_weights=LAYERS)
     outputs, targets = batch(4)
     with torch.no_grad():
-        for key in ('uv_images', 'uv_visibility'):
-            targets[key] = targets[key].repeat(5, 1, 1, 1)
-        outputs['uv_images'] = outputs['uv_images'].repeat(5, 1, 1, 1)
+        outputs, targets = repeated(outputs, 5), repeated(targets, 5)
         goal, pred, seen = (
             uv_patch(maps, patch_size=16)
-            for maps in (targets['uv_images'], outputs['uv_images'],
-                         targets['uv_visibility']))
+            for maps in (targets.uv_images, outputs.uv_images,
+                         targets.uv_visibility))
         expected = 2.0 * 0.05 * loss.distances((pred * seen)[None],
                                                goal * seen).sum()
         value = loss(outputs, targets)
@@ -213,9 +220,7 @@ def test_published_scale():
 def test_weight_does_not_depend_on_the_batch(loss):
     outputs, targets = batch(3)
     value = loss(outputs, targets)
-    twice = loss(dict(uv_images=outputs['uv_images'].repeat(2, 1, 1, 1)), {
-        key: maps.repeat(2, 1, 1, 1)
-        for key, maps in targets.items()})
+    twice = loss(repeated(outputs, 2), repeated(targets, 2))
     assert twice.item() == pytest.approx(value.item(), rel=1e-5)
 
 
@@ -224,18 +229,18 @@ def test_gradient_of_the_loss_numerically():
                      layer_weights=dict(relu1_1=1.)).double()
     outputs, targets = batch(2, 2, size=10, dtype=torch.float64)
     assert torch.autograd.gradcheck(
-        lambda x: loss(dict(outputs, uv_images=x), targets),
-        (outputs['uv_images'], ), fast_mode=True)
+        lambda x: loss(given(uv_images=x, num_copies=2), targets),
+        (outputs.uv_images, ), fast_mode=True)
 
 
 def test_nothing_visible_is_finite(loss):
     outputs, targets = batch(2)
-    targets['uv_visibility'].zero_()
+    targets.uv_visibility.zero_()
     value = loss(outputs, targets)
     value.backward()
     assert value.isfinite()
-    assert torch.equal(outputs['uv_images'].grad,
-                       torch.zeros_like(outputs['uv_images']))
+    assert torch.equal(outputs.uv_images.grad,
+                       torch.zeros_like(outputs.uv_images))
 
 
 def test_defaults():
@@ -243,7 +248,6 @@ def test_defaults():
     assert loss.loss_weight == pytest.approx(2.0 * 0.05)
     assert loss.layer_weights == dict(relu3_2=1., relu4_2=2.)
     assert len(loss.network.layers) == 23  # ends with relu4_2
-    assert loss.requires_targets == ('uv_images', 'uv_visibility')
     outputs, targets = batch(1)
     loss.patch_size = 32
     assert loss(outputs, targets).isfinite()

@@ -3,6 +3,7 @@ import math
 
 import pytest
 import torch
+from helpers.given import given
 from helpers.toy_reconstructor import toy_batch
 from toy_detail_stage import SIZE, batch, build, run
 
@@ -18,12 +19,9 @@ LOSSES = dict(normal=dict(type='NormalLoss', loss_weight=2.))
 class CaptureNormals(FaceLoss):
     """Keeps the true normals."""
 
-    requires = ('uv_normals', )
-    requires_targets = ('uv_normals', )
-
     def compute(self, outputs, targets):
-        self.seen = outputs, targets
-        return outputs['uv_normals'].sum()
+        self.seen = targets.uv_normals
+        return outputs.uv_normals.sum()
 
 
 def fields(vector):
@@ -61,9 +59,9 @@ def test_gradient():
 
 
 def test_weight():
-    outputs = dict(uv_normals=fields([0., 0., 1.]),
+    outputs = given(uv_normals=fields([0., 0., 1.]),
                    face_mask_uv=torch.ones(1, 1, 4, 4))
-    targets = dict(uv_normals=fields([1., 0., 0.]))
+    targets = given(uv_normals=fields([1., 0., 0.]))
     assert NormalLoss(3.)(outputs, targets) == pytest.approx(6)
 
 
@@ -80,13 +78,12 @@ def test_truth_of_the_predicted_head_is_its_own_detail():
     for index, sample in enumerate(data['data_samples']):
         sample.gt_vertices = moved.unflatten(0, (2, -1))[index]
     run(model, data, 'loss')
-    _, targets = model.losses['seen'].seen
     surface = model.detail.surface
     displacement = torch.cat(
         [sample.gt_displacement for sample in data['data_samples']])
     expected = surface.normals(displacement, surface.maps(vertices))
     torch.testing.assert_close(
-        targets['uv_normals'], expected, atol=2e-4, rtol=0)
+        model.losses['seen'].seen, expected, atol=2e-4, rtol=0)
 
 
 def test_training_reaches_the_branch():
@@ -98,11 +95,12 @@ def test_training_reaches_the_branch():
 
 
 def test_data_without_truth():
-    with pytest.raises(ValueError, match="need 'gt_displacement'"):
+    with pytest.raises(ValueError, match="'normal' needs 'gt_displacement'"):
         run(build(losses=LOSSES), toy_batch(0), 'loss')
 
 
 def test_not_in_the_coarse_stage():
-    with pytest.raises(ValueError, match='only trained with'):
-        build(losses=LOSSES, stage='coarse')
+    with pytest.raises(ValueError, match="'normal' reads 'uv_normals', but "
+                       'in this stage.*Use it in the other stage'):
+        run(build(losses=LOSSES, stage='coarse'), batch(0), 'loss')
     assert SIZE == build(losses=LOSSES).detail.size

@@ -4,16 +4,21 @@ import copy
 import pytest
 import torch
 from helpers.toy_head import save_toy_head, toy_head
-from helpers.toy_reconstructor import toy_batch, toy_config, toy_rendering
+from helpers.toy_reconstructor import (
+    ToyFlame,
+    toy_batch,
+    toy_config,
+    toy_rendering,
+)
 from mmengine.optim import OptimWrapper
 
 from mmtvface.geometry.camera import project
-from mmtvface.models.reconstructors.clip_targets import gather_targets
-from mmtvface.models.reconstructors.overlay import overlay_images
-from mmtvface.models.reconstructors.shape_exchange import (
+from mmtvface.models.outputs import (
+    CoarseOutputs,
     append_exchanged,
     random_exchange,
 )
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
 COARSE = dict(
@@ -228,54 +233,59 @@ def test_targets():
     del first.gt_masks
     second.gt_masks = torch.zeros_like(second.gt_masks).byte()
     images = torch.rand(2, 3, 3, 32, 32)
-    targets = gather_targets(images, batch['data_samples'], ['landmarks'])
-    assert targets['landmarks'].shape == (6, 68, 3)
-    assert targets['masks'].dtype == torch.float32
-    assert targets['masks'].flatten(1).sum(1).tolist() == [1024.] * 3 + [0.
-                                                                         ] * 3
-    assert targets['codes']['shape'].shape == (6, 4)
+    targets = Targets(images, batch['data_samples'], ToyFlame())
+    assert torch.equal(targets.images, images.flatten(0, 1))
+    assert targets.landmarks.shape == (6, 68, 3)
+    assert targets.masks.dtype == torch.float32
+    assert targets.masks.flatten(1).sum(1).tolist() == [1024.] * 3 + [0.] * 3
+    assert targets.codes['shape'].shape == (6, 4)
+    twice = Targets(images, batch['data_samples'], ToyFlame(), num_copies=2)
+    for name in ('images', 'landmarks', 'masks', 'vertices',
+                 'neutral_vertices'):
+        assert torch.equal(getattr(twice, name),
+                           torch.cat(2 * [getattr(targets, name)])), name
     del second.gt_masks, second.gt_vertices
-    targets = gather_targets(images, batch['data_samples'], ['landmarks'])
-    assert 'masks' not in targets and 'vertices' not in targets
+    targets = Targets(images, batch['data_samples'], ToyFlame())
+    assert targets.masks is None
     with pytest.raises(ValueError, match=r"'gt_vertices'.*\['toy1'\]"):
-        gather_targets(images, batch['data_samples'], ['vertices'])
+        _ = targets.vertices
     first.gt_landmarks = first.gt_landmarks[:2]
     with pytest.raises(ValueError, match=r"gt_landmarks of the clip 'toy0'"):
-        gather_targets(images, batch['data_samples'], [])
+        _ = targets.landmarks
 
 
 def test_overlay_teaches_the_shape_only():
     model = build(**toy_rendering())
-    flat = torch.zeros(1, model.layout.total)
-    codes = model.layout.split(flat)
-    codes = {k: v.clone().requires_grad_() for k, v in codes.items()}
-    codes['cam'].data[:] = torch.tensor([8., 0., 0.])
-    codes['light'].data[:, 0] = 3.
-    codes['light'].data[:, 1:4] = .5
-    images = torch.rand(1, 3, 32, 32)
-    outputs = dict(codes=codes, **model.decode(codes))
-    outputs['albedo'] = model.texture(codes['tex'])
-    outputs.update(
-        model.render(codes, outputs, outputs['albedo'], (32, 32)))
-    overlay = overlay_images(outputs, images)
-    mask = outputs['face_mask']
+    parts = {name: code[0].clone() for name, code in model.layout.split(
+        torch.zeros(1, 1, model.layout.total)).items()}
+    parts['cam'][:] = torch.tensor([8., 0., 0.])
+    parts['light'][:, 0] = 3.
+    parts['light'][:, 1:4] = .5
+    parts = {name: code.requires_grad_() for name, code in parts.items()}
+    images = torch.rand(1, 1, 3, 32, 32)
+    outputs = CoarseOutputs(model, images, model.layout.join(parts)[None],
+                            torch.zeros(1, 1, 8))
+    mask = outputs.face_mask
     assert 0 < mask.mean() < 1
-    inside = (mask == 1).expand_as(images)
-    assert torch.allclose(overlay[inside],
-                          outputs['rendered_images'][inside], atol=1e-5)
-    outside = (mask == 0).expand_as(images)
-    assert torch.equal(overlay[outside], images[outside])
-    overlay.square().sum().backward()
-    assert codes['shape'].grad.abs().sum() > 0
-    assert codes['tex'].grad is None and codes['light'].grad is None
+    inside = (mask == 1).expand_as(images[0])
+    assert torch.allclose(outputs.overlay_images[inside],
+                          outputs.rendered_images[inside], atol=1e-5)
+    outside = (mask == 0).expand_as(images[0])
+    assert torch.equal(outputs.overlay_images[outside], images[0][outside])
+    outputs.overlay_images.square().sum().backward()
+    assert parts['shape'].grad.abs().sum() > 0
+    assert not parts['tex'].grad.any() and not parts['light'].grad.any()
 
 
 def test_configuration_errors():
-    with pytest.raises(ValueError, match=r"\['photometric'\] need a renderer"):
-        build(losses=COARSE)
+    photometric = dict(photometric=COARSE['photometric'])
+    with pytest.raises(ValueError, match="'photometric' needs a renderer; "
+                       'configure .*or leave the loss out'):
+        run(build(losses=photometric), toy_batch(0), 'loss')
     parts = toy_rendering()
-    with pytest.raises(ValueError, match='need a texture'):
-        build(losses=COARSE, renderer=parts['renderer'])
+    with pytest.raises(ValueError, match='needs a texture'):
+        run(build(losses=photometric, renderer=parts['renderer']),
+            toy_batch(0), 'loss')
     with pytest.raises(ValueError, match="stage must be one of .*'fine'"):
         build(stage='fine')
     head = toy_config()['head'] | dict(shape_mode='clip')

@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 import torch
+from helpers.given import given
 from helpers.toy_reconstructor import toy_batch, toy_config
 
 from mmtvface.registry import MODELS
@@ -53,7 +54,8 @@ def test_geometry_of_the_codes_for_losses_on_expression_and_person():
     for name, index in (('expression', 0), ('person', 1)):
         key = f'{"expression" if not index else "neutral"}_landmarks'
         expected = model.losses[name](
-            {key: points[0][index]}, {key: points[1][index]})
+            given(**{key: points[0][index]}),
+            given(**{key: points[1][index]}))
         assert torch.allclose(out[f'loss_{name}'], expected, rtol=1e-3)
     # Neither head pose nor person are in the loss on the expression.
     for sample in batch['data_samples']:
@@ -66,8 +68,9 @@ def test_geometry_of_the_codes_for_losses_on_expression_and_person():
 
 def test_uncertainty_of_landmarks():
     losses = dict(landmark=dict(type='UncertainLandmarkLoss'))
-    with pytest.raises(ValueError, match='landmark_uncertainty=True'):
-        build(losses=losses)
+    with pytest.raises(ValueError, match="'landmark' learns uncertainties.*"
+                       'landmark_uncertainty=True'):
+        run(build(losses=losses), toy_batch(0), 'loss')
     head = {**toy_config()['head'], 'landmark_uncertainty': True}
     model = build(losses=losses, head=head)
     run(model, toy_batch(0, 1), 'loss')['loss_landmark'].backward()

@@ -21,13 +21,14 @@ LOSSES = dict(
 class CaptureDetail(FaceLoss):
     """Reads everything, keeps it."""
 
-    requires = ('displacement', 'uv_normals', 'uv_shading', 'uv_images',
-                'face_mask_uv')
-    requires_targets = ('uv_images', 'uv_visibility', 'displacement')
-
     def compute(self, outputs, targets):
-        self.seen = outputs, targets
-        return outputs['displacement'].square().mean()
+        self.seen = (
+            {name: getattr(outputs, name) for name in (
+                'displacement', 'uv_normals', 'uv_shading', 'uv_images',
+                'face_mask_uv', 'num_frames', 'num_copies')},
+            {name: getattr(targets, name) for name in (
+                'uv_images', 'uv_visibility', 'displacement')})
+        return outputs.displacement.square().mean()
 
 
 def build(**changes):

@@ -28,6 +28,7 @@ SIBLINGS = {
     'engine': {'visualization'},
     'animation': {'export'},
     'viewer': {'animation', 'export'},
+    'benchmarks': {'dataset_tools', 'export'},
     'cli': {'apis'},
 }
 ANYWHERE = {'registry', 'version'}
@@ -133,3 +134,36 @@ def test_help_of_the_tools_does_not_load_mmagic():
             'except SystemExit as error:\n'
             '    assert not error.code')
         assert 'mmagic' not in loaded
+
+
+def test_a_command_leaves_out_what_it_does_not_need():
+    done = subprocess.run(
+        [sys.executable, '-W', 'error', '-c', 'import sys\n'
+         'from mmtvface.cli import light_start\n'
+         'light_start.this_process_is_a_command()\n'
+         'light_start.start_lightly()\n'
+         'from mmtvface.apis import FaceReconstructor\n'
+         'import mmtvface.export\n'
+         'from mmtvface.tracking.detectors.mediapipe_mesh import MeshNetwork\n'
+         'FaceReconstructor()\n'
+         'MeshNetwork()\n'
+         'print(*sys.modules)'], text=True, capture_output=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    left_out = {'torchvision', 'transformers', 'mmcv', 'mmagic', 'diffusers',
+                'lmdb', 'pandas', 'matplotlib.pyplot', 'scipy.signal',
+                'torch.distributed.fsdp', 'mmengine.runner', 'sympy',
+                'mediapipe.tasks.python'}
+    assert not loaded & left_out
+    assert not done.stderr
+
+
+def test_others_keep_whole_packages():
+    done = subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c',
+         'from mmtvface.cli import light_start\n'
+         'light_start.start_lightly()\n'
+         'from mmengine.model import MMFullyShardedDataParallel as wrapper\n'
+         'import mediapipe\n'
+         'print(wrapper.__module__, mediapipe.__version__)'],
+        text=True, capture_output=True, check=True)
+    assert 'light_start' not in done.stdout and '0.10' in done.stdout

@@ -42,7 +42,7 @@ def test_files_stay_readable():
 def test_messages_name_commands_that_are_installed():
     """The tools of the checkout are no part of the package."""
     replaced = re.compile(
-        r'(reconstruct|animate|view|video_to_clips)\.py\b')
+        r'\b(reconstruct|animate|view|video_to_clips)\.py\b')
     assert not [str(f.relative_to(REPO)) for f in (REPO / 'mmtvface').rglob(
         '*.py') if replaced.search(f.read_text(encoding='utf-8'))]
 

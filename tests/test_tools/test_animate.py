@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from helpers.toy_animation import write_toy_clip, write_toy_model
 
-from mmtvface.animation import casting, transfer, transfer_video
+from mmtvface.animation import settings, subject
 from mmtvface.io.video_reader import read_video
+from mmtvface.utils.settings import all_options, from_args
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -88,7 +89,6 @@ def test_a_teaser_without_wrinkles_and_color(tool, clips, tmp_path, capsys):
     ({4: '{folder}/other.npz'}, "no codes ['exp', 'pose', 'cam']"),
     ({6: '{folder}/file/out'}, 'Cannot write to the output folder'),
     ({8: 'cuda:99'}, "device 'cuda:99' cannot be used"),
-    ({10: '8'}, 'size must be at least 16'),
     ({11: '--neutral-frame', 12: '0'}, 'neutral_frame has no effect'),
 ])
 def test_errors_are_one_sentence_and_code_2(tool, model, clips, tmp_path,
@@ -123,7 +123,7 @@ def test_ctrl_c(tool, model, clips, tmp_path, monkeypatch, capsys, command,
     def stopped(*args):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(casting, 'pick_identity', stopped)
+    monkeypatch.setattr(subject, 'pick_identity', stopped)
     inputs = clips if command == 'transfer' else clips[:1]
     assert tool.main([command, *model, *inputs, '--out',
                       str(tmp_path / 'out'), '--device', 'cpu']) == 130
@@ -132,16 +132,25 @@ def test_ctrl_c(tool, model, clips, tmp_path, monkeypatch, capsys, command,
     assert not list(tmp_path.glob('out/*'))
 
 
-def test_choices_are_those_of_the_library(tool, capsys):
-    assert tool.SAVES == transfer_video.SAVES
+def test_options_are_those_of_the_library(tool, capsys):
+    for command, kind in (('transfer', tool.TransferCommand),
+                          ('teaser', tool.TeaserCommand)):
+        args = tool.parse_args([command, 'a', 'b'][:3 - (command == 'teaser')])
+        assert from_args(args.settings, args) == kind()
+        names = [entry.name for entry in all_options(kind)]
+        assert len(names) == len(set(names)) and set(names) < set(vars(args))
     given = ['transfer', 'config', 'weights', 'a', 'b']
-    for option, choices in (('--pose', transfer.POSES),
-                            ('--camera', transfer_video.CAMERAS),
-                            ('--texture', casting.TEXTURES)):
+    for option, choices in (('--pose', settings.POSES),
+                            ('--camera', settings.CAMERAS),
+                            ('--texture', settings.TEXTURES),
+                            ('--save', settings.SAVES)):
         for choice in choices:
             tool.parse_args([*given, option, choice])
         with pytest.raises(SystemExit):
             tool.parse_args([*given, option, 'other'])
-    with pytest.raises(SystemExit):
-        tool.parse_args([*given, '--size', '0'])
-    assert '--size: 0 is not positive' in capsys.readouterr().err
+    for size in '0', '8':
+        with pytest.raises(SystemExit):
+            tool.parse_args([*given, '--size', size])
+        assert ('--size: must be a whole number from 16 on, but it is '
+                f'{size}') in capsys.readouterr().err
+    assert not tool.parse_args([*given, '--coarse']).detail

@@ -1,39 +1,38 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-import importlib
 import json
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
-benchmark = importlib.import_module('benchmark')
-cases = importlib.import_module('benchmark_cases')
-report = importlib.import_module('benchmark_report')
-baselines = importlib.import_module('benchmark_baselines')
+from mmtvface.benchmarks.speed import baselines, benchmark, cases, report
 
 
-def naps():
+def naps(sleep=time.sleep):
     return [
-        benchmark.Case('short', lambda: time.sleep(0.01), 'long'),
-        benchmark.Case('long', lambda: time.sleep(0.03)),
+        cases.Case('short', lambda: sleep(0.01), 'long'),
+        cases.Case('long', lambda: sleep(0.03)),
     ]
 
 
-def test_ratio_is_baseline_over_case():
-    short, long = benchmark.measure(naps(), repeats=3, budget=60)
+def test_ratio_is_baseline_over_case(monkeypatch):
+    now = [5.]
+
+    def sleep(seconds):
+        now[0] += seconds
+
+    monkeypatch.setattr(cases.time, 'perf_counter', lambda: now[0])
+    short, long = cases.measure(naps(sleep), repeats=3, budget=60)
     assert short['rounds'] == long['rounds'] == 3
-    assert 10 <= short['min_ms'] <= short['median_ms'] <= short['max_ms']
-    assert short['baseline'] == 'long' and 1.2 < short['ratio'] <= 3.01
+    assert [short[f'{name}_ms'] for name in ('min', 'median', 'max')] == (
+        pytest.approx([10] * 3))
+    assert short['baseline'] == 'long' and short['ratio'] == pytest.approx(3)
     assert long['ratio'] is None
 
 
 def test_budget_ends_the_rounds():
-    rows = benchmark.measure(naps(), repeats=50, budget=0)
+    rows = cases.measure(naps(), repeats=50, budget=0)
     assert [row['rounds'] for row in rows] == [2, 2]
 
 
@@ -95,14 +94,14 @@ def test_goals(name, ms, gib, expected):
 
 def test_readme_shows_the_results(tmp_path):
     copy = tmp_path / 'README.md'
-    original = benchmark.README.read_text()
+    original = benchmark.PAGE.read_text()
     copy.write_text(original)
-    report.rewrite_readme(copy, benchmark.RESULTS)
+    report.renew_page(copy, benchmark.RESULTS)
     assert copy.read_text() == original, (
-        'run benchmark.py --only-readme')
+        'run benchmark.py --only-docs')
     start, end = report.MARKERS
     copy.write_text(f'a\n{start}\nold\n{end}\nb\n')
-    report.rewrite_readme(copy, benchmark.RESULTS)
+    report.renew_page(copy, benchmark.RESULTS)
     table = benchmark.markdown(json.loads(benchmark.RESULTS.read_text()))
     assert copy.read_text() == f'a\n{start}\n{table}{end}\nb\n'
 
@@ -113,9 +112,9 @@ def test_readme_without_a_place_or_results(tmp_path):
     for text in ('', f'{end}{start}', f'{start}{start}{end}'):
         readme.write_text(text)
         with pytest.raises(ValueError, match='README.md must hold'):
-            report.rewrite_readme(readme, benchmark.RESULTS)
-    with pytest.raises(FileNotFoundError, match=r'--readme'):
-        report.rewrite_readme(readme, tmp_path / 'none.json')
+            report.renew_page(readme, benchmark.RESULTS)
+    with pytest.raises(FileNotFoundError, match=r'--docs'):
+        report.renew_page(readme, tmp_path / 'none.json')
 
 
 def test_wrong_numbers_are_not_timed():

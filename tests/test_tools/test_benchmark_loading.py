@@ -1,16 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import json
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-sys.path.insert(0, str(
-    Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
-import benchmark_loading
-
+from mmtvface.benchmarks.speed import loading
 from mmtvface.datasets import FaceClipDataset
 
 
@@ -23,11 +18,11 @@ def threads():
 
 
 def test_both_loaders_load_the_same(tmp_path, monkeypatch):
-    benchmark_loading.write_clips(tmp_path, 1, 5, 95)
+    loading.write_clips(tmp_path, 1, 5, 95)
     dataset = FaceClipDataset(str(tmp_path / 'train'), test_mode=True,
                               scale=1.6)
     item = dataset[0]
-    naive = benchmark_loading.NaiveClips(dataset)
+    naive = loading.NaiveClips(dataset)
 
     class Middle:
         def uniform(self, low, high):
@@ -45,7 +40,7 @@ def test_both_loaders_load_the_same(tmp_path, monkeypatch):
 
 def test_report(tmp_path, capsys):
     path = tmp_path / 'out.json'
-    assert benchmark_loading.main([
+    assert loading.main([
         '--clips', '2', '--frames', '6', '--rounds', '1', '--batches', '1',
         '--workers', '0', '--json', str(path)]) == 0
     found = json.loads(path.read_text())['loaders']

@@ -1,24 +1,20 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers.toy_pictures import picture
 
+from mmtvface.benchmarks.speed import reconstruct as benchmark
 from mmtvface.io.video_reader import read_video
 from mmtvface.io.video_writer import write_video
-
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
-import benchmark_reconstruct
 
 
 def test_videos_have_cuts(tmp_path):
     source = write_video(tmp_path / 'a.mp4',
                          [picture(x=20 + 5 * i) for i in range(4)])
-    video = list(read_video(benchmark_reconstruct.repeated(
+    video = list(read_video(benchmark.repeated(
         source, 250, tmp_path / 'video.mp4')))
     assert len(video) == 250
 
@@ -38,13 +34,13 @@ def test_statistics(tmp_path, monkeypatch, capsys):
     def reconstruct(video, options, way):
         calls.append((Path(video).name, way, tuple(options)))
         long = '40' in Path(video).name
-        return benchmark_reconstruct.Run(
+        return benchmark.Run(
             15. if long else 6. if way == 'sequential' else 5.,
             1010. if long else 1000.)
 
-    monkeypatch.setattr(benchmark_reconstruct, 'reconstruct', reconstruct)
+    monkeypatch.setattr(benchmark, 'reconstruct', reconstruct)
     source = write_video(tmp_path / 'a.mp4', [picture()])
-    benchmark_reconstruct.main([
+    benchmark.main([
         '--input', str(source), '--lengths', '40', '20', '--repeats', '2',
         '--json', str(tmp_path / 'speed.json'), '--', '--save', 'codes'])
     statistics = json.loads(capsys.readouterr().out)
@@ -62,4 +58,4 @@ def test_a_failure_says_why(tmp_path, way):
     """All steps have run when there is found to be no face."""
     video = write_video(tmp_path / 'a.mp4', [picture(side=0)] * 4)
     with pytest.raises(RuntimeError, match='No face was found in any of'):
-        benchmark_reconstruct.reconstruct(video, [], way)
+        benchmark.reconstruct(video, [], way)

@@ -1,18 +1,15 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-import importlib
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
+from mmtvface.benchmarks.speed import flops as get_flops
 from mmtvface.utils.setup_env import register_all_modules
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / 'tools/analysis_tools'))
-get_flops = importlib.import_module('get_flops')
 CONFIGS = ROOT / 'configs'
 TEMPORAL = (CONFIGS / 'temporal_deca' /
             'temporal-deca_tiny_1xb8-detail_synthetic-wrinkles.py')

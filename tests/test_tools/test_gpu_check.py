@@ -1,22 +1,19 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The GPU check: its dry run, its limits, and the page it writes."""
 
-import importlib
 import json
 import sys
 import time
 import warnings
-from pathlib import Path
 
 import pytest
 import torch
 import torchvision
 
-TOOLS = Path(__file__).resolve().parents[2] / 'tools/analysis_tools'
-sys.path.insert(0, str(TOOLS))
-gpu_check, gpu_records, gpu_report, gpu_steps = map(
-    importlib.import_module,
-    ('gpu_check', 'gpu_records', 'gpu_report', 'gpu_steps'))
+from mmtvface.benchmarks.gpu import check as gpu_check
+from mmtvface.benchmarks.gpu import records as gpu_records
+from mmtvface.benchmarks.gpu import report as gpu_report
+from mmtvface.benchmarks.gpu import steps as gpu_steps
 
 
 @pytest.fixture(scope='module')
@@ -73,7 +70,7 @@ if name == 'data':  # hangs
 if name == 'tests':
     os._exit(3)
 ''')
-    monkeypatch.setattr(gpu_check, 'HERE', tmp_path)
+    monkeypatch.setattr(gpu_check, 'RUN_PART', [sys.executable, str(part)])
     monkeypatch.setattr(gpu_check, 'PARTS', dict.fromkeys(
         ('tests', 'data', 'steps'), gpu_check.Limit(4, 0, 0)))
     monkeypatch.setattr(gpu_check, 'LEAST', 1)

@@ -1,12 +1,9 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-import importlib
 import json
-import sys
 from pathlib import Path
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
-profile_step = importlib.import_module('profile_step')
+from mmtvface.benchmarks.speed import profile_step
+
 TINY = (Path(__file__).resolve().parents[2] / 'configs/temporal_deca' /
         'temporal-deca_tiny_1xb8-quickstart_synthetic.py')
 

@@ -2,8 +2,8 @@
 """The tool that measures real videos, on drawn ones and a toy model."""
 
 import functools
+import importlib.util
 import json
-import sys
 from pathlib import Path
 
 import cv2
@@ -15,18 +15,24 @@ from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-import mmtvface.apis
+from mmtvface.benchmarks import real_videos
+from mmtvface.benchmarks.real_videos import measure, reference_rotations
 from mmtvface.geometry.head_pose import HEAD_POINTS
 from mmtvface.geometry.landmarks import LIP_PAIRS
 from mmtvface.io.video_writer import write_video
 from mmtvface.reconstruction.results import NO_FACE, FrameResult, frame_camera
 from mmtvface.registry import MODELS
 
-sys.path.insert(
-    0, str(Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
-import real_video_measures
-import real_videos
-from real_video_measures import measure, reference_rotations
+TOOL = (Path(__file__).resolve().parents[2] /
+        'tools/analysis_tools/real_videos.py')
+
+
+@pytest.fixture(scope='module')
+def tool():
+    spec = importlib.util.spec_from_file_location('tool_real_videos', TOOL)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def turn(yaw):
@@ -123,7 +129,7 @@ def toy_model(tmp_path):
     return [str(tmp_path / 'toy.py'), str(tmp_path / 'toy.pth')]
 
 
-def test_a_folder_of_videos(tmp_path, toy_model, monkeypatch, capsys):
+def test_a_folder_of_videos(tool, tmp_path, toy_model, monkeypatch, capsys):
     folder = tmp_path / 'videos'
     folder.mkdir()
     for name, side in (('b', 40), ('a', 40), ('nobody', 0)):
@@ -131,13 +137,13 @@ def test_a_folder_of_videos(tmp_path, toy_model, monkeypatch, capsys):
                     [picture(x=20 + 5 * i, side=side) for i in range(6)])
     (folder / 'notes.txt').write_text('no video')
     monkeypatch.setattr(
-        mmtvface.apis, 'FaceReconstructor', functools.partial(
-            mmtvface.apis.FaceReconstructor, detector=find_bright_boxes))
+        tool, 'FaceReconstructor', functools.partial(
+            tool.FaceReconstructor, detector=find_bright_boxes))
     monkeypatch.setattr(
         real_videos, 'reference_landmarks', lambda frames: np.stack(
             [face(4 * i) * .4 for i, _ in enumerate(frames)]))
     out = tmp_path / 'out'
-    code = real_videos.main([
+    code = tool.main([
         str(folder), '--out', str(out), '--frames', '4', '--refine', '0',
         '--single', '--device', 'cpu', '--model', *toy_model])
     printed = capsys.readouterr().out
@@ -164,8 +170,8 @@ def test_a_folder_of_videos(tmp_path, toy_model, monkeypatch, capsys):
     assert not (out / 'nobody.png').exists()
 
 
-def test_a_folder_without_videos(tmp_path, capsys):
-    assert real_videos.main([str(tmp_path)]) == 2
+def test_a_folder_without_videos(tool, tmp_path, capsys):
+    assert tool.main([str(tmp_path)]) == 2
     assert 'must be a folder with videos' in capsys.readouterr().err
 
 
@@ -195,7 +201,7 @@ def test_points_of_mediapipe_are_pixel_indices(monkeypatch):
     monkeypatch.setattr(
         mediapipe_runtime, 'module',
         lambda name: type('Module', (), dict(FaceMesh=Network)))
-    found = real_video_measures.reference_landmarks(
+    found = real_videos.reference_landmarks(
         [np.full((40, 100, 3), grey, np.uint8) for grey in (9, 0)])
     np.testing.assert_allclose(found[0], [[49.5, 9.5, -10]] * 68)
     assert np.isnan(found[1]).all()

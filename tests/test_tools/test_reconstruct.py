@@ -1,5 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import importlib
+import inspect
 import json
 from pathlib import Path
 
@@ -12,12 +13,12 @@ from helpers.toy_pictures import POINTS, picture
 from helpers.toy_reconstructor import toy_config
 from mmengine.config import Config
 
-from mmtvface.cli import shared
-from mmtvface.export import DEFAULT_KINDS, KINDS
-from mmtvface.reconstruction.smoothing import SMOOTHERS
+from mmtvface.apis import FaceReconstructor
+from mmtvface.export.writer import all_kinds
+from mmtvface.reconstruction.face_reconstructor import Reconstructor
+from mmtvface.reconstruction.settings import ReconstructSettings
 from mmtvface.registry import MODELS
-from mmtvface.tracking.detection import DETECTORS
-from mmtvface.tracking.shots import FACES
+from mmtvface.utils.settings import all_options
 
 REPO = Path(__file__).resolve().parents[2]
 
@@ -73,13 +74,28 @@ def test_only_landmarks_and_meshes(tool, files, tmp_path):
     assert len(list((out / 'meshes').iterdir())) == 3
 
 
-def test_kinds_are_those_of_the_package(tool, capsys):
-    assert tool.KINDS == KINDS and tool.DEFAULT_KINDS == DEFAULT_KINDS
-    assert tool.SMOOTHERS == SMOOTHERS and tool.FACES == FACES
+def test_help_names_every_kind(tool, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(['--help'])
     text = capsys.readouterr().out
-    assert all(f'\n  {kind} ' in text for kind in KINDS)
+    assert all(f'\n  {kind} ' in text for kind in all_kinds())
+    with pytest.raises(SystemExit):
+        tool.parse_args(['i', '--save', 'gltf'])
+    assert "must be one of ('codes', 'landmarks'" in capsys.readouterr().err
+
+
+def test_every_option_is_one_field(tool):
+    """Defaults, choices and checks of the command are those of the API."""
+    names = [entry.name for entry in all_options(tool.CommandSettings)]
+    assert len(names) == len(set(names)) == 21
+    args = vars(tool.parse_args(['video.mp4']))
+    assert set(args) == {*names, 'config', 'checkpoint', 'input', 'settings'}
+    settings = args['settings']
+    assert settings == tool.CommandSettings()
+    assert settings.reconstruct == ReconstructSettings()
+    parameters = inspect.signature(FaceReconstructor).parameters
+    for entry in all_options(ReconstructSettings):
+        assert parameters[entry.name].default == args[entry.name]
 
 
 def test_pictures_and_numbers(tool, files, tmp_path, capsys):
@@ -129,16 +145,15 @@ def test_smoothing_and_its_report(tool, files, tmp_path, capsys):
     assert 'needs a FLAME head' in capsys.readouterr().err
     with pytest.raises(SystemExit):
         tool.parse_args(['x.mp4', '--single-frame', '--clip-length', '3'])
-    # A journal that is left over is not used unasked, nor left behind.
-    (out / '.journal').mkdir()
-    (out / '.journal/key.json').write_text('junk')
+    # What is left to resume from is not used unasked, nor left behind.
+    (out / '.resume').mkdir()
+    (out / '.resume/key.json').write_text('junk')
     for more in [], ['--resume']:
         assert tool.main([*arguments, *more]) == 0
-        assert not (out / '.journal').exists()
+        assert not (out / '.resume').exists()
 
 
 def test_another_detector(tool, files, tmp_path, monkeypatch):
-    assert DETECTORS == shared.DETECTORS
     made = install(monkeypatch)
     arguments = [*files[:2], str(Path(files[2]) / 'jpg'), '--out',
                  str(tmp_path / 'out'), '--device', 'cpu', '--save', 'codes',
@@ -170,14 +185,13 @@ def test_errors_are_one_sentence_and_code_2(tool, files, tmp_path, capsys,
 
 def test_ctrl_c_keeps_what_is_done(tool, files, tmp_path, monkeypatch,
                                    capsys):
-    from mmtvface.reconstruction.face_reconstructor import FaceReconstructor
-    whole = FaceReconstructor.__call__
+    whole = Reconstructor.__call__
 
     def stopped(self, *args, **kwargs):
         yield next(whole(self, *args, **kwargs))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(FaceReconstructor, '__call__', stopped)
+    monkeypatch.setattr(Reconstructor, '__call__', stopped)
     out = tmp_path / 'out'
     assert tool.main([*files, '--out', str(out), '--device', 'cpu']) == 130
     assert str(out) in capsys.readouterr().err
@@ -201,4 +215,5 @@ def test_a_restorer_that_is_not_there(tool, files, capsys, tmp_path):
 def test_numbers_must_be_positive(tool, option, capsys):
     with pytest.raises(SystemExit):
         tool.parse_args(['c', 'w', 'i', option, '0'])
-    assert f'{option}: 0 is not positive' in capsys.readouterr().err
+    text = capsys.readouterr().err
+    assert f'{option}: must be a' in text and 'but it is 0' in text

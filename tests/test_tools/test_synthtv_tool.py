@@ -26,7 +26,7 @@ def write_result(path, name, factor, probe=(3., 1., 2.)):
         name=name, parameters=3_440_000, flops_per_frame=None, iterations=9,
         data=dict(num_clips=3, clip_length=20, image_size=64, split='test',
                   head_probe=probe),
-        grades=dict(hard=dict(means=means, clips=clips)))))
+        levels=dict(hard=dict(means=means, clips=clips)))))
     return str(path)
 
 
@@ -49,6 +49,10 @@ def test_table(tmp_path, capsys):
         other = write_result(tmp_path / 'd.json', 'other', 1., probe)
         assert main(['table', files[0], other]) == 2
         assert 'different head models' in capsys.readouterr().err
+    old = json.loads((tmp_path / 'a.json').read_text())
+    old['grades'] = old.pop('levels')
+    (tmp_path / 'old.json').write_text(json.dumps(old))
+    assert main(['table', str(tmp_path / 'old.json')]) == 0
     near = write_result(tmp_path / 'd.json', 'near', 1., (3., 1., 2.001))
     assert main(['table', files[0], near]) == 0
     assert main(['picture', str(tmp_path / 'x.png'), '--clips', '300']) == 2
@@ -119,7 +123,7 @@ def test_picture_in_the_documentation_is_there():
     text = (REPO / 'configs/synthtv/README.md').read_text(encoding='utf-8')
     name = text.split('](')[1].split(')')[0]
     image = cv2.imread(str(REPO / 'configs/synthtv' / name))
-    assert image.shape[0] > 6 * 64  # two clips at three grades
+    assert image.shape[0] > 6 * 64  # two clips at three levels
 
 
 def test_flops_of_a_frame_by_hand():

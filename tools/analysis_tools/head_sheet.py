@@ -143,7 +143,7 @@ def _views() -> list[dict]:
         dict(label='', rotation=(0., 1.57, 0.)),
         dict(label='', rotation=(0., 3.1416, 0.)),
         dict(label='shape', style='shape', rotation=(0., -.5, 0.)),
-        dict(label='wicrop_jitter', style='wire', rotation=(0., -.5, 0.)),
+        dict(label='wireframe', style='wire', rotation=(0., -.5, 0.)),
     ]
 
 

@@ -30,10 +30,10 @@ from torch import nn
 
 from mmtvface.benchmarks.synthtv import SynthTVDataset
 from mmtvface.benchmarks.synthtv.evaluate import data_settings
-from mmtvface.cli.number_arguments import positive
+from mmtvface.cli.shared import positive
 from mmtvface.evaluation.functional import code_signals, landmark_signals
 from mmtvface.evaluation.tables import markdown_table
-from mmtvface.models.reconstructors.stages import expression_landmarks
+from mmtvface.models.outputs import expression_landmarks
 from mmtvface.reconstruction.model_setup import (
     build_model,
     choose_model,

@@ -19,6 +19,8 @@ sys.path.insert(0, str(ROOT))
 
 import yaml
 
+from mmtvface.export.writer import kinds_table
+
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A Markdown table; bars in cells are escaped."""
@@ -64,6 +66,7 @@ def _link(path: str) -> str:
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
+    'exports': ('docs/exports.md', kinds_table),
     'zoo': ('docs/model_zoo.md', zoo),
 }
 

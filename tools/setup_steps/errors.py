@@ -19,6 +19,10 @@ class SetupError(Exception):
     """A reason to stop, phrased for the user, with what mends it."""
 
 
+class NoMatchError(SetupError):
+    """The package index was reached but has no such release."""
+
+
 def explain(step: str, output: str, log: str) -> SetupError:
     """Turn the output of a failed installer into one sentence.
 
@@ -45,7 +49,7 @@ def explain(step: str, output: str, log: str) -> SetupError:
     if match:
         # Without retries pip says no more than this when it is offline.
         network = 'check the network, or ' if NO_VERSION in output else ''
-        return SetupError(
+        return NoMatchError(
             f'Installing {step} failed: the package index in your pip '
             f'configuration has no {match.group(1)} for this Python and '
             f'platform: {network}add an index that has it (see "pip config '

@@ -25,6 +25,26 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+class Steps:
+    """Announces steps, and says how long each took.
+
+    Args:
+        total: How many there are.
+    """
+
+    def __init__(self, total: int) -> None:
+        self.total, self.number = total, 0
+
+    def __call__(self, title: str, work: Callable, *arguments):
+        """Do the work of the next step and return its result."""
+        self.number += 1
+        say(f'[{self.number}/{self.total}] {title}')
+        begin = time.monotonic()
+        result = work(*arguments)
+        say(f'      done in {time.monotonic() - begin:.1f} s')
+        return result
+
+
 def status_of(output: str) -> str:
     """Last thing an installer reported, in a few words."""
     found = list(STATUS.finditer(output))

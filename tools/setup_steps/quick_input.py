@@ -1,12 +1,16 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What the quickstart is given, looked at before minutes go into it."""
 
+import importlib
+import importlib.util
 import os
+import subprocess
 from contextlib import ExitStack
 from pathlib import Path
 
 from .progress import say
 
+ROOT = Path(__file__).resolve().parents[2]
 LOOK_AT = 30  # frames in which a face is looked for at first
 
 
@@ -76,3 +80,24 @@ def check_input(path: Path) -> None:
         f'No face was found in {path} ({readable} frame(s)): give a picture '
         'with an upright face of at least about 40 pixels, or a clip folder '
         'with landmarks (kpt/).')
+
+
+def add_temporal(config: Path) -> None:
+    """Install mmagic and mmcv's operators if a config's model needs them.
+
+    Raises:
+        QuickstartError: If they are needed and cannot be installed.
+    """
+    from mmengine.config import Config
+    text = Config.fromfile(config).pretty_text
+    if not ('TemporalResNet' in text or 'mmagic.' in text):
+        return
+    if all(importlib.util.find_spec(name) for name in ('mmcv', 'mmagic')):
+        return
+    say(f'{shown(config)} has a temporal model: adding what it needs')
+    command = ['bash', str(ROOT / 'tools' / 'bootstrap.sh'), 'temporal']
+    if subprocess.run(command).returncode:
+        raise QuickstartError(
+            'what temporal models need could not be added: mend the cause '
+            f'above, then run "bash {shown(command[1])} temporal".')
+    importlib.invalidate_caches()

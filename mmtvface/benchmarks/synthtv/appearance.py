@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Random looks of synthetic faces, so that a network also reads real ones.
+"""Random appearance of synthetic faces: a network is to read real ones, too.
 
 The built-in head is one kind of drawing. What tells where a face is and how
 it turns must not be its colours, its bare hairline or its even skin: domain
@@ -31,7 +31,7 @@ def _soft(mask: np.ndarray, sigma: float) -> np.ndarray:
     return cv2.GaussianBlur(mask, (0, 0), sigma)
 
 
-class Look:
+class Appearance:
     """What is changed in one clip.
 
     Args:
@@ -194,9 +194,9 @@ class Look:
         frame[:, self.size - right:] = 0
 
 
-def change_look(images: np.ndarray, landmarks: np.ndarray,
-                rng: np.random.Generator) -> np.ndarray:
-    """Give the person of a clip another look, the same in all frames.
+def change_appearance(images: np.ndarray, landmarks: np.ndarray,
+                      rng: np.random.Generator) -> np.ndarray:
+    """Give the person of a clip another appearance, the same in all frames.
 
     Args:
         images: (t, S, S, 3) uint8 RGB.
@@ -207,7 +207,7 @@ def change_look(images: np.ndarray, landmarks: np.ndarray,
         (t, S, S, 3) uint8, a new array.
     """
     size = images.shape[1]
-    look = Look(rng, size)
+    appearance = Appearance(rng, size)
     points = ((landmarks[..., :2].astype(np.float64) + 1) * size - 1) / 2
-    return np.stack([look(image, p) for image, p in
+    return np.stack([appearance(image, p) for image, p in
                      zip(images, points, strict=True)])

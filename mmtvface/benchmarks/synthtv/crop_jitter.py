@@ -23,7 +23,7 @@ from mmtvface.heads import FLAME
 
 
 @dataclass(frozen=True)
-class Reframing:
+class CropJitter:
     """Ranges of what happens to the frame of a clip.
 
     Attributes:
@@ -81,7 +81,7 @@ def crop_jitter_codes(flame: FLAME, codes: Mapping[str, torch.Tensor],
     Args:
         flame: The head model of the codes.
         codes: (t, C) each, light (t, 9, 3).
-        moves: (t, 4) of :meth:`Reframing.draw`.
+        moves: (t, 4) of :meth:`CropJitter.draw`.
 
     Returns:
         The same codes, of the moved pictures; arguments are unchanged.
@@ -123,7 +123,7 @@ def move_images(images: np.ndarray, moves: np.ndarray, border: int
 
     Args:
         images: (t, S, S) or (t, S, S, 3) uint8.
-        moves: (t, 4) of :meth:`Reframing.draw`.
+        moves: (t, 4) of :meth:`CropJitter.draw`.
         border: OpenCV's way of filling what was not in the picture.
 
     Returns:

@@ -2,6 +2,7 @@
 """The data set of the SynthTV benchmark."""
 
 import os
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,15 +17,20 @@ from mmtvface.heads import FLAME
 from mmtvface.registry import DATASETS
 from mmtvface.structures import FaceClipSample
 
-from .appearance import change_look
-from .crop_jitter import Reframing, crop_jitter_codes, move_images, move_points
-from .degradation_levels import DIFFICULTIES, GRADES
+from .appearance import change_appearance
+from .crop_jitter import (
+    CropJitter,
+    crop_jitter_codes,
+    move_images,
+    move_points,
+)
+from .degradation_levels import DIFFICULTIES, LEVELS, draw_plan
 from .effects import degrade_clip
 from .folder import StoredScenes
-from .plan import draw_plan
 from .scenes import NUM_SCENES, RenderedScenes, Scene, SceneSettings
 
 _TAG = 57
+_RENAMED = dict(vary_looks='vary_appearance', reframe='crop_jitter')
 
 
 @DATASETS.register_module()
@@ -36,8 +42,8 @@ class SynthTVDataset(BaseDataset):
     clips than scenes every pass over the scenes sees other windows and
     degradations. In 'val' and 'test' all windows begin with the scene, and
     the fortunes of a clip are the same at all difficulties (see
-    :func:`~mmtvface.benchmarks.synthtv.plan.draw_plan`), so that errors can
-    be compared clip by clip. Nobody is in two splits.
+    :func:`.draw_plan`), so that errors can be compared clip by clip. Nobody is
+    in two splits.
 
     Items have the form of :class:`FaceClipDataset`: landmarks are visible
     wherever they lie in the image, masks are skin that is seen. ``gt_codes``
@@ -63,16 +69,19 @@ class SynthTVDataset(BaseDataset):
         wrinkles: See :class:`SyntheticFaceClipDataset`; they add
             ``gt_displacement``. Only without ``data_root``.
         performance: See :class:`SceneSettings`.
-        vary_looks: Probability that a clip gets a random look (hair, brows,
-            beard, glasses, colours), see :func:`change_look`: for models
-            that are to see photographs. The masks count what is painted as
-            skin. The benchmark itself does without.
+        vary_appearance: Probability that a clip gets a random appearance
+            (hair, brows, beard, glasses, colours), see
+            :func:`change_appearance`: for models that are to see photographs.
+            The masks count what is painted as skin. The benchmark itself
+            does without.
         crop_jitter: Turn, zoom and shift the clips: changes to
-            :class:`Reframing`, or True; for training as well.
+            :class:`CropJitter`, or True; for training as well.
         with_vertices: Add ``gt_vertices``, by the head model from the codes.
         test_mode: Kept for mmengine; the clips are the same.
         lazy_init: Kept for mmengine.
         metainfo: Further meta information.
+        **renamed: Options by their former names, ``vary_looks`` and
+            ``reframe``.
 
     Raises:
         ValueError: If an option is unknown or out of range, or the folder's
@@ -95,12 +104,21 @@ class SynthTVDataset(BaseDataset):
                  head: Mapping[str, Any] | None = None,
                  wrinkles: Mapping[str, Any] | bool = False,
                  performance: str = 'talking',
-                 vary_looks: float = 0.,
+                 vary_appearance: float = 0.,
                  crop_jitter: Mapping[str, float] | bool = False,
                  with_vertices: bool = False,
                  test_mode: bool = False,
                  lazy_init: bool = False,
-                 metainfo: Mapping | None = None):
+                 metainfo: Mapping | None = None,
+                 **renamed: Any):
+        for old in renamed:
+            if old not in _RENAMED:
+                raise TypeError(f"SynthTVDataset has no option '{old}'.")
+            warnings.warn(f"'{old}' of SynthTVDataset is now "
+                          f"'{_RENAMED[old]}'.", DeprecationWarning,
+                          stacklevel=2)
+        vary_appearance = renamed.get('vary_looks', vary_appearance)
+        crop_jitter = renamed.get('reframe', crop_jitter)
         if difficulty not in DIFFICULTIES:
             raise ValueError(f'difficulty must be one of {DIFFICULTIES}, but '
                              f"it is '{difficulty}'.")
@@ -125,13 +143,13 @@ class SynthTVDataset(BaseDataset):
                     f'but num_scenes is {num_scenes}. Generate more, into '
                     'another folder, or ask for fewer.')
         self.num_clips = num_clips or self.num_scenes
-        if not 0 <= vary_looks <= 1:
-            raise ValueError('vary_looks is a probability, but it is '
-                             f'{vary_looks}.')
-        self.vary_looks = vary_looks
-        self.reframing = None
+        if not 0 <= vary_appearance <= 1:
+            raise ValueError('vary_appearance is a probability, but it is '
+                             f'{vary_appearance}.')
+        self.vary_appearance = vary_appearance
+        self.crop_jitter = None
         if crop_jitter is not False:
-            self.reframing = Reframing(
+            self.crop_jitter = CropJitter(
                 **({} if crop_jitter is True else crop_jitter))
         self.with_vertices = with_vertices
         self._flame: FLAME | None = None
@@ -178,28 +196,28 @@ class SynthTVDataset(BaseDataset):
         if settings.split == 'train':
             room = settings.scene_length - self.clip_length + 1
             start = int(place * room)
-        grade = self.difficulty
-        if grade == 'mixed':
-            grade = tuple(GRADES)[int(lot * len(GRADES))]
+        level = self.difficulty
+        if level == 'mixed':
+            level = tuple(LEVELS)[int(lot * len(LEVELS))]
         stop = start + self.clip_length
         scene = Scene(*(None if part is None else part[start:stop]
                         for part in self.scenes[info['scene']]))
-        plan = draw_plan(rng, GRADES[grade], scene.landmarks[..., :2])
-        if self.reframing is not None or self.vary_looks:
+        plan = draw_plan(rng, LEVELS[level], scene.landmarks[..., :2])
+        if self.crop_jitter is not None or self.vary_appearance:
             dice, frame_dice = (np.random.default_rng([
                 _TAG, part, settings.seed, SPLITS.index(settings.split),
                 info['sample_idx']]) for part in (2, 3))
-        if self.reframing is not None:
+        if self.crop_jitter is not None:
             scene = self._crop_jitter(scene, frame_dice)
         images = scene.images
-        if self.vary_looks:
-            if dice.random() < self.vary_looks:
-                images = change_look(images, scene.landmarks, dice)
+        if self.vary_appearance:
+            if dice.random() < self.vary_appearance:
+                images = change_appearance(images, scene.landmarks, dice)
         images, masks = degrade_clip(images, scene.masks, plan, noise)
         skin, seen = (part.sum((1, 2), dtype=np.float64)
                       for part in (scene.masks, masks))
         info = dict(
-            info, difficulty=grade, frames=range(start, stop),
+            info, difficulty=level, frames=range(start, stop),
             visible_skin=seen / np.maximum(skin, 1), frozen=plan.frozen,
             blur=np.hypot(plan.blur, np.linalg.norm(plan.smear, axis=1)))
         return self._pack(info, images, masks, scene)
@@ -214,7 +232,7 @@ class SynthTVDataset(BaseDataset):
     @torch.no_grad()
     def _crop_jitter(self, scene: Scene, rng: np.random.Generator) -> Scene:
         """The scene in another frame."""
-        moves = self.reframing.draw(rng, len(scene.images))
+        moves = self.crop_jitter.draw(rng, len(scene.images))
         # Crops at the border of a picture are black there.
         border = cv2.BORDER_CONSTANT if rng.random() < .5 else (
             cv2.BORDER_REFLECT_101)

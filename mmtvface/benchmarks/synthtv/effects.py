@@ -12,7 +12,7 @@ from mmtvface.datasets.synthetic.degradations import (
 )
 from mmtvface.datasets.synthetic.occluders import cover, draw_occluder
 
-from .plan import CAPTION, ClipPlan, Occlusion
+from .degradation_levels import CAPTION, ClipPlan, Occlusion
 
 _MIN_BLUR = .3  # pixels; less changes nothing
 _MACRO_BLOCK = 8

@@ -14,7 +14,6 @@ import torch
 from mmengine.config import Config
 from torch import nn
 
-from mmtvface.engine.safe_resume import allow_safe_globals
 from mmtvface.evaluation.functional import (
     MIN_MOTION,
     SIGNALS,
@@ -24,19 +23,21 @@ from mmtvface.evaluation.functional import (
     mean_errors,
 )
 from mmtvface.evaluation.functional.clip_scores import mean_of_finite
+from mmtvface.evaluation.metrics import DetailNormalError
 from mmtvface.fitting import RefineSettings, refine_track
 from mmtvface.heads import FLAME
 from mmtvface.reconstruction.model_setup import build_model, on_cpu
 from mmtvface.reconstruction.smoothing import SmoothSettings, smooth_codes
 from mmtvface.structures import FaceClipSample
+from mmtvface.utils.safe_torch import allow_safe_globals
 
-from . import GRADES, SynthTVDataset
+from . import LEVELS, SynthTVDataset
 from .scenes import GENERATOR_VERSION
 from .tuning import tune
-from .wrinkles import score_normals
 
 Codes = dict[str, torch.Tensor]
 Predicted = list[tuple[Codes, FaceClipSample]]
+NORMALS = ('detail', 'coarse', 'wrinkled_detail', 'wrinkled_coarse')
 FRAME_SCORES = ('posed_mm', 'nme')
 """Scores that results keep of every frame."""
 LANDMARK_NOISE = .01
@@ -88,8 +89,8 @@ def predict_clips(model: nn.Module, dataset: SynthTVDataset,
             inputs=[item['inputs'] for item in items],
             data_samples=[item['data_samples'] for item in items]))
         flat = model(batch['inputs'], mode='tensor').float().cpu()
-        for row, item in zip(flat, items, strict=True):
-            yield model.layout.split(row), item['data_samples']
+        for vector, item in zip(flat, items, strict=True):
+            yield model.layout.split(vector), item['data_samples']
 
 
 def score_clips(flame: nn.Module, true_flame: nn.Module,
@@ -199,14 +200,14 @@ def evaluate_model(
         refine: int = 0,
         num_clips: int | None = None,
         wrinkled_clips: int = 0,
-        difficulties: Sequence[str] = tuple(GRADES),
+        difficulties: Sequence[str] = tuple(LEVELS),
         split: str = 'test',
         batch_size: int = 4,
         device: str | torch.device = 'cpu',
         data: Mapping[str, Any] | None = None,
         tell: Callable[[str, int, int], None] = lambda *_: None
         ) -> dict[str, Any]:
-    """Measure a model at all grades, clip by clip.
+    """Measure a model at all levels, clip by clip.
 
     Args:
         config: Of the model.
@@ -220,18 +221,18 @@ def evaluate_model(
             detector is stood in for by the true landmarks with an error that
             is new in each frame and one that is the same in all frames of a
             clip, each of :data:`LANDMARK_NOISE` of the box.
-        num_clips: Of each grade; None: all.
+        num_clips: Of each level; None: all.
         wrinkled_clips: Measure the normals, too, on so many clips of each
-            grade with wrinkles, rendered on the fly.
+            level with wrinkles, rendered on the fly.
         difficulties: Grades.
         split: 'test', or 'val' while a method is developed.
         batch_size: Clips at a time.
         device: Of the model.
         data: Further arguments of :class:`SynthTVDataset`.
-        tell: Called with the grade, the clips done and all clips.
+        tell: Called with the level, the clips done and all clips.
 
     Returns:
-        What ``tools/synthtv.py`` writes as JSON: ``grades`` has the scores of
+        What ``tools/synthtv.py`` writes as JSON: ``levels`` has the scores of
         every clip and frame, what happened to the frames, and the means.
 
     Raises:
@@ -240,8 +241,8 @@ def evaluate_model(
     """
     model = build_model(config, checkpoint, device)
     options = data_settings(config, data_root) | dict(data or {})
-    sets = {grade: SynthTVDataset(split, grade, num_clips=num_clips,
-                                  **options) for grade in difficulties}
+    sets = {level: SynthTVDataset(split, level, num_clips=num_clips,
+                                  **options) for level in difficulties}
     first = next(iter(sets.values()))
     true_flame = first.settings.build_flame()
     # A copy on the CPU: the model's own stays on its device.
@@ -251,8 +252,8 @@ def evaluate_model(
     if smooth is not None and tune_clips:
         smooth, tried = _tune_on_val(
             model, flame, true_flame, options, tune_clips, batch_size, tell)
-    grades = {}
-    for grade, dataset in sets.items():
+    levels = {}
+    for level, dataset in sets.items():
         clips: Predicted = []
         for codes, sample in predict_clips(model, dataset, batch_size):
             if refine:
@@ -262,20 +263,20 @@ def evaluate_model(
             if smooth is not None:
                 codes = smooth_codes(codes, smooth)
             clips.append((codes, sample))
-            tell(grade, len(clips), len(dataset))
+            tell(level, len(clips), len(dataset))
         scores = score_clips(flame, true_flame, clips)
-        grades[grade] = dict(
+        levels[level] = dict(
             means=mean_scores(scores.clips), clips=scores.clips,
             frames=scores.frames | conditions(
                 sample for _, sample in clips))
         if wrinkled_clips:
             folded = SynthTVDataset(
-                split, grade, num_clips=wrinkled_clips, wrinkles=True,
+                split, level, num_clips=wrinkled_clips, wrinkles=True,
                 with_vertices=True, **options | dict(data_root=None))
             topology = config.model.get('renderer', {}).get(
                 'topology', 'procedural')
-            grades[grade]['normals'] = score_normals(
-                model, folded, topology, lambda done, name=grade: tell(
+            levels[level]['normals'] = score_normals(
+                model, folded, topology, lambda done, name=level: tell(
                     f'{name}, wrinkles', done, wrinkled_clips))
     stem = Path(getattr(config, 'filename', None) or 'model').stem
     suffix = ('' if smooth is None else ' + One-Euro') + (
@@ -291,7 +292,7 @@ def evaluate_model(
                   image_size=first.settings.image_size,
                   generator_version=GENERATOR_VERSION,
                   head_probe=first.settings.manifest()['head_probe']),
-        grades=grades, model=plain(config.model),
+        levels=levels, model=plain(config.model),
         date=datetime.now(timezone.utc).strftime('%Y-%m-%d'))
 
 
@@ -328,3 +329,44 @@ def plain(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     return str(value)
+
+
+@torch.no_grad()
+def score_normals(model: nn.Module, dataset: SynthTVDataset,
+                  topology: str | Mapping[str, Any] = 'procedural',
+                  tell: Callable[[int], None] = lambda done: None
+                  ) -> dict[str, Any]:
+    """Angles between normals in degrees, see :class:`DetailNormalError`.
+
+    Args:
+        model: A :class:`TemporalDECA` with a detail branch.
+        dataset: With wrinkles and vertices.
+        topology: Of the head.
+        tell: Called with the number of clips done.
+
+    Returns:
+        ``means`` and ``clips`` of ``normal_detail_deg`` (with the predicted
+        displacement), ``normal_coarse_deg`` (without), and
+        ``normal_wrinkled_...`` of the texels that have wrinkles.
+
+    Raises:
+        ValueError: If the model has no detail branch.
+    """
+    if getattr(model, 'detail', None) is None:
+        raise ValueError('The model has no detail branch, so there are no '
+                         'normals to measure: leave out --wrinkles.')
+    metric = DetailNormalError(topology)
+    clips: dict[str, list[float]] = {
+        f'normal_{name}_deg': [] for name in NORMALS}
+    for index in range(len(dataset)):
+        item = dataset[index]
+        batch = model.data_preprocessor(dict(
+            inputs=[item['inputs']], data_samples=[item['data_samples']]))
+        sample = model(batch['inputs'], batch['data_samples'], 'predict')[0]
+        angles = metric.measure(sample.to_dict())
+        for name in NORMALS:
+            clips[f'normal_{name}_deg'].append(
+                mean_of_finite(angles[name].cpu()))
+        tell(index + 1)
+    return dict(clips=clips, means={
+        name: mean_of_finite(values) for name, values in clips.items()})

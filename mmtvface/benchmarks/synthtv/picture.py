@@ -1,20 +1,20 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A picture of the grades of SynthTV."""
+"""A picture of the levels of SynthTV."""
 
 from collections.abc import Sequence
 
 import cv2
 import numpy as np
 
-from . import GRADES, SynthTVDataset
+from . import LEVELS, SynthTVDataset
 
 _GAP = 2
 _BAR = 22
 
 
-def grade_sheet(datasets: Sequence[tuple[str, SynthTVDataset]],
+def level_sheet(datasets: Sequence[tuple[str, SynthTVDataset]],
                 clips: Sequence[int], frames: Sequence[int]) -> np.ndarray:
-    """Frames of clips at several grades, one row for each.
+    """Frames of clips at several levels, one row for each.
 
     Args:
         datasets: Label and data set of every row of a clip.
@@ -47,18 +47,18 @@ def _label(margin: np.ndarray, text: str) -> np.ndarray:
     return np.rot90(lying)
 
 
-def draw_grades(size: int = 112, clips: Sequence[int] = (0, 1),
+def draw_levels(size: int = 112, clips: Sequence[int] = (0, 1),
                 frames: Sequence[int] = (0, 2, 4, 6, 8, 10, 12, 14, 16, 18),
                 split: str = 'test') -> np.ndarray:
-    """The sheet of all grades, rendered on the fly: (H, W, 3) uint8 RGB.
+    """The sheet of all levels, rendered on the fly: (H, W, 3) uint8 RGB.
 
     Raises:
         ValueError: If there is no such clip.
     """
-    datasets = [(grade, SynthTVDataset(split, grade, clip_length=None,
-                                       image_size=size)) for grade in GRADES]
+    datasets = [(level, SynthTVDataset(split, level, clip_length=None,
+                                       image_size=size)) for level in LEVELS]
     total = len(datasets[0][1])
     if wrong := [clip for clip in clips if not 0 <= clip < total]:
         raise ValueError(f"There are no clips {wrong}: split '{split}' has "
                          f'the clips 0 to {total - 1}.')
-    return grade_sheet(datasets, clips, frames)
+    return level_sheet(datasets, clips, frames)

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The clean scenes that all grades of SynthTV start from."""
+"""The clean scenes that all levels of SynthTV start from."""
 
 from collections import OrderedDict
 from collections.abc import Mapping

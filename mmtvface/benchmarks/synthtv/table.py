@@ -47,11 +47,14 @@ def read_result(path: str | os.PathLike) -> dict[str, Any]:
                         'evaluate.')
     try:
         result = json.loads(Path(path).read_text(encoding='utf-8'))
-        for grade in result['grades'].values():
+        # Earlier versions called them grades.
+        if 'grades' in result:
+            result['levels'] = result.pop('grades')
+        for level in result['levels'].values():
             for name in COLUMNS:
-                if len(grade['clips'][name]) != result['data']['num_clips']:
+                if len(level['clips'][name]) != result['data']['num_clips']:
                     raise ValueError(f'some clips have no {name}')
-                grade['means'][name]
+                level['means'][name]
         result['name']
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise ValueError(f'{path} is no result of tools/synthtv.py evaluate '
@@ -69,11 +72,11 @@ def check_comparable(results: Sequence[Result]) -> None:
     for other in others:
         clips, own = ({key: value for key, value in result['data'].items()
                        if key != 'head_probe'} for result in (first, other))
-        if own != clips or set(other['grades']) != set(first['grades']):
+        if own != clips or set(other['levels']) != set(first['levels']):
             raise ValueError(
                 f"'{first['name']}' and '{other['name']}' were not measured "
                 f"on the same clips: {clips} and {own}, "
-                f"{list(first['grades'])} and {list(other['grades'])}.")
+                f"{list(first['levels'])} and {list(other['levels'])}.")
         if not same_probe(other['data'].get('head_probe', []),
                           first['data'].get('head_probe', [])):
             raise ValueError(
@@ -107,17 +110,17 @@ def _numbers(values: Sequence[float | None]) -> np.ndarray:
                      for value in values], float)
 
 
-def _scores(result: Result, grade: str, name: str) -> Result | None:
+def _scores(result: Result, level: str, name: str) -> Result | None:
     """Means and clips that hold a score, if there are any."""
-    part = result['grades'][grade]
+    part = result['levels'][level]
     if name in _NORMALS:
         part = part.get('normals')
     return part if part and part['means'].get(name) is not None else None
 
 
-def _cell(result: Result, baseline: Result, grade: str, name: str) -> str:
+def _cell(result: Result, baseline: Result, level: str, name: str) -> str:
     """Mean, and its difference to the baseline with the interval."""
-    own, base = (_scores(part, grade, name) for part in (result, baseline))
+    own, base = (_scores(part, level, name) for part in (result, baseline))
     if own is None:
         return '-'
     text = f"{own['means'][name]:.3g}"
@@ -136,17 +139,17 @@ def _change(change: Difference) -> str:
             f'[{100 * change.low:+.1f}, {100 * change.high:+.1f}])')
 
 
-def grade_table(results: Sequence[Result], baseline: Result,
-                grade: str) -> str:
-    """Table of a grade in Markdown; differences to the baseline in %."""
+def level_table(results: Sequence[Result], baseline: Result,
+                level: str) -> str:
+    """Table of a level in Markdown; differences to the baseline in %."""
     columns = dict(COLUMNS)
-    if any(result['grades'][grade].get('normals') for result in results):
+    if any(result['levels'][level].get('normals') for result in results):
         columns |= _NORMALS
     rows = []
     for result in results:
-        means = result['grades'][grade]['means']
+        means = result['levels'][level]['means']
         rows.append([result['name'], *(
-            _cell(result, baseline, grade, name) for name in columns), *(
+            _cell(result, baseline, level, name) for name in columns), *(
             '-' if means.get(name) is None else f'{means[name]:.2g}'
             for name in _PLAIN)])
     return markdown_table(
@@ -168,26 +171,26 @@ def frame_groups(frames: Mapping[str, Sequence[Sequence[float]]]
     return dict(clear=~np.logical_or.reduce(list(groups.values())), **groups)
 
 
-def where_table(results: Sequence[Result], baseline: Result, grade: str,
+def where_table(results: Sequence[Result], baseline: Result, level: str,
                 name: str = 'posed_mm') -> str | None:
     """Errors by what happened to the frames, in Markdown.
 
     Args:
         results: Of the same clips.
         baseline: Of the differences.
-        grade: Of the clips.
+        level: Of the clips.
         name: Score of frames.
 
     Returns:
         None if a result is of an earlier version, without frames.
     """
-    if not all('frames' in result['grades'][grade] for result in results):
+    if not all('frames' in result['levels'][level] for result in results):
         return None
-    groups = frame_groups(baseline['grades'][grade]['frames'])
+    groups = frame_groups(baseline['levels'][level]['frames'])
 
     def clip_means(result: Result, group: np.ndarray) -> np.ndarray:
         errors = np.stack([_numbers(row) for row in
-                           result['grades'][grade]['frames'][name]])
+                           result['levels'][level]['frames'][name]])
         counted = group & np.isfinite(errors)
         with np.errstate(invalid='ignore'):
             return np.where(counted, errors, 0).sum(1) / counted.sum(1)
@@ -210,18 +213,18 @@ def where_table(results: Sequence[Result], baseline: Result, grade: str,
         for title, group in groups.items())), rows)
 
 
-def motion_table(results: Sequence[Result], grade: str) -> str | None:
+def motion_table(results: Sequence[Result], level: str) -> str | None:
     """How the motion within the clips is followed, in Markdown.
 
     Args:
         results: Of the same clips.
-        grade: Of the clips.
+        level: Of the clips.
 
     Returns:
         Correlation and amplitude of every signal; None if no result has
         them, as those of earlier versions.
     """
-    means = [result['grades'][grade]['means'] for result in results]
+    means = [result['levels'][level]['means'] for result in results]
 
     def cell(part: Result, name: str) -> str:
         pair = [part.get(f'{name}_{what}') for what in ('corr', 'amplitude')]
@@ -267,16 +270,16 @@ def compare(results: Sequence[Result], baseline: str | None = None) -> str:
         f"{data['image_size']} pixels, split '{data['split']}'. In brackets: "
         f"difference to {base['name']} and its 95 % interval (paired "
         'bootstrap over clips).\n', model_table(ordered)]
-    for grade in base['grades']:
-        means = base['grades'][grade]['means']
+    for level in base['levels']:
+        means = base['levels'][level]['means']
         known = [text.format(means[name]) for name, text in _TRUTH.items()
                  if means.get(name) is not None]
         note = f" ({'; '.join(known)})" if known else ''
-        parts += [f'### {grade}{note}\n', grade_table(ordered, base, grade)]
-        if where := where_table(ordered, base, grade):
+        parts += [f'### {level}{note}\n', level_table(ordered, base, level)]
+        if where := where_table(ordered, base, level):
             parts += ['Posed mm by what happened to the frames (mean over '
                       'clips, share of the frames):\n', where]
-        if motion := motion_table(ordered, grade):
+        if motion := motion_table(ordered, level):
             parts += ['Motion within the clips: correlation with the truth, '
                       'amplitude relative to it (a face that stands still '
                       'has 0.00, 0.00):\n', motion]

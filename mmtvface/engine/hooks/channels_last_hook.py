@@ -1,15 +1,21 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Stores the weights of convolutions channels last."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 from torch import nn
 
 from mmtvface.registry import HOOKS
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 
 def model_part(model: nn.Module, name: str, hook: Hook) -> nn.Module:

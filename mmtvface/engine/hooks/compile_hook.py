@@ -1,15 +1,20 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Compiles parts of the model."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
 
 from .channels_last_hook import model_part
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 
 @HOOKS.register_module()

@@ -1,11 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Reads the losses of many steps at once."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import torch
 from mmengine.hooks import RuntimeInfoHook
-from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 
 @HOOKS.register_module()

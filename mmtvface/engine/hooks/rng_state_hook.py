@@ -1,18 +1,23 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Random states in checkpoints, for resuming exactly."""
 
+from __future__ import annotations
+
 import random
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 KEY = 'rng_state'
 
@@ -66,7 +71,7 @@ class _ActBefore:
         self.count = count
         self.action = action
 
-    def __iter__(self) -> '_ActBefore':
+    def __iter__(self) -> _ActBefore:
         return self
 
     def __next__(self) -> Any:

@@ -1,20 +1,22 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Checkpoints that can be resumed safely."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from mmengine.hooks import Hook
 from mmengine.logging import HistoryBuffer
-from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
+from mmtvface.utils.safe_torch import allow_safe_globals
 
-from ..safe_resume import (
-    allow_safe_globals,
-    plain_history,
-    restore_history,
-    strip_callables,
-)
+from ..safe_resume import plain_history, restore_history, strip_callables
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 
 @HOOKS.register_module()

@@ -1,13 +1,18 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Resume the order of the data without loading what was used before."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
 
 from mmtvface.registry import HOOKS
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 
 class _Skipped:
@@ -19,7 +24,7 @@ class _Skipped:
         self.iterator: Iterator = iter(loader)
         self.count = count
 
-    def __iter__(self) -> '_Skipped':
+    def __iter__(self) -> _Skipped:
         return self
 
     def __next__(self) -> Any:

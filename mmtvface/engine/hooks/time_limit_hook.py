@@ -1,15 +1,26 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Ends a training after a given time."""
 
+from __future__ import annotations
+
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.dist import broadcast, get_world_size, is_main_process
 from mmengine.hooks import Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from mmtvface.registry import HOOKS
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import BaseLoop, Runner
+
+
+def _has_epochs(loop: BaseLoop) -> bool:
+    from mmengine.runner import EpochBasedTrainLoop
+    return isinstance(loop, EpochBasedTrainLoop)
 
 
 @HOOKS.register_module()
@@ -54,13 +65,13 @@ class TimeLimitHook(Hook):
                 or not self._is_over(runner)):
             return
         loop.stop_training = True
-        if not isinstance(loop, EpochBasedTrainLoop):
+        if not _has_epochs(loop):
             self._save(runner, 'iteration', runner.iter + 1)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Save the epoch in which the time was over."""
         loop = runner.train_loop
-        if isinstance(loop, EpochBasedTrainLoop) and loop.stop_training:
+        if _has_epochs(loop) and loop.stop_training:
             self._save(runner, 'epoch', runner.epoch + 1)
 
     def _save(self, runner: Runner, unit: str, number: int) -> None:

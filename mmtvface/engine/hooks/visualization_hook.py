@@ -1,10 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Pictures of reconstructions during validation and testing."""
 
+from __future__ import annotations
+
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,11 +14,14 @@ import torch
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
 from torch import nn
 
 from mmtvface.registry import HOOKS
 from mmtvface.structures import FaceClipSample
+
+if TYPE_CHECKING:
+    # It imports all of sharded training; models are run without it.
+    from mmengine.runner import Runner
 
 _GAP = 2
 
@@ -56,10 +61,11 @@ def render_clip(model: nn.Module, sample: FaceClipSample, picks: Sequence[int],
         name: code[list(picks)].float()
         for name, code in sample.pred_codes.items()
     }
-    images = model.render(codes, model.decode(codes),
-                          model.texture(codes['tex']),
-                          image_size)['rendered_images']
-    return list(clip_pixels(images))
+    geometry = model.decode(codes)
+    render = model.renderer.render(
+        geometry['vertices'], geometry['vertices_ndc'],
+        model.texture(codes['tex']), codes['light'], image_size=image_size)
+    return list(clip_pixels(render.image))
 
 
 @HOOKS.register_module()

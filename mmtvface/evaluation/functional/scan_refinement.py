@@ -4,7 +4,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy.spatial.transform import Rotation
 
 from mmtvface.geometry.alignment import Similarity, apply_similarity
 
@@ -124,6 +123,7 @@ def _step(points: np.ndarray, target: np.ndarray, normals: np.ndarray,
     residual = ((points - target) * normals).sum(1)
     solution = np.linalg.lstsq(jacobian / size * root, residual * root[:, 0],
                                rcond=1e-7)[0] / size
+    from scipy.spatial.transform import Rotation
     rotation = Rotation.from_rotvec(solution[:3]).as_matrix()
     scale = np.asarray(np.exp(solution[6]) if with_scale else 1.)
     return Similarity(scale, rotation,

@@ -2,6 +2,7 @@
 """Metrics registered for mmengine's evaluator."""
 
 from .detail_normal_error import DetailNormalError
+from .flow_error import FlowError
 from .identity_drift import IdentityDrift
 from .identity_gain import IdentityGain
 from .jitter import Jitter
@@ -12,7 +13,7 @@ from .shape_constancy import ShapeConstancy
 from .vertex_error import VertexError
 
 __all__ = [
-    'DetailNormalError', 'IdentityDrift', 'IdentityGain', 'Jitter',
-    'LandmarkNME', 'MotionFidelity', 'NeutralMeshExport', 'ShapeConstancy',
-    'VertexError'
+    'DetailNormalError', 'FlowError', 'IdentityDrift', 'IdentityGain',
+    'Jitter', 'LandmarkNME', 'MotionFidelity', 'NeutralMeshExport',
+    'ShapeConstancy', 'VertexError'
 ]

@@ -8,10 +8,11 @@ from .pretrained import load_restorer
 from .resnet_encoder import ResNetEncoder
 from .restored_encoder import RestoredEncoder
 from .shared_trunk_encoder import SharedTrunkEncoder
+from .spynet_flow import SPyNetFlow
 from .temporal_encoder import TemporalResNet
 
 __all__ = [
     'ClipEncoder', 'LandmarkLocator', 'LiteTemporalEncoder', 'ResNetEncoder',
-    'RestoredEncoder', 'SharedTrunkEncoder', 'TemporalResNet',
+    'RestoredEncoder', 'SPyNetFlow', 'SharedTrunkEncoder', 'TemporalResNet',
     'load_restorer'
 ]

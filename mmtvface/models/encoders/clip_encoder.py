@@ -17,7 +17,8 @@ class ClipEncoder(BaseModule):
 
     Attributes:
         out_channels: Length of a feature vector.
-        trunk_channels: Channels of the trunk's maps.
+        trunk_channels: Channels of the trunk's maps; None if they cannot be
+            shared.
         with_flow: Whether the encoder computes optical flow itself (True),
             does without (False) or has to be given it (``'given'``).
         with_landmarks: Whether features end with those of a
@@ -26,7 +27,7 @@ class ClipEncoder(BaseModule):
     """
 
     out_channels: int
-    trunk_channels: int
+    trunk_channels: int | None = None
     with_flow: bool | str = False
     with_landmarks: bool = False
     close_looks: float = 0.

@@ -10,8 +10,6 @@ import torchvision
 from mmcv.ops import get_compiling_cuda_version, modulated_deform_conv2d
 from torch import nn
 
-from .deform_conv_numba import numba_deform_conv
-
 DEFORM_OPS = ('auto', 'compiled', 'grid_sample', 'numba')
 
 
@@ -64,6 +62,7 @@ def deform_conv(x: torch.Tensor, offset: torch.Tensor, mask: torch.Tensor,
         if deform_op == 'grid_sample':
             return grid_sample_deform_conv(x, offset, mask, conv)
         if deform_op == 'numba':
+            from .deform_conv_numba import numba_deform_conv
             return numba_deform_conv(x, offset, mask, conv)
         if mmcv_has_op_for(x.device.type):
             return modulated_deform_conv2d(x, offset, mask, conv.weight,

@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping
 
 import torch
 from mmengine.logging import MMLogger
-from mmengine.runner import CheckpointLoader
 from torch import nn
 
 from mmtvface.utils.safe_torch import load_torch
@@ -29,6 +28,8 @@ def read_state_dict(path: str, what: str) -> dict[str, torch.Tensor]:
             be read without running code.
     """
     if '://' in path:
+        # Imports all of mmengine's training.
+        from mmengine.runner import CheckpointLoader
         state = CheckpointLoader.load_checkpoint(path, map_location='cpu')
     else:
         state = load_torch(

@@ -6,7 +6,6 @@ from typing import ClassVar
 
 import torch
 from torch import nn
-from torchvision.models.resnet import BasicBlock, Bottleneck
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
@@ -15,6 +14,75 @@ from .checkpointing import run_blocks
 from .clip_encoder import ClipEncoder
 from .flow import Flows
 from .pretrained import load_part, read_state_dict
+
+
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al., CVPR 2016).
+
+    The parts are named as in torchvision's networks, so that their weights
+    load. Not theirs: importing torchvision takes a second at every start.
+
+    Args:
+        in_channels: Channels that enter.
+        planes: Channels that leave.
+        stride: Of the first convolution, 1 or 2.
+        downsample: The shortcut; None: the input itself.
+    """
+
+    expansion = 1
+
+    def __init__(self, in_channels: int, planes: int, stride: int = 1,
+                 downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, planes, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(planes, planes, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.downsample = downsample
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in_channels, H, W) -> (B, planes, H / stride, W / stride)."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.bn2(self.conv2(out))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)
+
+
+class Bottleneck(nn.Module):
+    """1x1, 3x3 and 1x1 convolutions beside a shortcut.
+
+    The stride is that of the 3x3 convolution, as in torchvision.
+
+    Args:
+        in_channels: Channels that enter.
+        planes: Width inside; ``4 * planes`` channels leave.
+        stride: 1 or 2.
+        downsample: The shortcut; None: the input itself.
+    """
+
+    expansion = 4
+
+    def __init__(self, in_channels: int, planes: int, stride: int = 1,
+                 downsample: nn.Module | None = None) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(in_channels, planes, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(planes)
+        self.conv2 = nn.Conv2d(planes, planes, 3, stride, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(planes)
+        self.conv3 = nn.Conv2d(planes, 4 * planes, 1, bias=False)
+        self.bn3 = nn.BatchNorm2d(4 * planes)
+        self.relu = nn.ReLU(inplace=True)
+        self.downsample = downsample
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """(B, in_channels, H, W) -> (B, 4 planes, H / stride, W / stride)."""
+        out = self.relu(self.bn1(self.conv1(x)))
+        out = self.relu(self.bn2(self.conv2(out)))
+        out = self.bn3(self.conv3(out))
+        out += x if self.downsample is None else self.downsample(x)
+        return self.relu(out)
+
 
 RESNET_LAYOUTS: dict[int, tuple[type, tuple[int, int, int, int]]] = {
     18: (BasicBlock, (2, 2, 2, 2)),
@@ -72,7 +140,7 @@ def build_input_norm(input_norm: str | Mapping | None) -> nn.Module:
 
 def residual_block(kind: type, in_channels: int, planes: int,
                    stride: int = 1) -> nn.Module:
-    """A block of torchvision with the shortcut that its sizes need.
+    """A block with the shortcut that its sizes need.
 
     Args:
         kind: ``BasicBlock`` or ``Bottleneck``.
@@ -93,7 +161,7 @@ def resnet_stages(depth: int, in_channels: int,
                   base_channels: int) -> tuple[list[nn.Sequential], int]:
     """Make layers 1 to 4 of a residual network (He et al., CVPR 2016).
 
-    Built from torchvision's blocks and named like torchvision's networks.
+    Named like torchvision's networks.
     The first stage keeps the resolution, the others halve it.
 
     Args:

@@ -67,10 +67,12 @@ class RestoredEncoder(ClipEncoder):
         self.encoder = _built(encoder)
         self.out_channels = self.encoder.out_channels
         # Encoders that cannot share their trunk will do, too.
-        self.trunk_channels = getattr(self.encoder, 'trunk_channels', None)
-        self.with_flow = getattr(self.encoder, 'with_flow', False)
-        self.with_landmarks = getattr(self.encoder, 'with_landmarks', False)
-        self.close_looks = getattr(self.encoder, 'close_looks', 0.)
+        shared = self.encoder if isinstance(
+            self.encoder, ClipEncoder) else ClipEncoder
+        self.trunk_channels = shared.trunk_channels
+        self.with_flow = shared.with_flow
+        self.with_landmarks = shared.with_landmarks
+        self.close_looks = shared.close_looks
         if isinstance(image_size, int):
             image_size = (image_size, image_size)
         self.image_size = image_size and tuple(image_size)

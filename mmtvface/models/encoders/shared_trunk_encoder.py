@@ -36,13 +36,10 @@ class SharedTrunkEncoder(BaseModule):
 
     Attributes:
         out_channels: Length of a feature vector.
-        shares_trunk: That :meth:`forward` takes maps, not clips.
 
     Raises:
         ValueError: If an option is not possible.
     """
-
-    shares_trunk = True
 
     def __init__(self,
                  in_channels: int,

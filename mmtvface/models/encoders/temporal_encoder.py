@@ -10,6 +10,7 @@ from torch import nn
 
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
+from mmtvface.utils.deps import require_temporal
 
 from .checkpointing import run_blocks
 from .clip_encoder import ClipEncoder
@@ -169,6 +170,7 @@ class TemporalResNet(ClipEncoder):
         if spynet_pretrained is not None and not own_flow:
             raise ValueError('spynet_pretrained is given, but with_alignment '
                              'and with_flow must both be True to use it.')
+        require_temporal('A TemporalResNet')
         # Importing mmagic takes seconds; only temporal models pay for it.
         from . import propagation
         self.propagation_stride = propagation_stride

@@ -2,7 +2,6 @@
 """Losses of face reconstructors, chosen and weighted in configs."""
 
 from .base_loss import FaceLoss
-from .closure import EyeClosureLoss, LipClosureLoss
 from .displacement import (
     DetailSymmetryLoss,
     DisplacementLoss,
@@ -13,7 +12,9 @@ from .displacement import (
 from .expression import ExpressionLoss
 from .identity import IdentityLoss
 from .landmark import (
+    EyeClosureLoss,
     LandmarkLoss,
+    LipClosureLoss,
     LocatedLandmarkLoss,
     UncertainLandmarkLoss,
 )

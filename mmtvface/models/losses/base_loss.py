@@ -1,45 +1,32 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """What every loss of a face reconstructor has in common.
 
-A loss reads two dictionaries and returns one weighted scalar. B = n * t
-frames, clip by clip; ``num_copies`` is c >= 1 where the reconstructor
-appended c - 1 variants of the same frames (shape consistency), so the first
-axis of everything is then c * n * t long, copy by copy.
+A loss reads properties of the :mod:`~mmtvface.models.outputs` and the
+:mod:`~mmtvface.models.targets` of a batch and returns one weighted scalar. A
+new one is a file like this, and a line in the config,
+``losses=dict(mouth=dict(type='MouthLoss', loss_weight=2.))``::
 
-outputs: ``codes`` (dict name -> (B, C), light (B, 9, 3)), ``vertices``
-(B, V, 3) metres, ``landmarks2d`` (B, 68, 2) and ``landmarks3d`` (B, 68, 3)
-NDC, ``albedo`` (B, 3, S, S), ``rendered_images``, ``albedo_images``,
-``shading`` and ``overlay_images`` (B, 3, H, W), ``alpha`` and ``face_mask``
-(B, 1, H, W), ``landmark_log_sigma`` (B, 68) logarithm of the expected errors
-in NDC, ``located_landmarks`` and, before close looks, ``located_first``
-(B, 68, 3) of a
-:class:`~mmtvface.models.encoders.LandmarkLocator`, ``neutral_vertices``
-(B, V, 3) and ``neutral_landmarks`` (B, 68, 3) metres of the neutral heads,
-``expression_landmarks`` (B, 68, 3) metres of the mean head with the frames'
-expression and jaw, without their pose,
-``num_frames`` t and ``num_copies`` c (integers). Of the detail stage, in the
-UV map: ``displacement`` (B, 1, S, S) metres as decoded, without any mask,
-``uv_normals`` (B, 3, S, S), ``uv_shading`` (B, 3, S, S), ``uv_images`` (B, 3,
-S, S) albedo (a constant) times ``uv_shading``, and ``face_mask_uv`` (1, 1, S,
-S) where the face and the eyes are.
+    @MODELS.register_module()
+    class MouthLoss(FaceLoss):
 
-targets: ``images`` (B, 3, H, W) RGB [0, 1], ``landmarks`` (B, 68, 3) NDC and
-visibility, and where the data has them ``masks`` (B, 1, H, W), ``codes``,
-``vertices``, ``neutral_vertices``, ``neutral_landmarks``,
-``expression_landmarks`` and ``displacement`` (B, 1, S, S) metres. Of the
-detail stage: ``uv_images`` (B, 3, S, S) the input sampled at the coarse
-surface and ``uv_visibility`` (B, 1, S, S) where that shows skin.
-Copies exchange detail only, so both are the same for all copies.
+        def compute(self, outputs: CoarseOutputs,
+                    targets: Targets) -> torch.Tensor:
+            return F.l1_loss(outputs.landmarks2d[:, 48:],
+                             targets.landmarks[:, 48:, :2])
 """
 
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 from torch import nn
 
+from mmtvface.models.outputs import CoarseOutputs, DetailOutputs, Unavailable
+from mmtvface.models.targets import Targets
 from mmtvface.structures import FlameCodeLayout
+
+Outputs = CoarseOutputs | DetailOutputs
 
 # Frames of the published batch: 2 clips of 5, doubled by the exchange of
 # codes. What is summed over the batch there is a mean times this number here.
@@ -62,12 +49,6 @@ def check_code_name(loss: nn.Module, name: str) -> str:
 class FaceLoss(nn.Module, metaclass=ABCMeta):
     """Weighted scalar loss on the outputs of a reconstructor.
 
-    Attributes:
-        requires: Keys of ``outputs`` that are read; the reconstructor
-            computes (and renders) only what some loss asks for.
-        requires_targets: Keys of ``targets`` without which the loss is
-            undefined.
-
     Args:
         loss_weight: Factor of the loss, not negative. A reconstructor leaves
             out losses of weight 0.
@@ -75,9 +56,6 @@ class FaceLoss(nn.Module, metaclass=ABCMeta):
     Raises:
         ValueError: If the weight is negative.
     """
-
-    requires: ClassVar[tuple[str, ...]] = ()
-    requires_targets: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, loss_weight: float = 1.0) -> None:
         super().__init__()
@@ -87,21 +65,11 @@ class FaceLoss(nn.Module, metaclass=ABCMeta):
         self.loss_weight = float(loss_weight)
 
     @abstractmethod
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: Outputs, targets: Targets) -> torch.Tensor:
         """Unweighted scalar loss."""
 
-    def forward(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
-        """Weighted scalar loss.
-
-        Args:
-            outputs: See the module's description.
-            targets: See the module's description.
-
-        Returns:
-            () scalar tensor.
-        """
+    def forward(self, outputs: Outputs, targets: Targets) -> torch.Tensor:
+        """Weighted scalar loss ()."""
         return self.loss_weight * self.compute(outputs, targets)
 
     def extra_repr(self) -> str:
@@ -109,29 +77,100 @@ class FaceLoss(nn.Module, metaclass=ABCMeta):
         return f'loss_weight={self.loss_weight}'
 
 
-def first_copy(values: torch.Tensor, outputs: Mapping[str,
-                                                      Any]) -> torch.Tensor:
-    """Rows of the original frames, without appended variants.
+class FrozenNetworkLoss(FaceLoss):
+    """Loss with a frozen network.
+
+    The network stays in evaluation mode, gets no gradient, and is not part
+    of checkpoints: it is large and every user of the loss has its file.
+
+    Args:
+        network: The network, with its weights.
+        loss_weight: Factor of the loss.
+    """
+
+    def __init__(self, network: nn.Module, loss_weight: float) -> None:
+        super().__init__(loss_weight)
+        self.network = network.requires_grad_(False).eval()
+        self._register_state_dict_hook(_drop_network)
+
+    def train(self, mode: bool = True) -> nn.Module:
+        """Switch the mode; the network stays in evaluation mode."""
+        super().train(mode)
+        self.network.eval()
+        return self
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str,
+                              *args: Any) -> None:
+        # What checkpoints leave out is not missing.
+        own = self.network.state_dict(prefix=f'{prefix}network.')
+        for key, value in own.items():
+            state_dict.setdefault(key, value)
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
+
+def _drop_network(module: nn.Module, state: dict[str, Any], prefix: str,
+                  *_: Any) -> None:
+    for key in [key for key in state if key.startswith(f'{prefix}network.')]:
+        del state[key]
+
+
+def compute_losses(losses: Mapping[str, nn.Module], outputs: Outputs,
+                   targets: Targets) -> dict[str, torch.Tensor]:
+    """All losses of a batch.
+
+    Args:
+        losses: Name -> loss.
+        outputs: Of the batch.
+        targets: Of the batch.
+
+    Returns:
+        ``loss_{name}`` -> (), in the same order.
+
+    Raises:
+        ValueError: If a loss reads what model or data do not have; names the
+            loss, what it reads and the remedy.
+    """
+    values = {}
+    for name, loss in losses.items():
+        remedy = f'or leave the loss out (losses=dict({name}=None)).'
+        try:
+            values[f'loss_{name}'] = loss(outputs, targets)
+        except Unavailable as error:
+            raise ValueError(f"The loss '{name}' {error}, {remedy}"
+                             ) from error
+        except AttributeError as error:
+            if error.obj is not outputs and error.obj is not targets:
+                raise
+            there = [x for x in dir(error.obj) if not x.startswith('_')]
+            raise ValueError(
+                f"The loss '{name}' reads {error.name!r}, but in this stage "
+                f'there are only {there}. Use it in the other stage, {remedy}'
+            ) from error
+    return values
+
+
+def first_copy(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
+    """Values of the original frames, without appended variants.
 
     Args:
         values: (c * B, ...).
-        outputs: May hold ``num_copies`` c (1 if absent).
+        outputs: Of c copies.
 
     Returns:
         (B, ...) view.
     """
-    return values[:len(values) // outputs.get('num_copies', 1)]
+    return values[:len(values) // outputs.num_copies]
 
 
-def by_clip(values: torch.Tensor, outputs: Mapping[str, Any]) -> torch.Tensor:
+def by_clip(values: torch.Tensor, outputs: Outputs) -> torch.Tensor:
     """Original frames as clips.
 
     Args:
         values: (c * n * t, ...).
-        outputs: Holds ``num_frames`` t, may hold ``num_copies`` c.
+        outputs: Of c copies of clips of t frames.
 
     Returns:
         (n, t, ...) view.
     """
     return first_copy(values, outputs).unflatten(
-        0, (-1, outputs['num_frames']))
+        0, (-1, outputs.num_frames))

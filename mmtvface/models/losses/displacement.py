@@ -1,12 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Losses on displacement maps: priors, and the distance to a known one."""
 
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 import torch.nn.functional as F
 
+from mmtvface.models.outputs import DetailOutputs
+from mmtvface.models.targets import DetailTargets
 from mmtvface.registry import MODELS
 
 from .base_loss import REFERENCE_FRAMES, FaceLoss, first_copy
@@ -119,34 +119,32 @@ class DisplacementPriorLoss(FaceLoss):
             published training.
     """
 
-    requires = ('displacement', )
 
     def __init__(self, loss_weight: float = 0.005) -> None:
         super().__init__(loss_weight)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss in metres."""
-        return outputs['displacement'].abs().mean()
+        return outputs.displacement.abs().mean()
 
 
 @MODELS.register_module()
 class ShadingSmoothnessLoss(FaceLoss):
-    """Smooth shading of the detailed surface in the atlas.
+    """Smooth shading of the detailed surface in the UV map.
 
     Args:
         loss_weight: Factor of the loss, 0.005 in the published training.
     """
 
-    requires = ('uv_shading', )
 
     def __init__(self, loss_weight: float = 0.005) -> None:
         super().__init__(loss_weight)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss, see :func:`shading_roughness`."""
-        return shading_roughness(outputs['uv_shading'])
+        return shading_roughness(outputs.uv_shading)
 
 
 @MODELS.register_module()
@@ -166,8 +164,6 @@ class DetailSymmetryLoss(FaceLoss):
         ValueError: If the side is not odd and positive.
     """
 
-    requires = ('displacement', )
-    requires_targets = ('uv_visibility', )
 
     def __init__(self, loss_weight: float = 0.005, erosion: int = 5) -> None:
         super().__init__(loss_weight)
@@ -176,11 +172,11 @@ class DetailSymmetryLoss(FaceLoss):
                              f'positive, but it is {erosion}.')
         self.erosion = erosion
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss, see :func:`hidden_asymmetry`."""
-        displacement = outputs['displacement']
-        seen = first_copy(targets['uv_visibility'], outputs)
+        displacement = outputs.displacement
+        seen = first_copy(targets.uv_visibility, outputs)
         scale = REFERENCE_FRAMES * (_REFERENCE_SIZE /
                                     displacement.shape[-1])**2
         return scale * hidden_asymmetry(displacement,
@@ -205,8 +201,6 @@ class DisplacementLoss(FaceLoss):
         ValueError: If the factor is negative.
     """
 
-    requires = ('displacement', 'face_mask_uv')
-    requires_targets = ('displacement', )
 
     def __init__(self,
                  loss_weight: float = 1.0,
@@ -217,21 +211,21 @@ class DisplacementLoss(FaceLoss):
                              f'negative, but it is {gradient_weight}.')
         self.gradient_weight = gradient_weight
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss in millimetres.
 
         Raises:
             ValueError: If the maps differ in size.
         """
-        pred, target = outputs['displacement'], targets['displacement']
+        pred, target = outputs.displacement, targets.displacement
         if pred.shape != target.shape:
             raise ValueError(
                 f'DisplacementLoss: maps of {tuple(pred.shape)} are '
                 f'predicted, but the data has {tuple(target.shape)}; make '
                 "the data's maps as large as the surface of the model.")
         error, slopes = displacement_errors_mm(pred, target,
-                                               outputs['face_mask_uv'])
+                                               outputs.face_mask_uv)
         return error + self.gradient_weight * slopes
 
 
@@ -265,12 +259,10 @@ class NormalLoss(FaceLoss):
         loss_weight: Factor of the loss.
     """
 
-    requires = ('uv_normals', 'face_mask_uv')
-    requires_targets = ('uv_normals', )
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss, see :func:`normal_difference`."""
-        return normal_difference(outputs['uv_normals'],
-                                 targets['uv_normals'],
-                                 outputs['face_mask_uv'])
+        return normal_difference(outputs.uv_normals,
+                                 targets.uv_normals,
+                                 outputs.face_mask_uv)

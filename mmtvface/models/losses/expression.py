@@ -1,8 +1,6 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """How mouth, eyelids and brows move, apart from head and person."""
 
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
@@ -17,10 +15,12 @@ from mmtvface.geometry.landmarks import (
     NOSE,
     NUM_LANDMARKS,
 )
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
-from .closure import safe_distance
+from .landmark import safe_distance
 
 _MM = 1000.
 # Landmarks of a group and how far they move, RMS over lively performances of
@@ -53,8 +53,6 @@ class ExpressionLoss(FaceLoss):
         ValueError: If corner_weight is negative.
     """
 
-    requires = ('expression_landmarks', )
-    requires_targets = ('expression_landmarks', )
 
     def __init__(self, loss_weight: float = 1.0,
                  gap_weight: float = 1.0,
@@ -77,10 +75,10 @@ class ExpressionLoss(FaceLoss):
                             ('weights', weights / weights.mean())):
             self.register_buffer(name, value, persistent=False)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see the class."""
-        pred, target = (part['expression_landmarks'] * _MM
+        pred, target = (part.expression_landmarks * _MM
                         for part in (outputs, targets))
         points = ((pred - target) / self.spread).square().sum(-1).mean()
         first, second = self.pairs.unbind(1)

@@ -2,16 +2,15 @@
 """Identity loss: the shaded face must be recognised as the input."""
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
-from .base_loss import first_copy
-from .frozen_network import FrozenNetworkLoss
+from .base_loss import FrozenNetworkLoss, first_copy
 from .vggface2_resnet import (
     VGGFace2ResNet50,
     load_vggface2_weights,
@@ -39,8 +38,6 @@ class IdentityLoss(FrozenNetworkLoss):
         ValueError: If they do not belong to the network.
     """
 
-    requires = ('overlay_images', )
-    requires_targets = ('images', )
 
     def __init__(self,
                  weights: str | os.PathLike,
@@ -60,11 +57,11 @@ class IdentityLoss(FrozenNetworkLoss):
         """
         return self.network(vggface2_input(images))
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss in 0..2, mean over the frames."""
         with torch.no_grad():
-            goal = self.embed(first_copy(targets['images'], outputs))
-        goal = goal.repeat(outputs.get('num_copies', 1), 1)
-        pred = self.embed(outputs['overlay_images'])
+            goal = self.embed(first_copy(targets.images, outputs))
+        goal = goal.repeat(outputs.num_copies, 1)
+        pred = self.embed(outputs.overlay_images)
         return (1 - F.cosine_similarity(pred, goal, dim=1)).mean()

@@ -1,8 +1,8 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Weighted L1 distance of the 68 projected landmarks."""
+"""Losses on the 68 projected landmarks and on the gaps between them."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 
@@ -11,11 +11,12 @@ from mmtvface.geometry.landmarks import (
     LIP_PAIRS,
     MOUTH_CORNERS,
 )
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 from mmtvface.utils.checks import check_shape
 
 from .base_loss import FaceLoss
-from .closure import safe_distance
 
 # First and last index of each group (iBUG order); later groups win.
 _WEIGHT_GROUPS = (
@@ -74,6 +75,43 @@ def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
     return (distance * weight).sum() / (2 * weight.sum()).clamp(min=1e-8)
 
 
+def safe_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+    """Euclidean distance whose gradient at coincident points is 0.
+
+    The published losses take the plain square root, whose gradient there
+    is NaN (0 times infinity).
+
+    Args:
+        first: (..., D).
+        second: (..., D).
+
+    Returns:
+        (...), too large by less than 1e-6.
+    """
+    return ((first - second).square().sum(-1) + 1e-12).sqrt()
+
+
+def pair_distance_error(pred: torch.Tensor, target: torch.Tensor,
+                        pairs: torch.Tensor) -> torch.Tensor:
+    """Mean difference of the distances between paired landmarks.
+
+    Args:
+        pred: (B, 68, 2) or more columns, NDC.
+        target: (B, 68, 3) NDC and visibility 0..1. A pair counts by the
+            product of its visibilities (the published losses ignore it).
+        pairs: (P, 2) landmark indices.
+
+    Returns:
+        () NDC units; 0 if no pair is visible.
+    """
+    upper, lower = pairs.unbind(-1)
+    weight = target[:, upper, 2] * target[:, lower, 2]
+    points = torch.where(target[..., 2:] > 0, target[..., :2], 0.)
+    gap = safe_distance(pred[:, upper, :2], pred[:, lower, :2])
+    goal = safe_distance(points[:, upper], points[:, lower])
+    return ((gap - goal).abs() * weight).sum() / weight.sum().clamp(min=1e-8)
+
+
 def check_source(loss: FaceLoss, source: str,
                  sources: Sequence[str] = SOURCES) -> None:
     """Raise unless a source of landmarks is one.
@@ -102,7 +140,6 @@ class LandmarkLoss(FaceLoss):
         ValueError: If ``weights`` is not 68 long or ``source`` unknown.
     """
 
-    requires_targets = ('landmarks', )
 
     def __init__(self,
                  loss_weight: float = 1.0,
@@ -114,14 +151,13 @@ class LandmarkLoss(FaceLoss):
             weights, dtype=torch.float32)
         check_shape('LandmarkLoss: weights', values, (68, ))
         self.source = source
-        self.requires = (source, )
         self.register_buffer('weights', values, persistent=False)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`weighted_landmark_error`."""
-        pred = outputs[self.source]
-        return weighted_landmark_error(pred, targets['landmarks'],
+        pred = getattr(outputs, self.source)
+        return weighted_landmark_error(pred, targets.landmarks,
                                        self.weights.to(pred.dtype))
 
 
@@ -143,20 +179,18 @@ class UncertainLandmarkLoss(FaceLoss):
         ValueError: If ``source`` is unknown.
     """
 
-    requires_targets = ('landmarks', )
 
     def __init__(self, loss_weight: float = 1.0,
                  source: str = 'landmarks2d') -> None:
         super().__init__(loss_weight)
         check_source(self, source)
         self.source = source
-        self.requires = (source, 'landmark_log_sigma')
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss; 0 if nothing is visible."""
-        pred, target = outputs[self.source], targets['landmarks']
-        log_sigma = outputs['landmark_log_sigma']
+        pred, target = getattr(outputs, self.source), targets.landmarks
+        log_sigma = outputs.landmark_log_sigma
         visible = target[..., 2]
         distance = _differences(pred, target, visible).abs().sum(-1)
         terms = distance / 2 * (-log_sigma).exp() + log_sigma
@@ -190,22 +224,21 @@ class LocatedLandmarkLoss(FaceLoss):
         ValueError: If the source is another one.
     """
 
-    requires_targets = ('landmarks', )
 
     def __init__(self, loss_weight: float = 1.0, gap_weight: float = 0.0,
                  source: str = 'located_landmarks') -> None:
         super().__init__(loss_weight)
         check_source(self, source, LOCATED)
-        self.source, self.requires = source, (source, )
+        self.source = source
         self.gap_weight = gap_weight
         self.register_buffer('weights', landmark_weights(), persistent=False)
         self.register_buffer('pairs', torch.tensor(
             (*EYELID_PAIRS, *LIP_PAIRS, MOUTH_CORNERS)), persistent=False)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss; 0 if nothing is visible."""
-        located, target = outputs[self.source], targets['landmarks']
+        located, target = getattr(outputs, self.source), targets.landmarks
         weight = target[..., 2] * self.weights
         squares = _differences(located, target, weight).square().sum(-1)
         error = (squares + located[..., 2].square() + 1e-8).sqrt()
@@ -219,3 +252,50 @@ class LocatedLandmarkLoss(FaceLoss):
         error = safe_distance(_differences(*gaps, known), known.new_zeros(()))
         return loss + self.gap_weight * (error * known).sum() / (
             known.sum().clamp(min=1e-8))
+
+
+class _ClosureLoss(FaceLoss):
+    """Difference of the openings of some landmark pairs.
+
+    Relative distances are blind to the position of the whole face, so they
+    see a blink or a closed mouth that the landmark loss drowns (DECA, Feng et
+    al., SIGGRAPH 2021, section 4.1).
+    """
+
+    pairs: ClassVar[tuple[tuple[int, int], ...]]
+
+    def __init__(self, loss_weight: float = 1.0) -> None:
+        super().__init__(loss_weight)
+        self.register_buffer(
+            'pair_index', torch.tensor(self.pairs), persistent=False)
+
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
+        """Unweighted loss, see :func:`pair_distance_error`."""
+        return pair_distance_error(outputs.landmarks2d,
+                                   targets.landmarks, self.pair_index)
+
+
+@MODELS.register_module()
+class EyeClosureLoss(_ClosureLoss):
+    """Difference of the openings of the eyes, four eyelid pairs.
+
+    Args:
+        loss_weight: Factor of the loss, 1.0 in the published training.
+    """
+
+    pairs = EYELID_PAIRS
+
+
+@MODELS.register_module()
+class LipClosureLoss(_ClosureLoss):
+    """Difference of the opening of the mouth, three inner lip pairs.
+
+    Args:
+        loss_weight: Factor of the loss, 0.5 in the published training.
+    """
+
+    pairs = LIP_PAIRS
+
+    def __init__(self, loss_weight: float = 0.5) -> None:
+        super().__init__(loss_weight)

@@ -5,12 +5,13 @@ Both are compared on one patch of the UV map, which holds the face (DECA, Feng
 et al., SIGGRAPH 2021, section 4.2).
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 
+from mmtvface.models.outputs import DetailOutputs
+from mmtvface.models.targets import DetailTargets
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
@@ -104,8 +105,6 @@ class PhotoDetailLoss(FaceLoss):
         ValueError: If the box is malformed.
     """
 
-    requires = ('uv_images', )
-    requires_targets = ('uv_images', 'uv_visibility')
 
     def __init__(self,
                  loss_weight: float = 2.0,
@@ -115,9 +114,9 @@ class PhotoDetailLoss(FaceLoss):
         self.box = check_box(box)
         self.patch_size = patch_size
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: DetailOutputs,
+                targets: DetailTargets) -> torch.Tensor:
         """Unweighted loss, see :func:`texture_patch_error`."""
-        return texture_patch_error(outputs['uv_images'], targets['uv_images'],
-                                   targets['uv_visibility'], self.box,
+        return texture_patch_error(outputs.uv_images, targets.uv_images,
+                                   targets.uv_visibility, self.box,
                                    self.patch_size)

@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Photometric loss: the rendered face against the input."""
 
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss
@@ -65,8 +65,6 @@ class PhotometricLoss(FaceLoss):
         ValueError: If an option is unknown.
     """
 
-    requires = ('rendered_images', 'face_mask')
-    requires_targets = ('images', )
 
     def __init__(self,
                  loss_weight: float = 2.0,
@@ -83,11 +81,11 @@ class PhotometricLoss(FaceLoss):
         self.mask = mask
         self.divide_by = divide_by
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`photometric_error`."""
-        mask = outputs['face_mask']
-        if self.mask == 'segmentation' and 'masks' in targets:
-            mask = mask * targets['masks']
-        return photometric_error(outputs['rendered_images'],
-                                 targets['images'], mask, self.divide_by)
+        mask = outputs.face_mask
+        if self.mask == 'segmentation' and targets.masks is not None:
+            mask = mask * targets.masks
+        return photometric_error(outputs.rendered_images,
+                                 targets.images, mask, self.divide_by)

@@ -7,11 +7,11 @@ consistency. Here they are means over the frames times
 ``REFERENCE_FRAMES``: the same value at that batch, and independent of it.
 """
 
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
 from .base_loss import REFERENCE_FRAMES, FaceLoss, check_code_name
@@ -75,16 +75,15 @@ class CodePriorLoss(FaceLoss):
         ValueError: If there is no such code.
     """
 
-    requires = ('codes', )
 
     def __init__(self, name: str, loss_weight: float = 1e-4) -> None:
         super().__init__(loss_weight)
         self.name = check_code_name(self, name)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`code_energy`."""
-        return REFERENCE_FRAMES * code_energy(outputs['codes'][self.name])
+        return REFERENCE_FRAMES * code_energy(outputs.codes[self.name])
 
 
 @MODELS.register_module()
@@ -95,12 +94,11 @@ class LightPriorLoss(FaceLoss):
         loss_weight: Factor of the loss, 1.0 in the published training.
     """
 
-    requires = ('codes', )
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`light_color_spread`."""
-        return light_color_spread(outputs['codes']['light'])
+        return light_color_spread(outputs.codes['light'])
 
 
 @MODELS.register_module()
@@ -116,7 +114,6 @@ class JawPriorLoss(FaceLoss):
         close_weight: 10 in the published training.
     """
 
-    requires = ('codes', )
 
     def __init__(self,
                  loss_weight: float = 1.0,
@@ -126,10 +123,10 @@ class JawPriorLoss(FaceLoss):
         self.roll_weight = roll_weight
         self.close_weight = close_weight
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss."""
-        opening, roll = jaw_angles(outputs['codes']['pose'][:, 3:])
+        opening, roll = jaw_angles(outputs.codes['pose'][:, 3:])
         energy = (self.roll_weight * roll.square() +
                   self.close_weight * (-opening).relu().square())
         return REFERENCE_FRAMES * energy.mean() / 2

@@ -2,11 +2,12 @@
 """Supervised losses for data with known codes and vertices."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import torch
 from torch.nn import functional as F
 
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 from mmtvface.structures import FlameCodeLayout
 
@@ -54,8 +55,6 @@ class VertexLoss(FaceLoss):
         ValueError: If the norm is unknown.
     """
 
-    requires = ('vertices', )
-    requires_targets = ('vertices', )
 
     def __init__(self, loss_weight: float = 1.0, norm: str = 'l1') -> None:
         super().__init__(loss_weight)
@@ -64,10 +63,10 @@ class VertexLoss(FaceLoss):
                              f'is {norm!r}.')
         self.norm = norm
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss in millimetres."""
-        pred, target = outputs['vertices'], targets['vertices']
+        pred, target = outputs.vertices, targets.vertices
         if pred.shape != target.shape:
             raise ValueError(
                 f'VertexLoss: {tuple(pred.shape)} vertices are predicted, but '
@@ -104,8 +103,6 @@ class CodeLoss(FaceLoss):
             given without ``'l2'`` or is not positive.
     """
 
-    requires = ('codes', )
-    requires_targets = ('codes', )
 
     def __init__(self,
                  loss_weight: float = 1.0,
@@ -147,8 +144,8 @@ class CodeLoss(FaceLoss):
             difference = difference / getattr(self, f'spread_{name}')
         return difference.square().mean()
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss.
 
         Raises:
@@ -156,7 +153,7 @@ class CodeLoss(FaceLoss):
         """
         terms = []
         for name, weight in self.weights.items():
-            pred, target = outputs['codes'][name], targets['codes'].get(name)
+            pred, target = outputs.codes[name], targets.codes.get(name)
             if target is None or pred.shape != target.shape:
                 raise ValueError(
                     f"CodeLoss: the code '{name}' is predicted as "
@@ -181,14 +178,12 @@ class NeutralVertexLoss(FaceLoss):
         loss_weight: Factor of the loss (which is in millimetres).
     """
 
-    requires = ('neutral_vertices', )
-    requires_targets = ('neutral_vertices', )
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss in millimetres."""
-        return vertex_error_mm(outputs['neutral_vertices'],
-                               targets['neutral_vertices'], 'l2')
+        return vertex_error_mm(outputs.neutral_vertices,
+                               targets.neutral_vertices, 'l2')
 
 
 @MODELS.register_module()
@@ -205,17 +200,15 @@ class NeutralLandmarkLoss(FaceLoss):
         spread: By how much people differ, RMS, mm.
     """
 
-    requires = ('neutral_landmarks', )
-    requires_targets = ('neutral_landmarks', )
 
     def __init__(self, loss_weight: float = 1.0, spread: float = 6.0) -> None:
         super().__init__(loss_weight)
         self.spread = spread
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss."""
-        difference = 1000 * (outputs['neutral_landmarks']
-                             - targets['neutral_landmarks']) / self.spread
+        difference = 1000 * (outputs.neutral_landmarks
+                             - targets.neutral_landmarks) / self.spread
         difference = difference - difference.mean(1, keepdim=True)
         return difference.square().sum(-1).mean()

@@ -1,11 +1,11 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Losses over the frames of a clip: one identity, smooth motion."""
 
-from collections.abc import Mapping
-from typing import Any
 
 import torch
 
+from mmtvface.models.outputs import CoarseOutputs
+from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
 from .base_loss import FaceLoss, by_clip, check_code_name
@@ -22,6 +22,20 @@ def code_variance(codes: torch.Tensor) -> torch.Tensor:
     """
     spread = codes - codes.mean(1, keepdim=True)
     return spread.square().sum(-1).mean()
+
+
+def code_spread(codes: torch.Tensor) -> torch.Tensor:
+    """How much a code varies within the clips, relative to its size.
+
+    Args:
+        codes: (n, t, C).
+
+    Returns:
+        () standard deviation over the frames over the norm; 0 if constant.
+    """
+    with torch.no_grad():
+        norm = codes.square().sum(-1).mean().clamp(min=1e-12)
+        return (code_variance(codes) / norm).sqrt()
 
 
 def acceleration_energy(values: torch.Tensor) -> torch.Tensor:
@@ -54,16 +68,15 @@ class ShapeVarianceLoss(FaceLoss):
         ValueError: If there is no such code.
     """
 
-    requires = ('codes', )
 
     def __init__(self, loss_weight: float = 1.0, name: str = 'shape') -> None:
         super().__init__(loss_weight)
         self.name = check_code_name(self, name)
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`code_variance`."""
-        codes = by_clip(outputs['codes'][self.name], outputs)
+        codes = by_clip(outputs.codes[self.name], outputs)
         return code_variance(codes.flatten(2))
 
 
@@ -97,15 +110,13 @@ class TemporalSmoothnessLoss(FaceLoss):
                 f'{source!r}.')
         self.source = source
         self.target = targets[source] if relative_to_target else None
-        self.requires = (source, )
-        self.requires_targets = (self.target, ) if relative_to_target else ()
 
-    def compute(self, outputs: Mapping[str, Any],
-                targets: Mapping[str, Any]) -> torch.Tensor:
+    def compute(self, outputs: CoarseOutputs,
+                targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`acceleration_energy`."""
-        values = by_clip(outputs[self.source], outputs)
+        values = by_clip(getattr(outputs, self.source), outputs)
         if self.target is not None:
-            goal = by_clip(targets[self.target], outputs)
+            goal = by_clip(getattr(targets, self.target), outputs)
             dims = values.shape[-1]
             values = values - goal[..., :dims]
             if self.target == 'landmarks':

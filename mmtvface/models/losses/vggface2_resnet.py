@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torchvision.models.resnet import Bottleneck, ResNet
 
+from mmtvface.models.encoders.resnet_encoder import resnet_stages
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.host_sync import constant
 from mmtvface.utils.safe_pickle import load_pickle
@@ -32,18 +32,28 @@ _DOWNLOAD = ('Request the VGGFace2 ResNet-50 weights (ftp/resnet50_ft) from '
              'losses of the configuration.')
 
 
-class VGGFace2ResNet50(ResNet):
+class VGGFace2ResNet50(nn.Module):
     """ResNet-50 with Caffe's strides; embeds faces in 2048 numbers.
 
     The classifier is left out.
     """
 
     def __init__(self) -> None:
-        super().__init__(Bottleneck, [3, 4, 6, 3])
-        self.maxpool = nn.MaxPool2d(3, 2, padding=0, ceil_mode=True)
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 64, 7, 2, 3, bias=False)
+        self.bn1 = nn.BatchNorm2d(64)
+        stages, _ = resnet_stages(50, 64, 64)
+        self.layer1, self.layer2, self.layer3, self.layer4 = stages
         for layer in (self.layer2, self.layer3, self.layer4):
             layer[0].conv1.stride, layer[0].conv2.stride = (2, 2), (1, 1)
-        self.fc = nn.Identity()
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) as :func:`vggface2_input` makes them -> (B, 2048)."""
+        x = F.relu(self.bn1(self.conv1(images)))
+        x = F.max_pool2d(x, 3, 2, ceil_mode=True)
+        for layer in (self.layer1, self.layer2, self.layer3, self.layer4):
+            x = layer(x)
+        return F.adaptive_avg_pool2d(x, 1).flatten(1)
 
     def load_weights(self, weights: Mapping[str, np.ndarray]) -> None:
         """Copy the published weights.

@@ -86,7 +86,7 @@ class ClipRenderer(FaceClipDataPreprocessor):
     @torch.no_grad()
     def draw(self, codes: Mapping[str, torch.Tensor]
              ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Render clips, filmed by cameras of all kinds.
+        """Render clips, recorded by cameras of all kinds.
 
         Args:
             codes: (n, t, C) each, (n, t, 9, 3) of light.

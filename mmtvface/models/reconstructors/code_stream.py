@@ -41,7 +41,7 @@ def can_stream(model: TemporalDECA) -> bool:
 
 
 class CodeStream:
-    """Flat codes and detail codes of frames that come in chunks.
+    """Code vectors and detail codes of frames that come in chunks.
 
     They are what :meth:`TemporalDECA.encode_with_detail` gives for the whole
     video in one pass, in the memory of a chunk, with two differences:
@@ -110,11 +110,11 @@ class CodeStream:
             model.encoder.stages(piece.flatten(0, 1)).unflatten(
                 0, piece.shape[:2]) for piece in pieces], 1)
         with torch.autocast(features.device.type, enabled=False):
-            rows, identity = model.head.advance(features.float(), identity)
+            vectors, identity = model.head.advance(features.float(), identity)
         if model.detail is not None:
             detail = [model.detail.encode_maps(piece) for piece in pieces]
-            rows = torch.cat([rows, torch.cat(detail, 1)], -1)
-        return rows, None if last else CodeState(encoder, identity)
+            vectors = torch.cat([vectors, torch.cat(detail, 1)], -1)
+        return vectors, None if last else CodeState(encoder, identity)
 
 
 def join_states(states: Sequence[CodeState]) -> CodeState:

@@ -1,23 +1,24 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """The detail branch: wrinkles on top of a coarse reconstruction."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from mmengine.model import BaseModule
 
 from mmtvface.geometry.alignment import align_rigid
-from mmtvface.geometry.lighting import sh_shading
-from mmtvface.geometry.mesh import vertex_normals
-from mmtvface.models.encoders import RestoredEncoder
+from mmtvface.geometry.camera import project
+from mmtvface.geometry.mesh import FACING_TEXTURE, vertex_normals
+from mmtvface.models.encoders import (
+    ClipEncoder,
+    RestoredEncoder,
+    SharedTrunkEncoder,
+)
 from mmtvface.models.encoders.flow import Flows
 from mmtvface.registry import MODELS
 from mmtvface.renderers.detail_surface import SurfaceMaps
-from mmtvface.utils.checks import check_shape
-
-from .loss_needs import SHADED
-from .uv_targets import sample_surface
 
 JAW = slice(3, 6)
 
@@ -75,7 +76,7 @@ class DetailBranch(BaseModule):
         self.occlusion = occlusion
         kind = encoder['type']
         kind = MODELS.get(kind) if isinstance(kind, str) else kind
-        self.shares_trunk = getattr(kind, 'shares_trunk', False)
+        self.shares_trunk = issubclass(kind, SharedTrunkEncoder)
         if self.shares_trunk:
             encoder = _fill(encoder, in_channels=trunk_channels)
         elif issubclass(kind, RestoredEncoder):
@@ -84,7 +85,8 @@ class DetailBranch(BaseModule):
                 'encoder; give the encoder behind the restorer, without a '
                 'RestoredEncoder.')
         self.encoder = MODELS.build(encoder)
-        self.takes_flows = getattr(self.encoder, 'with_flow', False) == 'given'
+        self.takes_flows = (isinstance(self.encoder, ClipEncoder)
+                            and self.encoder.with_flow == 'given')
         self.head = MODELS.build(
             _fill(head, in_channels=self.encoder.out_channels))
         self.surface = MODELS.build(surface)
@@ -155,70 +157,49 @@ class DetailBranch(BaseModule):
         return self.decoder(codes['pose'][:, JAW], codes['exp'],
                             codes['detail'])
 
-    def shade(self, displacement: torch.Tensor, maps: SurfaceMaps | None,
-              light: torch.Tensor, albedo: torch.Tensor | None,
-              needed: Collection[str]) -> dict[str, torch.Tensor]:
-        """The detailed surface in the atlas.
-
-        Args:
-            displacement: (c * B, 1, S, S), copy by copy.
-            maps: Coarse surface of B heads, if it is needed.
-            light: (B, 9, 3).
-            albedo: (B, 3, S, S), for ``uv_images``.
-            needed: Keys of the result; only they and what leads to them
-                are computed.
-
-        Returns:
-            ``uv_normals``, ``uv_shading`` and ``uv_images``
-            (c * B, 3, S, S) each.
-
-        Raises:
-            ValueError: If the albedo has another size.
-        """
-        wanted = SHADED & set(needed)
-        outputs: dict[str, torch.Tensor] = {}
-        if wanted:
-            outputs['uv_normals'] = self.surface.normals(displacement, maps)
-        if not wanted - {'uv_normals'}:
-            return outputs
-        copies = len(displacement) // len(light)
-        shading = sh_shading(outputs['uv_normals'].flatten(2).mT,
-                             light.repeat(copies, 1, 1))
-        outputs['uv_shading'] = shading.mT.unflatten(2, (self.size, ) * 2)
-        if 'uv_images' in wanted:
-            check_shape(
-                f'The albedo (detail.surface.size is {self.size}, '
-                'texture.size must be the same)', albedo,
-                (len(light), 3, self.size, self.size))
-            shading = outputs['uv_shading'].unflatten(0, (copies, -1))
-            outputs['uv_images'] = (albedo * shading).flatten(0, 1)
-        return outputs
-
     def sample(self, images: torch.Tensor, masks: torch.Tensor | None,
                maps: SurfaceMaps, cam: torch.Tensor,
-               vertices_ndc: torch.Tensor) -> dict[str, torch.Tensor]:
+               vertices_ndc: torch.Tensor
+               ) -> tuple[torch.Tensor, torch.Tensor]:
         """What the images show of the coarse surface.
+
+        As in DECA (Feng et al., SIGGRAPH 2021, section 4.2): a texel counts
+        as far as its pixels are in the mask and in the image, if its normal
+        faces the camera. Nothing tests whether something else stands before
+        it, unless the branch has the option ``occlusion``.
 
         Args:
             images: (B, 3, H, W) RGB [0, 1].
-            masks: (B, 1, H, W) or None.
-            maps: Of B heads.
-            cam: (B, 3).
+            masks: (B, 1, H, W) 0..1, skin; None: all pixels.
+            maps: The surface of B heads.
+            cam: (B, 3), see :func:`mmtvface.geometry.camera.project`.
             vertices_ndc: (B, V, 3).
 
         Returns:
-            ``uv_images`` (B, 3, S, S) and ``uv_visibility`` (B, 1, S, S)
-            0..1, zero outside of the face and the eyes.
+            The images' colours (B, 3, S, S), meaningful where visible, and
+            the visibility (B, 1, S, S) 0..1, zero outside of the face and
+            the eyes.
         """
+        if masks is None:
+            masks = images.new_ones(len(images), 1, *images.shape[-2:])
+        # The projection is linear: that of the texels needs no other maps.
+        ndc = project(maps.positions.flatten(2).mT, cam)
+        sampled = F.grid_sample(
+            torch.cat([images, masks], 1),
+            ndc[..., :2].unflatten(1, maps.positions.shape[-2:]),
+            align_corners=False)
+        # Of the projected vertices: normals of the maps have other lengths
+        # on tiny triangles, so that some texels would fall on the other side
+        # of the threshold. Empty texels have none: zero faces nobody.
         mapper = self.surface.mapper
         normals = vertex_normals(vertices_ndc, mapper.faces)
-        colors, visibility = sample_surface(
-            images, masks, maps, cam, mapper.to_uv(normals[..., 2:]))
-        visibility = visibility * self.surface.uv_face_eye_mask
+        facing = mapper.to_uv(normals[..., 2:]) < FACING_TEXTURE
+        visibility = (sampled[:, 3:] * facing
+                      * self.surface.uv_face_eye_mask)
         if self.occlusion:
             visibility = visibility * mapper.image_to_uv(
                 images[:, :1], vertices_ndc).visibility
-        return dict(uv_images=colors, uv_visibility=visibility)
+        return sampled[:, :3], visibility
 
     def true_normals(self, vertices: torch.Tensor, displacement: torch.Tensor,
                      onto: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,9 @@ import torch
 from mmengine.logging import MMLogger
 from torch.utils.weak import WeakIdKeyDictionary
 
+from mmtvface.models.targets import clip_names
 from mmtvface.structures import FaceClipSample
 from mmtvface.utils.host_sync import HostCopy, may_synchronize
-
-from .clip_targets import clip_names
 
 
 def guard_losses(losses: Mapping[str, torch.Tensor],

@@ -10,13 +10,15 @@ from torch import nn
 
 from mmtvface.geometry.camera import project
 from mmtvface.models.encoders import ClipEncoder
+from mmtvface.models.losses import LocatedLandmarkLoss
+from mmtvface.models.losses.base_loss import compute_losses
+from mmtvface.models.losses.temporal import code_spread
+from mmtvface.models.outputs import CoarseOutputs, DetailOutputs
+from mmtvface.models.targets import DetailTargets, Targets
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
 
 from .loss_guard import LossGuard
-from .loss_needs import check_parts, check_seen, check_stage
-from .predictions import code_spread, predicted_samples, seen_in_features
-from .stages import compare_coarse, compare_detail
 
 STAGES = ('coarse', 'detail')
 
@@ -30,7 +32,7 @@ class TemporalDECA(BaseModel):
     with the input (DECA, Feng et al., SIGGRAPH 2021, with the temporal
     encoder of "Learning to Reconstruct 3D Faces by Watching TV"). Pretraining
     is this model with landmark losses only: what no loss reads is not
-    computed, so nothing is rendered then.
+    computed (see :mod:`mmtvface.models.outputs`), so nothing is rendered.
 
     A detail branch adds displacement maps. It is trained in a stage of its
     own, in which everything else is frozen: without gradients and in
@@ -42,8 +44,9 @@ class TemporalDECA(BaseModel):
 
     Args:
         encoder: Config; clips (n, t, 3, H, W) -> features (n, t, C).
-        head: Config; features -> flat codes (n, t, total). ``in_channels``
-            is taken from the encoder if absent.
+        head: Config of the regressor, a :class:`FLAMEHead`; features -> code
+            vectors (n, t, total). ``in_channels`` is taken from the encoder
+            if absent.
         flame: Config of the head model.
         texture: Config of the albedo model; only needed by losses on
             rendered colours.
@@ -69,8 +72,7 @@ class TemporalDECA(BaseModel):
         init_cfg: See mmengine's ``BaseModule``.
 
     Raises:
-        ValueError: If a loss needs a part that is not configured, or an
-            option has no effect with the parts given.
+        ValueError: If an option has no effect with the parts given.
     """
 
     def __init__(self,
@@ -110,7 +112,7 @@ class TemporalDECA(BaseModel):
         self.head = MODELS.build(head)
         self.layout: FlameCodeLayout = self.head.layout
         self.flame = MODELS.build(flame)
-        if getattr(self.head, 'feedback', None):
+        if self.head.feedback:
             self.head.watch(self.flame)
         self.texture = MODELS.build(texture) if texture else None
         self.renderer = MODELS.build(renderer) if renderer else None
@@ -145,22 +147,40 @@ class TemporalDECA(BaseModel):
         if self.stage == 'detail' and self.detail is None:
             raise ValueError("TemporalDECA: stage='detail' needs a branch: "
                              "detail=dict(type='DetailBranch', ...).")
-        for stage in STAGES:
-            option = dict(coarse='shape', detail='detail')[stage]
-            option += '_consistency'
+        for option, stage in (('shape_consistency', 'coarse'),
+                              ('detail_consistency', 'detail')):
             if getattr(self, option) and stage != self.stage:
                 raise ValueError(f"TemporalDECA: {option} needs stage="
                                  f"'{stage}', but it is '{self.stage}'.")
-        check_stage(self.losses, self.stage)
-        check_seen(self.losses, self.head, self.encoder, self.stage)
-        check_parts(self.losses,
-                    dict(renderer=self.renderer, texture=self.texture))
-        if (self.shape_consistency
-                and getattr(self.head, 'shape_mode', 'frame') != 'frame'):
+        if self.shape_consistency and self.head.shape_mode != 'frame':
             raise ValueError(
                 'TemporalDECA: shape_consistency exchanges the shape codes of '
                 "a clip's frames, but the head's shape_mode makes them "
                 'equal: use one or the other.')
+        self._check_located()
+
+    def _check_located(self) -> None:
+        """Raise where located landmarks are read that nobody trains."""
+        encoder = self.encoder
+        clips = isinstance(encoder, ClipEncoder)
+        if self.head.feedback and not (clips and encoder.with_landmarks):
+            raise ValueError(
+                'TemporalDECA: the feedback of the head reads landmarks that '
+                'the encoder locates, but it locates none; configure encoder='
+                'dict(with_landmarks=True) or leave it out.')
+        if not self.losses or self.stage == 'detail':
+            return
+        needed = ['located_landmarks'] * bool(self.head.feedback)
+        if clips and encoder.close_looks:
+            needed = ['located_landmarks', 'located_first']
+        trained = {loss.source for loss in self.losses.values()
+                   if isinstance(loss, LocatedLandmarkLoss)}
+        if lacking := [name for name in needed if name not in trained]:
+            raise ValueError(
+                f'TemporalDECA: no loss trains {lacking}, which the feedback '
+                'of the head or the close looks of the encoder read; add '
+                "losses=dict(name=dict(type='LocatedLandmarkLoss', source="
+                f"'{lacking[0]}')).")
 
     def _frozen_parts(self) -> list[nn.Module]:
         """What the stage does not train."""
@@ -186,7 +206,7 @@ class TemporalDECA(BaseModel):
         Args:
             inputs: (n, t, 3, H, W) RGB [0, 1].
             data_samples: n samples; needed for ``'loss'`` only.
-            mode: ``'tensor'``: flat codes (n, t, total). ``'predict'``: list
+            mode: ``'tensor'``: code vectors (n, t, total). ``'predict'``: list
                 of n :class:`FaceClipSample` with ``pred_*`` fields.
                 ``'loss'``: dict of scalar losses.
 
@@ -204,7 +224,7 @@ class TemporalDECA(BaseModel):
                          f'is {mode!r}.')
 
     def encode(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Flat codes (n, t, total), float32, of clips (n, t, 3, H, W)."""
+        """Code vectors (n, t, total), float32, of clips (n, t, 3, H, W)."""
         return self._regress(self.encoder(inputs))
 
     def _regress(self, features: torch.Tensor) -> torch.Tensor:
@@ -216,7 +236,7 @@ class TemporalDECA(BaseModel):
     def encode_with_detail(
             self, inputs: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Flat codes and detail codes, with everything shared done once.
+        """Code vectors and detail codes, with everything shared done once.
 
         Args:
             inputs: (n, t, 3, H, W) RGB [0, 1].
@@ -229,26 +249,19 @@ class TemporalDECA(BaseModel):
         return flat, detail
 
     def _encode(self, inputs: torch.Tensor, with_detail: bool = True
-                ) -> tuple[torch.Tensor, torch.Tensor | None,
-                           dict[str, torch.Tensor]]:
-        """Flat codes, detail codes, see :func:`seen_in_features`."""
-        with_detail = with_detail and self.detail is not None
-        trained = self.stage == 'coarse'
+                ) -> tuple[torch.Tensor, torch.Tensor | None, torch.Tensor]:
+        """Code vectors, detail codes, features of the coarse encoder."""
+        encoder, trained = self.encoder, self.stage == 'coarse'
         with torch.set_grad_enabled(torch.is_grad_enabled() and trained):
-            if not with_detail:
-                features = self.encoder(inputs)
-            else:
-                encoder = self.encoder
-                clips = encoder.prepare(inputs)
-                flows = encoder.compute_flows(clips)
-                maps = encoder.trunk(clips, flows)
-                features = encoder.stages(maps).unflatten(
-                    0, inputs.shape[:2])
+            if self.detail is None or not with_detail:
+                features = encoder(inputs)
+                return self._regress(features), None, features
+            clips = encoder.prepare(inputs)
+            flows = encoder.compute_flows(clips)
+            maps = encoder.trunk(clips, flows)
+            features = encoder.stages(maps).unflatten(0, inputs.shape[:2])
             flat = self._regress(features)
-            seen = seen_in_features(self.encoder, self.head, features)
-        detail = self.detail.encode(clips, flows, maps) if (
-            with_detail) else None
-        return flat, detail, seen
+        return flat, self.detail.encode(clips, flows, maps), features
 
     def decode(self, codes: Mapping[str, torch.Tensor]
                ) -> dict[str, torch.Tensor]:
@@ -281,41 +294,6 @@ class TemporalDECA(BaseModel):
             fields['displacement'] = self.detail.decode(codes)
         return fields
 
-    def render(self, codes: Mapping[str, torch.Tensor],
-               geometry: Mapping[str, torch.Tensor],
-               albedo: torch.Tensor | None,
-               image_size: tuple[int, int]) -> dict[str, torch.Tensor]:
-        """Images of frames, keyed as losses name them.
-
-        Args:
-            codes: Name -> (B, C); the light is read.
-            geometry: See :meth:`decode`.
-            albedo: (B, 3, S, S), or None for masks and normals only.
-            image_size: (H, W).
-
-        Returns:
-            (B, C, H, W) each: ``rendered_images``, ``albedo_images`` and
-            ``shading`` (with an albedo), ``alpha``, ``face_mask``,
-            ``normals``, ``depth``; ``uv_grid`` (B, H, W, 2).
-        """
-        out = self.renderer.render(
-            geometry['vertices'],
-            geometry['vertices_ndc'],
-            albedo,
-            codes['light'] if albedo is not None else None,
-            image_size=image_size)
-        images = dict(
-            rendered_images=out.image,
-            albedo_images=out.albedo,
-            shading=out.shading,
-            alpha=out.alpha,
-            face_mask=out.face_mask,
-            normals=out.normals,
-            depth=out.depth,
-            uv_grid=out.uv_grid)
-        return {key: value for key, value in images.items()
-                if value is not None}
-
     def predict(self,
                 inputs: torch.Tensor,
                 data_samples: Sequence[FaceClipSample] | None = None
@@ -334,19 +312,28 @@ class TemporalDECA(BaseModel):
             that knows it ``pred_landmark_sigma`` (t, 68), the expected error
             of each landmark in NDC.
         """
-        flat, detail, seen = self._encode(inputs)
+        flat, detail, features = self._encode(inputs)
         with torch.autocast(inputs.device.type, enabled=False):
             codes = self.layout.split(flat.flatten(0, 1))
             if detail is not None:
                 codes['detail'] = detail.flatten(0, 1)
             fields = self.surface(codes)
-            if 'landmark_log_sigma' in seen:
-                fields['landmark_sigma'] = seen[
-                    'landmark_log_sigma'].flatten(0, 1).exp()
+            log_sigma = self.head.landmark_log_sigma(features.float())
+            if log_sigma is not None:
+                fields['landmark_sigma'] = log_sigma.flatten(0, 1).exp()
         shape = inputs.shape[:2]
-        return predicted_samples(
-            *({key: value.unflatten(0, shape) for key, value in part.items()}
-              for part in (codes, fields)), data_samples)
+        codes, fields = (
+            {key: value.unflatten(0, shape) for key, value in part.items()}
+            for part in (codes, fields))
+        results = [FaceClipSample() for _ in inputs] if (
+            data_samples is None) else [x.new() for x in data_samples]
+        for index, result in enumerate(results):
+            result.pred_codes = {
+                key: code[index] for key, code in codes.items()}
+            result.pred_cam = codes['cam'][index]
+            for key, value in fields.items():
+                result.set_data({f'pred_{key}': value[index]})
+        return results
 
     def loss(self, inputs: torch.Tensor,
              data_samples: Sequence[FaceClipSample] | None
@@ -363,23 +350,25 @@ class TemporalDECA(BaseModel):
             the code within the clips over its norm.
 
         Raises:
-            ValueError: If there are no losses or targets are missing.
+            ValueError: If there are no losses, or one reads what model or
+                data do not have.
             FloatingPointError: If a code or a loss is not finite.
         """
         if not self.losses or data_samples is None:
             raise ValueError('TemporalDECA: training needs losses=dict(...) '
                              'in the configuration and data samples.')
-        flat, detail, seen = self._encode(
+        flat, detail, features = self._encode(
             inputs, with_detail=self.stage == 'detail')
         with torch.autocast(inputs.device.type, enabled=False):
-            outputs, targets = (
-                compare_coarse(self, inputs, flat, data_samples, seen)
-                if detail is None else compare_detail(
-                    self, inputs, flat, detail, data_samples))
-            losses = {
-                f'loss_{name}': loss(outputs, targets)
-                for name, loss in self.losses.items()
-            }
+            if detail is None:
+                outputs = CoarseOutputs(self, inputs, flat, features)
+                targets = Targets(inputs, data_samples, self.flame,
+                                  outputs.num_copies)
+            else:
+                outputs = DetailOutputs(self, flat, detail)
+                targets = DetailTargets(inputs, data_samples, self.flame,
+                                        self.detail, outputs)
+            losses = compute_losses(self.losses, outputs, targets)
         losses = self._guard(
             losses, [flat] if detail is None else [flat, detail],
             data_samples, self.parameters(), self.skip_nonfinite)

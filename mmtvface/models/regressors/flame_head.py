@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Regressor from frame features to head-model codes."""
+"""Regressor from the features of frames to code vectors."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -285,7 +285,7 @@ class FLAMEHead(BaseModule):
             features: (n, t, in_channels).
 
         Returns:
-            Flat codes (n, t, out_channels) in the order of the layout.
+            Code vectors (n, t, out_channels) in the order of the layout.
 
         Raises:
             ValueError: If the shape is another one.
@@ -304,7 +304,7 @@ class FLAMEHead(BaseModule):
             past: What the call before returned; None starts the streams.
 
         Returns:
-            Flat codes (n, t, out_channels), and what these frames and those
+            Code vectors (n, t, out_channels), and what these frames and those
             before them say together; None if they share nothing.
 
         Raises:
@@ -339,7 +339,3 @@ class FLAMEHead(BaseModule):
         if self.uncertainty is None:
             return None
         return self.uncertainty(self.hidden(features))
-
-    def split(self, codes: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Named codes of flat ones: (..., C) each, light (..., 9, 3)."""
-        return self.layout.split(codes)

@@ -9,7 +9,9 @@ from types import ModuleType
 
 from mmtvface.utils.deps import require
 
-INSTALL = 'pip install mediapipe==0.10.14'
+# With its dependencies it would bring NumPy 2, jax and a second OpenCV; what
+# it needs of them is in requirements/core.txt.
+INSTALL = 'pip install --no-deps mediapipe==0.10.14'
 PURPOSE = 'Finding faces in images without landmark files'
 
 

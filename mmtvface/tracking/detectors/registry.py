@@ -4,14 +4,16 @@
 from importlib import import_module
 from inspect import signature
 
+from mmtvface.utils.deps import without_upgrades
+
 from .base import FaceBackend
-from .mediapipe_runtime import quiet
+from .mediapipe_runtime import INSTALL, quiet
 
 #: Name -> (module, class, modules it needs, install command).
 BACKENDS: dict[str, tuple[str, str, tuple[str, ...], str]] = {
     'mediapipe': ('mediapipe_detector', 'MediaPipeBackend',
                   ('mediapipe.python.solution_base', ),
-                  'pip install mediapipe==0.10.14'),
+                  INSTALL),
     'face-alignment': ('face_alignment_detector', 'FaceAlignmentBackend',
                        ('face_alignment', ),
                        'pip install face-alignment==1.4.1'),
@@ -59,6 +61,7 @@ def usable_backends() -> dict[str, str]:
                 with quiet():
                     import_module(module)
             except ImportError as error:
-                reasons[name] = f'{error}; install it with: {install}'
+                reasons[name] = (f'{error}; install it with: '
+                                 f'{without_upgrades(install)}')
                 break
     return reasons
