@@ -9,6 +9,7 @@ the code.
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -19,7 +20,9 @@ sys.path.insert(0, str(ROOT))
 
 import yaml
 
+from mmtvface.cli import animate, reconstruct, view
 from mmtvface.export.writer import kinds_table
+from mmtvface.utils.settings import Settings, add_options
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -61,12 +64,40 @@ def zoo() -> str:
     return '\n'.join(parts)
 
 
+def options(settings: type[Settings]) -> Callable[[], str]:
+    """Makes the table of a command's options, as its help has them."""
+
+    def rows() -> str:
+        parser = argparse.ArgumentParser(add_help=False)
+        add_options(parser, settings)
+        found = []
+        for action in parser._actions:
+            names = action.metavar or action.choices or (
+                () if action.nargs == 0 else action.dest.upper())
+            if not isinstance(names, str):
+                names = (' ' if action.metavar else ', ').join(names)
+            text = action.help.replace('%%', '%')
+            found.append([f'`{action.option_strings[0]}`',
+                          f'`{names}`' if names else '',
+                          re.sub(r'(?<!`)(--[a-z][a-z-]*|<[a-z_<>]+>)',
+                                 r'`\1`', text)])
+        return table(['option', 'value', 'what'], found)
+
+    return rows
+
+
 def _link(path: str) -> str:
     return os.path.relpath(ROOT / path, ROOT / 'docs').replace(os.sep, '/')
 
 
 TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     'exports': ('docs/exports.md', kinds_table),
+    'reconstruct': ('docs/user_guide/reconstruct.md',
+                    options(reconstruct.CommandSettings)),
+    'transfer': ('docs/user_guide/animate.md',
+                 options(animate.TransferCommand)),
+    'teaser': ('docs/user_guide/animate.md', options(animate.TeaserCommand)),
+    'view': ('docs/user_guide/view.md', options(view.ViewCommand)),
     'zoo': ('docs/model_zoo.md', zoo),
 }
 
