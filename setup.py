@@ -87,6 +87,7 @@ setup(
     extras_require={
         'temporal': ['torchvision>=0.16', *requirements('temporal')],
         'tests': requirements('tests'),
+        'docs': requirements('docs'),
         **{re.match(r'[\w-]+', line).group(): [line]
            for line in requirements('optional')},
         'pytorch3d': ['pytorch3d @ git+https://github.com/facebookresearch/'

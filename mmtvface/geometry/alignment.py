@@ -51,7 +51,13 @@ def procrustes(source: Array,
                target: Array,
                weights: Array | None = None,
                with_scale: bool = True) -> Similarity:
-    """Similarity that maps ``source`` onto ``target`` with least squares.
+    r"""Similarity that maps ``source`` onto ``target`` with least squares.
+
+    $$
+    \min_{s, R, t} \sum_i w_i\, \lVert s R x_i + t - y_i \rVert^2
+    $$
+
+    in closed form (Umeyama, PAMI 1991).
 
     Args:
         source: (..., N, D) points, N >= D.
@@ -65,6 +71,12 @@ def procrustes(source: Array,
     Raises:
         ValueError: If the shapes differ or there are fewer points than
             dimensions.
+
+    Examples:
+        >>> square = np.array([[0., 0.], [1., 0.], [1., 1.], [0., 1.]])
+        >>> found = procrustes(square, 2 * square + 3)
+        >>> found.scale.round(6), found.translation.round(6).tolist()
+        (2.0, [3.0, 3.0])
     """
     if source.shape != target.shape:
         raise ValueError('source and target must correspond: '

@@ -23,10 +23,14 @@ Array = TypeVar('Array', torch.Tensor, np.ndarray)
 
 
 def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
-    """Project model-space points by a weak-perspective camera.
+    r"""Project model-space points by a weak-perspective camera.
 
-    ndc = s * (x + tx, y + ty, z), then y and z are negated (DECA, Feng et
-    al., SIGGRAPH 2021, section 3: orthographic projection with scale).
+    $$
+    (x, y, z) \mapsto s\, (x + t_x,\; -(y + t_y),\; -z)
+    $$
+
+    (DECA, Feng et al., SIGGRAPH 2021, section 3: orthographic projection
+    with scale; y and z are negated, since image space has y down.)
 
     Args:
         points: (B, N, 3) metres.
@@ -34,6 +38,11 @@ def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
 
     Returns:
         (B, N, 3) NDC.
+
+    Examples:
+        >>> cam = torch.tensor([[8., 0., .01]])
+        >>> project(torch.tensor([[[.05, 0., .1]]]), cam).round(decimals=3)
+        tensor([[[ 0.4000, -0.0800, -0.8000]]])
     """
     scale = cam[:, None, :1]
     shift = torch.nn.functional.pad(cam[:, None, 1:], (0, 1))
@@ -42,7 +51,7 @@ def project(points: torch.Tensor, cam: torch.Tensor) -> torch.Tensor:
 
 
 def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
-    """Pixel-centre indices to NDC.
+    r"""Pixel-centre indices to NDC, $(2 i + 1) / \mathit{size} - 1$.
 
     Args:
         pixels: (..., 2) x and y, or any array for a single axis.
@@ -50,6 +59,12 @@ def pixel_to_ndc(pixels: Array, size: Array | int) -> Array:
 
     Returns:
         Same shape, [-1, 1] inside the image.
+
+    Examples:
+        The edges of the image are half a pixel beyond the centres.
+
+        >>> pixel_to_ndc(np.array([-.5, 0., 3.5]), 4).tolist()
+        [-1.0, -0.75, 1.0]
     """
     return (2 * pixels + 1) / size - 1
 

@@ -65,6 +65,14 @@ def mirror_landmarks(points: np.ndarray, width: float = 0.) -> np.ndarray:
 
     Raises:
         ValueError: If the second last axis is not 68.
+
+    Examples:
+        The right corner of the mouth becomes the left one.
+
+        >>> points = np.zeros((68, 2))
+        >>> points[48] = 20, 70
+        >>> mirror_landmarks(points, width=111)[54].tolist()
+        [91.0, 70.0]
     """
     points = np.asarray(points)
     if points.ndim < 2 or points.shape[-2] != NUM_LANDMARKS:

@@ -49,13 +49,22 @@ Light = torch.Tensor | DirectionalLights | PointLights
 
 
 def sh_basis(normals: torch.Tensor) -> torch.Tensor:
-    """Spherical harmonic polynomials of normals, without their factors.
+    r"""Spherical harmonic polynomials of normals, without their factors.
+
+    $$
+    Y(n) = (1,\; x,\; y,\; z,\; xy,\; xz,\; yz,\;
+    x^2 - y^2,\; 3 z^2 - 1)
+    $$
 
     Args:
         normals: (B, N, 3) unit length.
 
     Returns:
         (B, 9, N): 1, x, y, z, xy, xz, yz, x^2 - y^2, 3z^2 - 1.
+
+    Examples:
+        >>> sh_basis(torch.tensor([[[0., 0., 1.]]]))[0, :, 0].tolist()
+        [1.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 2.0]
     """
     x, y, z = normals.unbind(-1)
     return torch.stack([
@@ -65,12 +74,16 @@ def sh_basis(normals: torch.Tensor) -> torch.Tensor:
 
 
 def sh_shading(normals: torch.Tensor, light: torch.Tensor) -> torch.Tensor:
-    """Shading by spherical harmonics of order 2.
+    r"""Shading by spherical harmonics of order 2.
 
-    shading = sum_k light_k * factor_k * Y_k(normal) (Ramamoorthi and
-    Hanrahan, SIGGRAPH 2001, with the factors of DECA, Feng et al., SIGGRAPH
-    2021). It is not clamped: codes far from natural light give
-    negative values.
+    $$
+    S(n) = \sum_{k=1}^{9} l_k\, f_k\, Y_k(n)
+    $$
+
+    with the light $l_k$ (RGB) and the factors $f_k$ of the Lambertian kernel
+    (Ramamoorthi and Hanrahan, SIGGRAPH 2001, with the factors of DECA, Feng
+    et al., SIGGRAPH 2021). It is not clamped: codes far from natural light
+    give negative values.
 
     Args:
         normals: (B, N, 3) unit length, in the frame of the light.

@@ -12,18 +12,27 @@ _SMALL = 1e-3
 def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
     r"""Rotation matrices of axis-angle vectors (Rodrigues' formula).
 
-    .. math:: R = \cos\theta I + \frac{\sin\theta}{\theta}[r]_\times
-              + \frac{1-\cos\theta}{\theta^2} r r^T,\quad \theta = |r|
+    $$
+    R = \cos\theta\, I + \frac{\sin\theta}{\theta}\,[r]_\times
+    + \frac{1 - \cos\theta}{\theta^2}\, r r^T, \quad \theta = |r|
+    $$
 
     Exact and smooth everywhere, at zero too. The published FLAME code uses
-    :math:`\theta = |r + 10^{-8}|`, which has no value at
-    :math:`r = -10^{-8}`; the two agree to 1e-8.
+    $\theta = |r + 10^{-8}|$, which has no value at $r = -10^{-8}$; the two
+    agree to 1e-8.
 
     Args:
         axis_angle: (..., 3) axis times angle, radians.
 
     Returns:
         (..., 3, 3) rotation matrices (for column vectors).
+
+    Examples:
+        A quarter turn about y takes z to x.
+
+        >>> turn = axis_angle_to_matrix(torch.tensor([0., torch.pi / 2, 0.]))
+        >>> (turn @ torch.tensor([0., 0., 1.])).round().abs().tolist()
+        [1.0, 0.0, 0.0]
     """
     square = (axis_angle * axis_angle).sum(-1)
     small = square < _SMALL
@@ -48,10 +57,10 @@ def axis_angle_to_matrix(axis_angle: torch.Tensor) -> torch.Tensor:
 
 
 def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
-    """Axis-angle vectors of rotation matrices.
+    r"""Axis-angle vectors of rotation matrices.
 
     Goes through the quaternion, dividing by its largest component, so that
-    it is accurate at all angles in [0, pi]; gradients are finite at the
+    it is accurate at all angles in $[0, \pi]$; gradients are finite at the
     identity. At exactly pi one of the two equal answers is returned.
 
     Args:
@@ -59,6 +68,10 @@ def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
 
     Returns:
         (..., 3) axis times angle, radians, angle in [0, pi].
+
+    Examples:
+        >>> matrix_to_axis_angle(torch.eye(3)).tolist()
+        [0.0, 0.0, 0.0]
     """
     m = matrix.flatten(-2).unbind(-1)
     m00, m01, m02, m10, m11, m12, m20, m21, m22 = m
@@ -90,11 +103,11 @@ def matrix_to_axis_angle(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def rotation_yaw(matrix: torch.Tensor) -> torch.Tensor:
-    """Angle about the y axis of rotation matrices.
+    r"""Angle about the y axis of rotation matrices.
 
-    It is the middle angle of R = Rz Ry Rx,
-    atan2(-R20, sqrt(R00^2 + R10^2)); positive when a head that looks along
-    +z turns to its left (+x).
+    It is the middle angle of $R = R_z R_y R_x$,
+    $\operatorname{atan2}(-R_{20}, \sqrt{R_{00}^2 + R_{10}^2})$; positive when
+    a head that looks along +z turns to its left (+x).
 
     Args:
         matrix: (..., 3, 3) rotation matrices.
@@ -108,9 +121,9 @@ def rotation_yaw(matrix: torch.Tensor) -> torch.Tensor:
 
 
 def euler_to_axis_angle(angles: np.ndarray) -> np.ndarray:
-    """Axis-angle of yaw about y, then pitch about x, then roll about z.
+    r"""Axis-angle of yaw about y, then pitch about x, then roll about z.
 
-    The rotation matrix is R_y(yaw) R_x(pitch) R_z(roll).
+    The rotation matrix is $R_y(yaw)\, R_x(pitch)\, R_z(roll)$.
 
     Args:
         angles: (n, 3) yaw, pitch, roll in radians, rotation below 180

@@ -37,6 +37,10 @@ def pose_feature(rotations: torch.Tensor,
 
     Returns:
         (B, 9 * number of joints), row-major per joint.
+
+    Examples:
+        >>> pose_feature(torch.eye(3).expand(1, 5, 3, 3)).abs().sum().item()
+        0.0
     """
     eye = torch.eye(3, dtype=rotations.dtype, device=rotations.device)
     chosen = rotations[:, 1:] if joints is None else torch.stack(
@@ -46,11 +50,16 @@ def pose_feature(rotations: torch.Tensor,
 
 def skinning_transforms(rotations: torch.Tensor, joints: torch.Tensor,
                         parents: Sequence[int]) -> torch.Tensor:
-    """World transforms of the joints, relative to the rest pose.
+    r"""World transforms of the joints, relative to the rest pose.
 
-    Along the kinematic chain G_j = G_parent [R_j | J_j - J_parent]; the
-    result maps a rest-pose point that moves with joint j,
-    x -> G_j^R (x - J_j) + G_j^t.
+    Along the kinematic chain from each joint $j$ to its parent $p$
+
+    $$
+    G_j = G_p\, [R_j \mid J_j - J_p], \qquad
+    x \mapsto G_j^R\, (x - J_j) + G_j^t
+    $$
+
+    where the second map moves a rest-pose point with joint $j$.
 
     Args:
         rotations: (B, J, 3, 3), of each joint in its parent's frame.
@@ -73,7 +82,11 @@ def skinning_transforms(rotations: torch.Tensor, joints: torch.Tensor,
 
 def skin(vertices: torch.Tensor, weights: torch.Tensor,
          transforms: torch.Tensor) -> torch.Tensor:
-    """Move every vertex by the weighted mean of the joints' maps.
+    r"""Move every vertex by the weighted mean of the joints' maps.
+
+    $$
+    v' = \sum_j w_j\, (A_j\, v + a_j)
+    $$
 
     Args:
         vertices: (B, 3, V) rest-pose vertices, metres.
@@ -98,12 +111,16 @@ def linear_blend_skinning(betas: torch.Tensor, rotations: torch.Tensor,
                           parents: Sequence[int],
                           joints: Sequence[int] | None = None
                           ) -> torch.Tensor:
-    """Posed vertices of a blend-shape model.
+    r"""Posed vertices of a blend-shape model.
+
+    $$
+    v = \mathrm{skin}\big(\bar T + S \beta + P\,(R - I),\; J(\beta)\big)
+    $$
 
     Shape and pose blends are one matrix product. The joints of the blended
-    shape, J_regressor (T + S betas), are linear in betas as well, so the
-    caller folds the regressor into ``joint_template`` and
-    ``joint_shapes`` once.
+    shape, $J(\beta) = \mathcal{J}\,(\bar T + S \beta)$, are linear in $\beta$
+    as well, so the caller folds the regressor $\mathcal{J}$ into
+    ``joint_template`` and ``joint_shapes`` once.
 
     Args:
         betas: (B, K) shape and expression coefficients.

@@ -14,6 +14,14 @@ class FlameCodeLayout:
     The order is that of the coarse encoder of DECA (Feng et al., SIGGRAPH
     2021): shape, albedo ("tex"), expression ("exp"), pose (global and jaw
     axis-angle, radians), cam (scale, tx, ty), light (9 SH bands x RGB).
+
+    Examples:
+        >>> layout = FlameCodeLayout()
+        >>> layout.total
+        236
+        >>> codes = layout.split(torch.zeros(2, 236))
+        >>> codes['shape'].shape, codes['light'].shape
+        (torch.Size([2, 100]), torch.Size([2, 9, 3]))
     """
 
     shape: int = 100

@@ -94,14 +94,14 @@ def test_goals(name, ms, gib, expected):
 
 def test_readme_shows_the_results(tmp_path):
     copy = tmp_path / 'README.md'
-    original = benchmark.README.read_text()
+    original = benchmark.PAGE.read_text()
     copy.write_text(original)
-    report.rewrite_readme(copy, benchmark.RESULTS)
+    report.renew_page(copy, benchmark.RESULTS)
     assert copy.read_text() == original, (
-        'run benchmark.py --only-readme')
+        'run benchmark.py --only-docs')
     start, end = report.MARKERS
     copy.write_text(f'a\n{start}\nold\n{end}\nb\n')
-    report.rewrite_readme(copy, benchmark.RESULTS)
+    report.renew_page(copy, benchmark.RESULTS)
     table = benchmark.markdown(json.loads(benchmark.RESULTS.read_text()))
     assert copy.read_text() == f'a\n{start}\n{table}{end}\nb\n'
 
@@ -112,9 +112,9 @@ def test_readme_without_a_place_or_results(tmp_path):
     for text in ('', f'{end}{start}', f'{start}{start}{end}'):
         readme.write_text(text)
         with pytest.raises(ValueError, match='README.md must hold'):
-            report.rewrite_readme(readme, benchmark.RESULTS)
-    with pytest.raises(FileNotFoundError, match=r'--readme'):
-        report.rewrite_readme(readme, tmp_path / 'none.json')
+            report.renew_page(readme, benchmark.RESULTS)
+    with pytest.raises(FileNotFoundError, match=r'--docs'):
+        report.renew_page(readme, tmp_path / 'none.json')
 
 
 def test_wrong_numbers_are_not_timed():

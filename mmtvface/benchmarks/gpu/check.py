@@ -11,7 +11,7 @@ A bare machine without a network gets what it lacks from gpu_bundle.sh.
 Examples:
     python tools/analysis_tools/gpu_check.py --out work_dirs/gpu_check
     python tools/analysis_tools/gpu_check.py --dry-run --out /tmp/dry
-    python tools/analysis_tools/gpu_check.py --readme --out work_dirs/gpu_check
+    python tools/analysis_tools/gpu_check.py --docs --out work_dirs/gpu_check
 """
 
 import argparse
@@ -225,13 +225,14 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     modes.add_argument('--quick', action='store_true', help='3 minutes')
     modes.add_argument('--dry-run', action='store_true', help='everything, '
                        'tiny and on the CPU, to find mistakes without a GPU')
-    modes.add_argument('--readme', action='store_true', help='run nothing; '
+    modes.add_argument('--docs', '--readme', action='store_true',
+                       help='run nothing; '
                        'write docs/gpu.md and docs/gpu_check.json from DIR')
     parser.add_argument('--parts', nargs='+', choices=list(PARTS),
                         default=list(PARTS), metavar='PART')
     args = parser.parse_args(argv)
     args.out = args.out.resolve()
-    if args.readme:
+    if args.docs:
         found = args.out / 'gpu_check.json'
         if not found.is_file():
             parser.error(f'there is no {found}; run the check first')

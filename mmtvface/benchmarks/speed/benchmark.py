@@ -8,7 +8,7 @@ section whose packages or files are missing is skipped with the reason.
 
 Examples:
     python tools/analysis_tools/benchmark.py --sections flame rasterizers
-    python tools/analysis_tools/benchmark.py --steps --readme
+    python tools/analysis_tools/benchmark.py --steps --docs
 """
 
 import argparse
@@ -42,9 +42,10 @@ from .networks import (
     stream_section,
     temporal_section,
 )
-from .report import markdown, rewrite_readme, show
+from .report import markdown, renew_page, show
 
-README, RESULTS = CHECKOUT / 'README.md', CHECKOUT / 'docs/benchmark.json'
+PAGE = CHECKOUT / 'docs/benchmarks.md'
+RESULTS = CHECKOUT / 'docs/benchmark.json'
 SECTIONS = {
     'flame': flame_section,
     'texture': texture_section,
@@ -76,24 +77,24 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument('--out', type=Path, help='JSON file (default: '
                         'work_dirs/benchmark.json)')
     parser.add_argument('--markdown', type=Path, metavar='FILE',
-                        help="also write the README's table")
-    parser.add_argument('--readme', action='store_true',
+                        help='also write the table there')
+    parser.add_argument('--docs', '--readme', action='store_true',
                         help='write docs/benchmark.json and the table in '
-                        'README.md')
-    parser.add_argument('--only-readme', action='store_true',
-                        help='measure nothing; renew the table in README.md '
-                        'from docs/benchmark.json')
+                        'docs/benchmarks.md')
+    parser.add_argument('--only-docs', '--only-readme', action='store_true',
+                        help='measure nothing; renew the table in '
+                        'docs/benchmarks.md from docs/benchmark.json')
     args = parser.parse_args(argv)
     if args.repeats < 1:
         parser.error(f'--repeats must be positive, but it is {args.repeats}')
-    if args.only_readme:
-        rewrite_readme(README, RESULTS)
+    if args.only_docs:
+        renew_page(PAGE, RESULTS)
         return json.loads(RESULTS.read_text())
     sections = args.sections or [name for name in SECTIONS if name != 'steps']
     if args.steps and 'steps' not in sections:
         sections.append('steps')
     out = args.out or (
-        RESULTS if args.readme else Path('work_dirs/benchmark.json'))
+        RESULTS if args.docs else Path('work_dirs/benchmark.json'))
     register_all_modules()
     console = Console()
     report: dict[str, Any] = dict(
@@ -123,6 +124,6 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
     console.print(f'Written to {out}', markup=False)
     if args.markdown:
         args.markdown.write_text(markdown(report))
-    if args.readme:
-        rewrite_readme(README, out)
+    if args.docs:
+        renew_page(PAGE, out)
     return report

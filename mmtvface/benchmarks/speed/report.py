@@ -118,7 +118,7 @@ def _cells(report: Mapping[str, Any]) -> Iterator[list[str]]:
 
 
 def markdown(report: Mapping[str, Any]) -> str:
-    """The table of the README."""
+    """The table of docs/benchmarks.md."""
     lines = ['| case | ms | baseline: ms | times faster | peak memory | goal '
              '| reached |', '|---|---|---|---|---|---|---|']
     lines += [f'| {" | ".join(cells)} |' for cells in _cells(report)]
@@ -141,16 +141,16 @@ def replace_between(page: Path, markers: tuple[str, str], text: str) -> None:
     page.write_text(f'{before}{markers[0]}\n{text}{markers[1]}{after}')
 
 
-def rewrite_readme(readme: Path, results: Path) -> None:
-    """Put the table of a JSON file between the markers of the README.
+def renew_page(page: Path, results: Path) -> None:
+    """Put the table of a JSON file between the markers of a page.
 
     Raises:
         FileNotFoundError: If there is no such JSON file.
-        ValueError: If the README has no place for the table.
+        ValueError: If the page has no place for the table.
     """
     if not results.is_file():
         raise FileNotFoundError(
             f'{results} does not exist. Run python '
-            'tools/analysis_tools/benchmark.py --readme, which writes it.')
-    replace_between(readme, MARKERS,
+            'tools/analysis_tools/benchmark.py --docs, which writes it.')
+    replace_between(page, MARKERS,
                     markdown(json.loads(results.read_text())))
