@@ -49,8 +49,8 @@ def commands(page):
     """Lines of the shell blocks as words; placeholders in [] are left out."""
     for language, _, code in code_blocks(page):
         if language in ('bash', 'console'):
-            for line in re.sub(r'\[[^\]]*\]', '', code.replace(
-                    '\\\n', ' ')).splitlines():
+            code = re.sub(r'\[[^\]]*\]', '', code.replace('\\\n', ' '))
+            for line in re.sub(r'\$\([^)]*\)', 'name', code).splitlines():
                 with contextlib.suppress(ValueError):  # of several lines
                     if words := shlex.split(line, comments=True):
                         yield words

@@ -20,7 +20,12 @@ from .vggface2_resnet import (
 
 @MODELS.register_module()
 class IdentityLoss(FrozenNetworkLoss):
-    """1 - cosine of face embeddings of the overlay and the input.
+    r"""1 - cosine of face embeddings of the overlay and the input.
+
+    $$
+    1 - \frac{\langle f(I_o), f(I) \rangle}
+    {\lVert f(I_o) \rVert\, \lVert f(I) \rVert}
+    $$
 
     The overlay is the input with the face region replaced by the render,
     whose albedo and light are constants: the loss acts on the shape only

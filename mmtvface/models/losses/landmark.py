@@ -55,9 +55,14 @@ def _differences(pred: torch.Tensor, target: torch.Tensor,
 
 def weighted_landmark_error(pred: torch.Tensor, target: torch.Tensor,
                             weights: torch.Tensor) -> torch.Tensor:
-    """Weighted mean of the L1 distance, halved: sum(w |d|) / (2 sum(w)).
+    r"""Weighted mean of the L1 distance, halved.
 
-    w is the weight times the visibility (the third column of the target).
+    $$
+    \frac{\sum_i w_i v_i\, \lVert p_i - q_i \rVert_1}{2 \sum_i w_i v_i}
+    $$
+
+    over all landmarks $i$ of all frames, with the weights $w$ and the
+    visibility $v$ (the third column of the target).
     The published code multiplies the weights into the target tensor itself,
     so that a second use sees their squares; here nothing is modified, and
     coordinates of invisible landmarks may be anything, even NaN.
@@ -93,7 +98,12 @@ def safe_distance(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
 
 def pair_distance_error(pred: torch.Tensor, target: torch.Tensor,
                         pairs: torch.Tensor) -> torch.Tensor:
-    """Mean difference of the distances between paired landmarks.
+    r"""Mean difference of the distances between paired landmarks.
+
+    $$
+    \frac{\sum_{(i, j)} v_i v_j\, \big|\, \lVert p_i - p_j \rVert
+    - \lVert q_i - q_j \rVert\, \big|}{\sum_{(i, j)} v_i v_j}
+    $$
 
     Args:
         pred: (B, 68, 2) or more columns, NDC.
@@ -163,13 +173,17 @@ class LandmarkLoss(FaceLoss):
 
 @MODELS.register_module()
 class UncertainLandmarkLoss(FaceLoss):
-    """Landmark loss that learns how far each landmark may be off.
+    r"""Landmark loss that learns how far each landmark may be off.
 
-    Negative logarithm of a Laplace density (Kendall & Gal, NeurIPS 2017,
-    sec. 3): the mean over the visible landmarks of |d|_1 / (2 sigma) +
-    log(sigma), without constants. Landmarks that cannot be seen well pull
-    less at the face, and the network says which they are. The value may be
-    negative.
+    $$
+    \operatorname{mean}_i \Big(\frac{\lVert p_i - q_i \rVert_1}{2 \sigma_i}
+    + \ln \sigma_i\Big)
+    $$
+
+    over the visible landmarks: the negative logarithm of a Laplace density
+    without constants (Kendall & Gal, NeurIPS 2017, sec. 3). Landmarks
+    that cannot be seen well pull less at the face, and the network says which
+    they are. The value may be negative.
 
     Args:
         loss_weight: Factor of the loss.
@@ -199,7 +213,13 @@ class UncertainLandmarkLoss(FaceLoss):
 
 @MODELS.register_module()
 class LocatedLandmarkLoss(FaceLoss):
-    """Root of the mean squared error of the votes for each landmark.
+    r"""Root of the mean squared error of the votes for each landmark.
+
+    $$
+    \operatorname{mean}_i \sqrt{\lVert m_i - q_i \rVert^2 + s_i^2}
+    $$
+
+    with the mean $m_i$ and the spread $s_i$ of the votes.
 
     For encoders that locate landmarks
     (:class:`~mmtvface.models.encoders.LandmarkLocator`). The squared error

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""ID-MRF loss: the shaded UV map has the features of the input's texture.
+r"""ID-MRF loss: the shaded UV map has the features of the input's texture.
 
 Its distance of two sets of patches asks for the same variety in both.
 
@@ -8,23 +8,31 @@ Generative Multi-column Convolutional Neural Networks", NeurIPS 2018, after
 Mechrez et al., "The Contextual Loss", ECCV 2018. Every target patch wants a
 generated patch that resembles it more than it resembles the other targets.
 
-With c_ij the cosine of generated patch i and target patch j, d = (1 - c) / 2:
+With $c_{ij}$ the cosine of generated patch $i$ and target patch $j$, and
+$d = (1 - c) / 2$:
 
-    r_ij = d_ij / (min_j d_ij + eps)
-    s_ij = exp((1 - r_ij) / sigma) / sum_j exp((1 - r_ij) / sigma)
-    distance = -log(mean_j max_i s_ij)
+$$
+r_{ij} = \frac{d_{ij}}{\min_j d_{ij} + \epsilon}, \quad
+s_{ij} = \frac{\exp((1 - r_{ij}) / \sigma)}
+{\sum_j \exp((1 - r_{ij}) / \sigma)}, \quad
+D = -\ln \operatorname{mean}_j \max_i s_{ij}
+$$
 
-All factors of a row that do not depend on j cancel, so s_i is the softmax
-over j of h_i c_ij with h_i = 1 / (sigma (1 - max_j c_ij + 2 eps)). It is 1 / M
-at least where j is the nearest target, hence the logarithm is finite.
+All factors of a row that do not depend on $j$ cancel, so $s_i$ is the softmax
+over $j$ of $h_i c_{ij}$ with
+$h_i = 1 / (\sigma (1 - \max_j c_{ij} + 2 \epsilon))$. It is $1 / M$ at least
+where $j$ is the nearest target, hence the logarithm is finite.
 
-Only the rows that are the maximum of some column have a gradient. With u_i =
-sum_j s_ij t_j (which is computed with s_i at hand), J_i the columns that i
-wins, p_i and S_i the sums over J_i of s_ij t_j and s_ij, and n_i the nearest
-target, the gradient of -log(mean) with respect to the unit vector g_i is
+Only the rows that are the maximum of some column have a gradient. With
+$u_i = \sum_j s_{ij} t_j$ (which is computed with $s_i$ at hand), $J_i$ the
+columns that $i$ wins, $p_i$ and $S_i$ the sums over $J_i$ of $s_{ij} t_j$ and
+$s_{ij}$, and $n_i$ the nearest target, the gradient of $D$ with respect to the
+unit vector $g_i$ is
 
-    -(h_i v_i + sigma h_i^2 (g_i . v_i) n_i) / sum_j max_i s_ij,
-    v_i = p_i - S_i u_i
+$$
+-\frac{h_i v_i + \sigma h_i^2 (g_i \cdot v_i)\, n_i}{\sum_j \max_i s_{ij}},
+\quad v_i = p_i - S_i u_i
+$$
 
 so that no N x M matrix has to be kept, nor computed a second time.
 """

@@ -71,7 +71,7 @@ def texture_patch_error(pred: torch.Tensor,
                         visibility: torch.Tensor,
                         box: Sequence[int] = FACE_BOX,
                         patch_size: int = 256) -> torch.Tensor:
-    """Mean |pred - target| * visibility over all texels, seen or not.
+    r"""Mean $v\, |I_r - I|$ over all texels, seen or not.
 
     Args:
         pred: (B, 3, S, S) RGB.

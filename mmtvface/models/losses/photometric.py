@@ -19,12 +19,17 @@ def photometric_error(rendered: torch.Tensor,
                       images: torch.Tensor,
                       mask: torch.Tensor,
                       divide_by: str = 'image') -> torch.Tensor:
-    """Mean absolute colour difference inside a mask, frame by frame.
+    r"""Mean absolute colour difference inside a mask, frame by frame.
 
-    The published code takes the mean over all pixels of mask * |masked
-    render - image|, which adds the constant |image| where the segmentation
-    is on and the render is off. Here ``mask`` is where both are on, so the
-    constant is gone; its gradient was zero.
+    $$
+    \frac{1}{3 A} \sum_{x} m(x)\, \lVert I_r(x) - I(x) \rVert_1
+    $$
+
+    with the render $I_r$, the image $I$, the mask $m$ and the area $A$ of
+    ``divide_by`` in pixels. The published code takes the mean of
+    $m_s\, |m_r I_r - I|$, which adds the constant $|I|$ where the segmentation
+    $m_s$ is on and the render $m_r$ is off. Here ``mask`` is
+    where both are on, so the constant is gone; its gradient was zero.
 
     Args:
         rendered: (B, 3, H, W) RGB.

@@ -18,7 +18,7 @@ from .base_loss import REFERENCE_FRAMES, FaceLoss, check_code_name
 
 
 def code_energy(code: torch.Tensor) -> torch.Tensor:
-    """Mean over the frames of sum(c^2) / 2.
+    r"""Mean over the frames of $\tfrac12 \sum_k c_k^2$.
 
     Args:
         code: (B, ...) in standard deviations.
@@ -44,7 +44,7 @@ def light_color_spread(light: torch.Tensor) -> torch.Tensor:
 def jaw_angles(jaw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Opening and roll of the jaw as Euler angles.
 
-    R = Rz(roll) Ry(yaw) Rx(opening), from the quaternion of the rotation
+    $R = R_z(roll) R_y(yaw) R_x(opening)$, from the quaternion of the rotation
     vector, whose formulas have no singularity at rest (roll and opening are
     degenerate only at a yaw of 90 degrees).
 
@@ -65,7 +65,13 @@ def jaw_angles(jaw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 @MODELS.register_module()
 class CodePriorLoss(FaceLoss):
-    """Gaussian prior on one code: REFERENCE_FRAMES * mean(sum(c^2)) / 2.
+    r"""Gaussian prior on one code.
+
+    $$
+    \frac{F}{2} \operatorname{mean}_b \sum_k c_{bk}^2
+    $$
+
+    with $F$ = ``REFERENCE_FRAMES``.
 
     Args:
         name: Code, ``'shape'``, ``'exp'`` or ``'tex'``.
@@ -103,10 +109,15 @@ class LightPriorLoss(FaceLoss):
 
 @MODELS.register_module()
 class JawPriorLoss(FaceLoss):
-    """Keeps the jaw from rolling and from closing through the upper lip.
+    r"""Keeps the jaw from rolling and from closing through the upper lip.
 
-    REFERENCE_FRAMES * mean(roll_weight * roll^2
-    + close_weight * max(0, -opening)^2) / 2.
+    $$
+    \frac{F}{2} \operatorname{mean}_b \big(w_r\, \rho_b^2
+    + w_c \max(0, -\omega_b)^2\big)
+    $$
+
+    with the roll $\rho$ and the opening $\omega$ of :func:`jaw_angles`, and
+    $F$ = ``REFERENCE_FRAMES``.
 
     Args:
         loss_weight: Factor of the whole.

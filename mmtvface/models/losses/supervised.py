@@ -77,10 +77,14 @@ class VertexLoss(FaceLoss):
 
 @MODELS.register_module()
 class CodeLoss(FaceLoss):
-    """Distance of the codes to the true ones.
+    r"""Distance of the codes to the true ones.
 
-    sum over the codes of weight * mean(distance(pred - target)), for data
-    that was made with the same head model and albedo model.
+    $$
+    \sum_c w_c\, \operatorname{mean}_k d(c_k - \hat c_k)
+    $$
+
+    over the codes $c$ with their weights, for data that was made with the
+    same head model and albedo model.
 
     A code that cannot be seen well is answered by the optimum over all that
     it may be: by their median with a linear loss, by their mean with a
@@ -166,9 +170,13 @@ class CodeLoss(FaceLoss):
 
 @MODELS.register_module()
 class NeutralVertexLoss(FaceLoss):
-    """Distance of the neutral heads, which are made of the shape codes alone.
+    r"""Distance of the neutral heads, which are made of the shape codes alone.
 
-    mean over the vertices of |v(shape) - v(true shape)|, Euclidean, in mm.
+    $$
+    \operatorname{mean}_i \lVert v_i(\beta) - v_i(\hat\beta) \rVert
+    $$
+
+    in millimetres.
     :class:`CodeLoss` counts all components of the shape alike, however little
     they move, and :class:`VertexLoss` blames the shape for errors of the
     pose, which are larger: with these two alone a small network learns the
@@ -188,12 +196,16 @@ class NeutralVertexLoss(FaceLoss):
 
 @MODELS.register_module()
 class NeutralLandmarkLoss(FaceLoss):
-    """Squared distance of the landmarks of the neutral heads.
+    r"""Squared distance of the landmarks of the neutral heads.
 
-    mean of |p(shape) - p(true shape)|^2 over the 68 landmarks, each set around
-    its own centre, in units of ``spread``. Unlike :class:`NeutralVertexLoss`
-    it is about the face, which pictures show, and not about the back of the
-    head; and its optimum for what cannot be seen well is the mean.
+    $$
+    \operatorname{mean}_i \lVert p_i(\beta) - p_i(\hat\beta) \rVert^2 / s^2
+    $$
+
+    over the 68 landmarks, each set around its own centre; $s$ is ``spread``.
+    Unlike :class:`NeutralVertexLoss` it is about the face, which pictures
+    show, and not about the back of the head; and its optimum for what cannot
+    be seen well is the mean.
 
     Args:
         loss_weight: Factor of the loss; the mean head costs about 1.

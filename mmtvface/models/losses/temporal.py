@@ -12,7 +12,11 @@ from .base_loss import FaceLoss, by_clip, check_code_name
 
 
 def code_variance(codes: torch.Tensor) -> torch.Tensor:
-    """Variance over time, summed over the code's entries.
+    r"""Variance over time, summed over the code's entries.
+
+    $$
+    \operatorname{mean}_{t} \lVert c_t - \bar c \rVert^2
+    $$
 
     Args:
         codes: (n, t, C).
@@ -39,7 +43,11 @@ def code_spread(codes: torch.Tensor) -> torch.Tensor:
 
 
 def acceleration_energy(values: torch.Tensor) -> torch.Tensor:
-    """Mean squared second difference over time.
+    r"""Mean squared second difference over time.
+
+    $$
+    \operatorname{mean}_{t} (x_{t+1} - 2 x_t + x_{t-1})^2
+    $$
 
     Args:
         values: (n, t, ...) any quantity per frame.
