@@ -301,7 +301,7 @@ def photo_painter(painter: FramePainter, result: FrameResult,
         name: Of the source, for messages.
 
     Raises:
-        ValueError: If there is no image, or the head has no atlas.
+        ValueError: If there is no image, or the head has no UV map.
     """
     if image is None:
         raise ValueError(f"texture='photo' needs an image of the person, but "

@@ -149,7 +149,7 @@ class ProgressView:
         self._ended: set[str] = set()
 
     def __call__(self, report: 'Report', videos: list['VideoSource']) -> None:
-        """Show the news of a video."""
+        """Show the progress of a video."""
         key = report.key
         if report.ended:
             self._ended.add(key)

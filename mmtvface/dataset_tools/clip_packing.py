@@ -182,7 +182,7 @@ def _files(clip_id: str, folder: Path, frames: ClipFrames,
 
 
 class _Writer:
-    """A growing LMDB file; each ``put`` is one transaction."""
+    """An LMDB file that is filled; each ``put`` is one transaction."""
 
     def __init__(self, path: Path):
         self.lmdb = require('lmdb', 'Packing clips', INSTALL)

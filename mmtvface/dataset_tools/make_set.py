@@ -102,7 +102,7 @@ def make_clip_set(inputs: Sequence[str | os.PathLike],
         settings: What clips must be like.
         options: How they are divided.
         workers: Processes; 0 for none.
-        tell: Receives the news of the videos.
+        tell: Receives the reports of the videos.
 
     Returns:
         The set and the report.

@@ -6,8 +6,8 @@ expression and pose correctives (Li et al., SIGGRAPH Asia 2017, section 3), and
 its joints move with identity and expression. A rig has fixed joints and
 morph targets with one weight each:
 
-* the mean identity of the track is the mesh at rest, and its joints are the
-  skeleton at rest;
+* the mean identity of the track is the rest pose, and its joints are the
+  rest skeleton;
 * expression components are targets, their codes the weights;
 * what is left (pose correctives, and the identity of a frame that differs
   from the mean) is a linear function of few numbers per frame. Its principal

@@ -85,6 +85,6 @@ def view_depth(image: np.ndarray) -> np.ndarray:
     if not seen.any():
         return np.zeros((*image.shape, 3), np.uint8)
     low, high = int(image[seen].min()), int(image[seen].max())
-    grey = 50 + 205 * (image.astype(np.float64) - low) / max(high - low, 1)
-    grey = np.where(seen, np.rint(grey), 0).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, -1)
+    gray = 50 + 205 * (image.astype(np.float64) - low) / max(high - low, 1)
+    gray = np.where(seen, np.rint(gray), 0).astype(np.uint8)
+    return np.repeat(gray[..., None], 3, -1)

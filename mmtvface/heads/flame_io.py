@@ -149,7 +149,7 @@ def save_head_model(path: str | os.PathLike, model: HeadModelData) -> None:
     """Write a head model as a ``.npz`` that :func:`load_head_model` reads.
 
     Such a file holds no pickled objects and loads several times faster
-    than the published pickle. It stays under the licence of its source.
+    than the published pickle. It stays under the license of its source.
 
     Args:
         path: File to write, with the suffix ``.npz``.

@@ -215,7 +215,7 @@ def decode_mask(data: bytes, name: str, shape: tuple[int, int]
         high = cv2.minMaxLoc(mask)[1]
         if high >= 128:
             return mask
-    return normalise_mask(mask)
+    return normalize_mask(mask)
 
 
 def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
@@ -232,7 +232,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
     return mask.astype(np.float32) / 255 if mask.dtype == np.uint8 else mask
 
 
-def normalise_mask(mask: np.ndarray) -> np.ndarray:
+def normalize_mask(mask: np.ndarray) -> np.ndarray:
     """Bring a mask of any dtype to float32 0..1.
 
     Masks are stored as bool, as 0/1 or 0..255 in integers, or as 0..1 or

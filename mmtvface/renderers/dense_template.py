@@ -47,7 +47,7 @@ def dense_faces(covered: np.ndarray, beside: np.ndarray,
         beside: (S, S) bool, texels that were put on the outline.
         places: (S, S, 2) where all of them lie, see
             :mod:`mmtvface.renderers.uv_outline`.
-        outline: Of the atlas.
+        outline: Of the UV map.
 
     Returns:
         (F, 3) int64 texels ``row * S + column``: triangles of
@@ -69,7 +69,7 @@ def dense_faces(covered: np.ndarray, beside: np.ndarray,
 
 
 class _Samples(NamedTuple):
-    """Points of a mesh at the texels of its atlas.
+    """Points of a mesh at the texels of its UV map.
 
     Attributes:
         covered: (S, S) bool, texels of the charts.
@@ -91,11 +91,11 @@ def sample_uv_map(mapper: UVMapper, outline: Outline) -> _Samples:
 
     Charts end between the centres of texels. Each texel around a chart is
     put on the nearest point of the outline, so that dense meshes reach the
-    border and meet across the seams of the atlas.
+    border and meet across the seams of the UV map.
 
     Args:
         mapper: Of the head.
-        outline: Of the same atlas.
+        outline: Of the same UV map.
     """
     covered = mapper.covered.cpu().numpy()
     size = len(covered)
@@ -121,7 +121,7 @@ class DenseTemplate:
     """Turns heads with displacement maps into dense meshes.
 
     DECA (Feng et al., SIGGRAPH 2021) exports such meshes through a file
-    that belongs to FLAME's atlas. Here everything follows from the UV map of
+    that belongs to FLAME's UV map. Here everything follows from the UV map of
     the head: every covered texel is a vertex, and a fringe of vertices
     closes the half texel to the borders of the charts.
 

@@ -27,7 +27,7 @@ from mmtvface.utils.host_sync import constant
 from .auto_rasterizer import build_rasterizer
 from .fragments import Fragments, interpolate
 
-GREY = 180 / 255
+GRAY = 180 / 255
 OVERLAY_DIRECTIONS = ((-1, 1, 1), (1, 1, 1), (-1, -1, 1), (1, -1, 1),
                       (0, 0, 1))
 OVERLAY_INTENSITY = 1.7
@@ -236,7 +236,7 @@ class MeshRenderer(nn.Module):
             normals = add_detail(surface[:, :3], normal_offsets, grid)
             alpha = covered[:, None].to(vertices.dtype)
             albedo_image = (
-                alpha * GREY).expand(-1, 3, -1, -1) if albedo is None else (
+                alpha * GRAY).expand(-1, 3, -1, -1) if albedo is None else (
                     F.grid_sample(_full(albedo), grid, align_corners=False))
             shading = alpha.expand(-1, 3, -1, -1)
             if light is not None:
@@ -319,7 +319,7 @@ class MeshRenderer(nn.Module):
                 normals = add_detail(normals, normal_offsets,
                                      self.uv_grid(fragments))
             shading = shade(normals.flatten(2).mT, overlay_lights(vertices))
-            base = (GREY if colors is None
+            base = (GRAY if colors is None
                     else surface[:, 6:].flatten(2).mT)
             image = (shading * base).clamp(0, 1).mT.reshape(-1, 3, *size)
             drawn = fragments.covered

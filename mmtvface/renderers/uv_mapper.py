@@ -93,7 +93,7 @@ class UVMapper(nn.Module):
         return flat.view(self.size, self.size)
 
     def to_uv(self, attributes: torch.Tensor) -> torch.Tensor:
-        """Interpolate values of vertices over the atlas.
+        """Interpolate values of vertices over the UV map.
 
         Args:
             attributes: (B, V, C), for example positions, normals, colours.

@@ -142,7 +142,7 @@ def cut_triangles(places: np.ndarray, outline: Outline,
 
     Args:
         places: (S, S, 2) of the texels, each less than 2 from (c, r).
-        outline: Of the atlas.
+        outline: Of the UV map.
         on_border: (S, S) bool, texels that were put on the outline; default:
             none.
 

@@ -17,7 +17,7 @@ class FaceClipSample(BaseDataElement):
         gt_masks: (t, 1, H, W) float 0..1, skin.
         gt_codes: dict of (t, C), see :class:`FlameCodeLayout`.
         gt_vertices: (t, V, 3) metres, model space.
-        gt_displacement: (t, 1, S, S) metres along the normal, in the atlas.
+        gt_displacement: (t, 1, S, S) metres along the normal, in the UV map.
     Predictions:
         pred_codes: dict of (t, C); ``detail`` of models with a detail branch.
         pred_vertices: (t, V, 3) metres, model space.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from mmtvface.geometry.lighting import sh_shading
 from mmtvface.geometry.mesh import vertex_normals
 from mmtvface.heads.head_topology import HeadTopology
-from mmtvface.renderers.mesh_renderer import GREY, MeshRenderer
+from mmtvface.renderers.mesh_renderer import GRAY, MeshRenderer
 from mmtvface.renderers.uv_mapper import UVMapper
 
 from .overlay import pixels_to_ndc3d, to_batch, visible_window
@@ -136,7 +136,7 @@ class TextureBaker:
         """What is shown where the image is not used, (1, 3, T, T)."""
         points = to_batch(vertices, self.renderer.faces.device)
         if albedo is None:
-            return points.new_full((1, 3, self.size, self.size), GREY)
+            return points.new_full((1, 3, self.size, self.size), GRAY)
         fill = self.seams.close(_resize(albedo, self.size))
         if light is None:
             return fill

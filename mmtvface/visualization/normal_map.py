@@ -59,7 +59,7 @@ def corner_tangents(vertices: torch.Tensor, normals: torch.Tensor,
                     faces: torch.Tensor, uv: torch.Tensor) -> torch.Tensor:
     """What every face adds to the tangents of its corners.
 
-    The direction of growing u in the plane of the face, projected onto the
+    The direction of increasing u in the plane of the face, projected onto the
     plane of the corner's normal, normalised and weighted by the angle that
     the face has there.
 
@@ -89,7 +89,7 @@ def corner_tangents(vertices: torch.Tensor, normals: torch.Tensor,
 
 
 class NormalMapper:
-    """Writes and reads the normals of one atlas.
+    """Writes and reads the normals of one UV map.
 
     Args:
         faces: (F, 3) of the mesh.
@@ -149,7 +149,7 @@ class NormalMapper:
         Args:
             vertices: (B, V, 3).
             normals: (B, V, 3) unit vertex normals.
-            fragments: Of the mesh; None: the texels of the atlas.
+            fragments: Of the mesh; None: the texels of the UV map.
         """
         if fragments is None:
             fragments = Fragments(*(

@@ -130,7 +130,7 @@ def frontal_points(vertices: np.ndarray, size: int,
 
 
 def shape_image(renderer: MeshRenderer, vertices: np.ndarray, size: int = 224,
-                margin: float = 1.1, grey: int = 255,
+                margin: float = 1.1, gray: int = 255,
                 normal_offsets: torch.Tensor | None = None) -> np.ndarray:
     """The mesh alone, seen from the front and filling a square image.
 
@@ -139,14 +139,14 @@ def shape_image(renderer: MeshRenderer, vertices: np.ndarray, size: int = 224,
         vertices: (V, 3) metres, see :func:`frontal_points`.
         size: Side of the image in pixels.
         margin: Free space around the mesh, 1 for none.
-        grey: Background, 0 to 255.
+        gray: Background, 0 to 255.
         normal_offsets: See :func:`overlay_shape`.
 
     Returns:
         (size, size, 3) uint8 RGB.
     """
     fine = 2 * size  # averaged to smooth edges
-    blank = np.full((fine, fine, 3), grey, np.uint8)
+    blank = np.full((fine, fine, 3), gray, np.uint8)
     drawn = overlay_shape(
         renderer, blank, vertices, frontal_points(vertices, fine, margin),
         normal_offsets=normal_offsets)

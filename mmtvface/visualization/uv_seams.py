@@ -50,7 +50,7 @@ def texel_corners(mapper: UVMapper, uv_faces: np.ndarray) -> np.ndarray:
 
 
 class SeamCloser:
-    """Makes a map continuous over the seams of its atlas.
+    """Makes a map continuous over the seams of its UV map.
 
     Published albedo maps are a little brighter on one side of the seam at
     the back of the head than on the other, which shows as a line. Gains at

@@ -29,8 +29,8 @@ def moving_frames(count: int, size: tuple[int, int] = (240, 320),
         (H, W, 3) uint8 each; the first pixel holds the frame's number as
         :class:`~helpers.scripted_faces.ScriptedDetector` reads it.
     """
-    grey = np.random.default_rng(seed).integers(100, 130, size)
-    picture = np.repeat(grey[..., None], 3, axis=2).astype(np.uint8)
+    gray = np.random.default_rng(seed).integers(100, 130, size)
+    picture = np.repeat(gray[..., None], 3, axis=2).astype(np.uint8)
     frames = []
     for number in range(count):
         frame = np.roll(picture, number, axis=1)

@@ -37,7 +37,7 @@ class PlayedInBlender(NamedTuple):
         corners: (F, C, 3) positions of all corners of the faces at each
             frame, metres in the file's axes (+y up, +z out of the face).
         normals: (F, C, 3) of the same corners.
-        rest_normals: (C, 3) of the mesh at rest.
+        rest_normals: (C, 3) of the rest mesh.
         uv: (C, 2), v upwards.
     """
 

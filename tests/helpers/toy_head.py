@@ -14,7 +14,7 @@ from mmtvface.io.mesh import write_obj
 
 
 class ToyHead(NamedTuple):
-    """A head model, its landmarks and its atlas."""
+    """A head model, its landmarks and its UV map."""
 
     model: HeadModelData
     landmarks: LandmarkEmbedding

@@ -33,7 +33,7 @@ def toy_ellipsoid(
 
     Returns:
         (rings * segments, 3) vertices, float64, and the topology, whose
-        face masks are 1 in the middle quarter of the atlas.
+        face masks are 1 in the middle quarter of the UV map.
     """
     v = np.linspace(0.98, 0.02, rings)
     u = np.linspace(0.02, 0.98, segments + 1)

@@ -284,16 +284,16 @@ def test_an_open_neck_shows_the_background(reconstructor, clips, pitch, hole):
     codes['cam'][:] = [6., 0., 0.]
     result = next(CodePlayer(reconstructor.model).play(codes, image_size=96))
     frame = AnimatedFrame(reconstructor.build_painter(), result)
-    grey, = frame.panels(['shape'], 255)
+    gray, = frame.panels(['shape'], 255)
     painted = frame.painter.paint(
         frame.face, np.full((96, 96, 3), 255, np.uint8), ['overlay'])
     covered = painted['overlay'].min(-1) < 255
-    lost = covered & (grey.min(-1) == 255)
+    lost = covered & (gray.min(-1) == 255)
     # The toy is a sphere that is cut off at 27 degrees from both poles.
     assert (lost.sum() > .05 * covered.sum()) == hole
     assert lost[:48].sum() < 5
     near = cv2.dilate(covered.astype(np.uint8), np.ones((3, 3))) > 0
-    assert (grey[~near] == 255).all()
+    assert (gray[~near] == 255).all()
 
 
 def test_an_inset():

@@ -39,24 +39,24 @@ def only(name, seed=0):
     ('lips', 57, 27), ('brows', 19, 33), ('beard', 8, 27),
     ('glasses', 27, 57)])
 def test_where_things_are_painted(name, there, elsewhere):
-    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    gray = np.full((SIZE, SIZE, 3), 128, np.uint8)
     points = face()
-    out = only(name)(grey, points)
-    changed = (out != grey).any(-1)
+    out = only(name)(gray, points)
+    changed = (out != gray).any(-1)
 
     def near(index):
         x, y = np.rint(points[index]).astype(int)
         return changed[y - 2:y + 3, x - 2:x + 3].any()
 
     assert near(there) and not near(elsewhere)
-    assert (grey == 128).all()
+    assert (gray == 128).all()
 
 
 def test_hair_is_beside_the_face_and_not_in_it():
-    grey = np.full((SIZE, SIZE, 3), 128, np.uint8)
+    gray = np.full((SIZE, SIZE, 3), 128, np.uint8)
     points = face()
     for seed in range(5):
-        changed = (only('hair', seed)(grey, points) != grey).any(-1)
+        changed = (only('hair', seed)(gray, points) != gray).any(-1)
         assert changed.any()
         x, y = np.rint(points[[30, 51]]).astype(int).T
         assert not changed[y, x].any()

@@ -117,11 +117,11 @@ def test_blur_along_the_motion():
 
 
 def test_exposure_clips_and_noise_is_new():
-    grey = np.full((S, S, 3), 100, np.uint8)
+    gray = np.full((S, S, 3), 100, np.uint8)
     rng = np.random.default_rng(0)
-    assert (expose(grey, np.array([.5, 1., 3.]), 1., 0., rng)[0, 0]
+    assert (expose(gray, np.array([.5, 1., 3.]), 1., 0., rng)[0, 0]
             == [50, 100, 255]).all()
-    first, second = (expose(grey, np.ones(3), 1., 8., rng).astype(float)
+    first, second = (expose(gray, np.ones(3), 1., 8., rng).astype(float)
                      for _ in range(2))
     assert first.std() == pytest.approx(8, rel=.05)
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < .05

@@ -187,7 +187,7 @@ def test_the_model_file_vouches_for_the_others(head, tmp_path, monkeypatch):
     assert not [name for name in left if 'part' in name]
 
 
-def test_index_names_and_licence_are_kept(toy, head, folder):
+def test_index_names_and_license_are_kept(toy, head, folder):
     index = np.load(folder / 'ict_vertices.npy')
     np.testing.assert_allclose(
         (toy.vertices[index] - head.mesh.origin) * .01,

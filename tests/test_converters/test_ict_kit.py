@@ -96,7 +96,7 @@ def test_reads_offsets_of_all_meshes(original):
     assert len(kit.neutral.faces) == sum(
         len(polygon) - 2 for polygon in original.polygons)
     assert {len(p) for p in original.polygons} == {3, 4, 5}
-    assert kit.licence.startswith('MIT')
+    assert kit.license.startswith('MIT')
     inner = read_kit(original.folder / 'FaceXModel', original.layout)
     np.testing.assert_array_equal(inner.identity, kit.identity)
 

@@ -24,7 +24,7 @@ SIDE, QUALITY = 64, dict(size=80., sharpness=.02, confidence=.9, yaw=3.,
 EVEN = dict(train=2, val=1, test=1)
 
 
-def add_clip(state, first, track, frames, look, grey):
+def add_clip(state, first, track, frames, look, gray):
     """A finished clip; ``look`` decides how the face moves."""
     name = f'{state.key}_{first:06d}_{track:03d}'
     folder = state.segment / name
@@ -34,7 +34,7 @@ def add_clip(state, first, track, frames, look, grey):
         (folder / part).mkdir(parents=True)
     for frame in names:
         cv2.imwrite(str(folder / 'jpg' / f'{frame}.jpg'),
-                    np.full((SIDE, SIDE, 3), grey, np.uint8))
+                    np.full((SIDE, SIDE, 3), gray, np.uint8))
         points = face_points((32, 28), 14) + rng.normal(0, 1.5, (68, 2))
         np.save(folder / 'kpt' / f'{frame}_kpt2d.npy',
                 points.astype(np.float32))
@@ -51,8 +51,8 @@ def add_video(out, name, clips, folder='season'):
     key = f'{name}-0000000{len(name)}'
     state = open_state(out / '.work' / key, key, dict(
         name=f'{name}.mp4', folder=folder, bytes=1), 'x')
-    for number, (track, frames, look, grey) in enumerate(clips):
-        add_clip(state, 100 * number, track, frames, look, grey)
+    for number, (track, frames, look, gray) in enumerate(clips):
+        add_clip(state, 100 * number, track, frames, look, gray)
     state.finished, state.frames, state.fps = True, 200, 25.
     state.faces = 180
     state.commit()

@@ -86,8 +86,8 @@ def test_blurs_lower_contrast_and_keep_the_mean(clip, step):
 
 
 def test_noise_has_its_strength_and_differs_between_frames():
-    grey = np.full((3, 64, 64, 3), 128, np.uint8)
-    out = apply_degradation(grey, Degradation(noise=6.),
+    gray = np.full((3, 64, 64, 3), 128, np.uint8)
+    out = apply_degradation(gray, Degradation(noise=6.),
                             np.random.default_rng(0)).astype(float) - 128
     assert out.std() == pytest.approx(6, rel=.05)
     assert abs(np.corrcoef(out[0].ravel(), out[1].ravel())[0, 1]) < .05

@@ -288,7 +288,7 @@ def test_windows_of_one_clip_get_files_of_their_own(tmp_path, monkeypatch):
     monkeypatch.setattr(hook, 'draw', lambda model, clip, sample: clip)
     runner = SimpleNamespace(model=torch.nn.Identity(), work_dir=tmp_path,
                              iter=7)
-    clips = [np.full((2, 2, 3), grey, np.uint8) for grey in (10, 20)]
+    clips = [np.full((2, 2, 3), gray, np.uint8) for gray in (10, 20)]
     samples = [FaceClipSample(metainfo=dict(clip_id='video 1'))] * 2
     hook.before_val_epoch(runner)
     hook.after_val_iter(runner, 0, dict(inputs=clips), samples)

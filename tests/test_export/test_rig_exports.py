@@ -132,7 +132,7 @@ def test_the_animation_gives_our_vertices(out, results, head):
             expected = result.vertices[topology.faces.ravel()]
             distance = np.linalg.norm(found - expected, axis=1)
             assert distance.max() < 5e-5
-        # the poses are far from one another, and from the mesh at rest
+        # the poses are far from one another, and from the rest mesh
         rest = player.vertices()[corners]
         assert np.linalg.norm(rest - expected, axis=1).max() > .01
 

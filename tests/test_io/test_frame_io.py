@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmtvface.io.image import (
-    normalise_mask,
+    normalize_mask,
     read_image,
     read_landmarks,
     read_mask,
@@ -74,13 +74,13 @@ def test_mask_shapes_and_files(tmp_path):
 
 def test_masks_that_are_none():
     with pytest.raises(ValueError, match='class labels'):
-        normalise_mask(np.arange(19))
+        normalize_mask(np.arange(19))
     with pytest.raises(ValueError, match='nan'):
-        normalise_mask(np.array([0, np.nan]))
+        normalize_mask(np.array([0, np.nan]))
     with pytest.raises(ValueError, match='-1'):
-        normalise_mask(np.array([-1, 1]))
+        normalize_mask(np.array([-1, 1]))
     with pytest.raises(ValueError, match='complex'):
-        normalise_mask(np.zeros(2, complex))
+        normalize_mask(np.zeros(2, complex))
 
 
 @pytest.mark.parametrize('array', [

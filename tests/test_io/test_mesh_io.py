@@ -5,7 +5,7 @@ import pytest
 
 from mmtvface.io.mesh import read_mesh, read_obj, write_obj, write_ply
 
-# A square of two triangles whose diagonal is a seam of the atlas.
+# A square of two triangles whose diagonal is a seam of the UV map.
 VERTICES = np.array([[0, 0, 0], [.1, 0, 0], [.1, .1, 0], [0, .1, .0123456]])
 FACES = np.array([[0, 1, 2], [0, 2, 3]])
 UV = np.array([[0, 0], [1, 0], [1, 1], [.25, .5], [.75, .5], [0, 1]])
@@ -79,7 +79,7 @@ def test_obj_with_texture_is_understood_by_trimesh(tmp_path):
     loaded = trimesh.load(path, process=False)
     assert np.asarray(loaded.visual.material.image)[0, 0, :3].tolist() == [
         255, 128, 0]
-    # Every corner has its place and its place in the atlas.
+    # Every corner has its place and its place in the UV map.
     corners = loaded.vertices[loaded.faces].reshape(-1, 3)
     np.testing.assert_allclose(corners, VERTICES[FACES].reshape(-1, 3),
                                atol=1e-7)

@@ -3,6 +3,7 @@ import importlib.util
 import re
 import subprocess
 import sys
+import tokenize
 from pathlib import Path
 
 import pytest
@@ -59,3 +60,83 @@ def test_shell_scripts_are_valid_and_executable():
     for script in scripts:
         assert script.stat().st_mode & 0o111, script
         subprocess.run(['bash', '-n', str(script)], check=True)
+
+
+#: What is not written, and the word for it (docs/glossary.md).
+SPELLING = {
+    r'\bfilms?\b': 'video, frames',
+    r'\b(head|face|mesh|skeleton|pose|identity)s? at rest\b':
+    'neutral head, rest pose',
+    r'\b(cured?|cures|remarks?)\b': 'remedy, warning',
+    r'\bgo_on\b': 'check_cancelled',
+    r'\b[a-z_]*journals?\b': 'checkpoint, resume file',
+    r'\bmovements?\b': 'motion',
+    r'(?<!eye)\blids?\b': 'eyelids',
+    r'\bgrowing\b': 'increasing',
+    r'\batlas(es)?\b': 'UV map',
+    r'\bside[_ ]videos?\b': 'comparison video',
+    r'\breframe\w*\b': 'crop jitter',
+    r'\bblind kinds\b': 'requires_image',
+    r'\b(tidings|fortunes?|news)\b': 'report, events',
+    r'\blicences?\b': 'license',
+    r'\bunsound\b|\bsound (?:values|numbers|codes|frames|rows)\b':
+    'finite, valid',
+}
+#: Where a word means what the field means by it, or is somebody's name.
+ALLOWED = {
+    'tests/test_package/test_style.py': '.',
+    'docs/glossary.md': '.',
+    # Former names, which are still read.
+    'mmtvface/export/writer.py': 'side_video',
+    'tests/test_export/test_writers.py': 'side_video',
+    'mmtvface/apis/face_reconstructor.py': 'journal',
+    'tests/test_reconstruction/test_inferencer.py': 'journal',
+    'tests/test_reconstruction/test_whole_tracks.py': 'journal',
+    'mmtvface/benchmarks/synthtv/dataset.py': 'reframe',
+    'tests/test_benchmarks/test_synth_tv_appearance.py': 'reframe',
+}
+#: Identifiers are American.
+BRITISH = re.compile(
+    r'colour|centre|grey|licence|neighbour|'
+    r'(normal|recogn|initial|organ|optim|quant|regular|minim|raster)is(e|ed|'
+    r'es|er|ing|ation)(?![a-z])', re.I)
+
+
+def written_files():
+    """What people write and read: code, pages, configs, scripts."""
+    for folder in (*FOLDERS, 'configs', 'docs', 'data'):
+        for path in (REPO / folder).rglob('*'):
+            if path.suffix in ('.py', '.md', '.sh', '.yml', '.js', '.html',
+                               '.css') and not {
+                    'node_modules', 'face_clips'} & set(path.parts) and (
+                    'three.' not in path.name):
+                yield path
+    yield from REPO.glob('*.md')
+
+
+@pytest.mark.parametrize('pattern', SPELLING)
+def test_words(pattern):
+    found = []
+    for path in written_files():
+        name = path.relative_to(REPO).as_posix()
+        allowed = ALLOWED.get(name)
+        for number, line in enumerate(path.read_text(
+                encoding='utf-8').splitlines(), 1):
+            match = re.search(pattern, line, re.I)
+            if match and not (allowed and re.search(allowed, match.group())):
+                found.append(f'{name}:{number}: {line.strip()}')
+    assert not found, (f'write: {SPELLING[pattern]}', found)
+
+
+def test_identifiers_are_american():
+    found = set()
+    for folder in ('mmtvface', 'tools'):
+        for path in (REPO / folder).rglob('*.py'):
+            with tokenize.open(path) as file:
+                found |= {
+                    f'{path.relative_to(REPO)}:{token.start[0]}: '
+                    f'{token.string}'
+                    for token in tokenize.generate_tokens(file.readline)
+                    if token.type == tokenize.NAME
+                    and BRITISH.search(token.string)}
+    assert not found

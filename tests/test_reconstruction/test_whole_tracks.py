@@ -94,7 +94,7 @@ def test_an_interrupted_run_goes_on(model_files, tmp_path, step):
     for one, other in zip(found, expected, strict=True):
         assert one.index == other.index
         np.testing.assert_array_equal(one.vertices, other.vertices)
-    with pytest.warns(DeprecationWarning, match="is called 'resume'"):
+    with pytest.warns(DeprecationWarning, match="'resume'"):
         list(reconstructor(path, journal=resume))
     # Another option, another file
     shutil.rmtree(resume)

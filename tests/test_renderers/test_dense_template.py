@@ -37,7 +37,7 @@ def flat_patch():
 
 
 def split_square(gap):
-    """Two strips above one another that nearly touch in the atlas.
+    """Two strips above one another that nearly touch in the UV map.
 
     Their 3D places are 1 m apart.
     """

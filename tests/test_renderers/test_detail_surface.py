@@ -171,10 +171,10 @@ def test_renderer_shades_the_detail(surface):
     assert fine.image[0, 0, 32, 32] < plain.image[0, 0, 32, 32] - .05
     # what lies outside of the mask stays as it is
     assert torch.equal(fine.image[..., 7:9, 32], plain.image[..., 7:9, 32])
-    grey = renderer.render_shape(vertices, shifted(vertices))
+    gray = renderer.render_shape(vertices, shifted(vertices))
     relief = renderer.render_shape(vertices, shifted(vertices),
                                    normal_offsets=offsets)
-    assert (grey - relief).abs().max() > .05
+    assert (gray - relief).abs().max() > .05
 
 
 def test_gradient_reaches_the_displacement(surface):

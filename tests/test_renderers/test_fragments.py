@@ -80,7 +80,7 @@ def test_shared_attributes_and_other_corners():
     image = interpolate(fragments, faces, shared)
     assert torch.equal(
         image, interpolate(fragments, faces, shared.expand(2, -1, -1)))
-    # The same values under other indices, as with a UV atlas.
+    # The same values under other indices, as with a UV map.
     corners = shared[faces].view(-1, 2)
     other = torch.arange(len(corners)).view(-1, 3)
     assert torch.equal(image, interpolate(fragments, other, corners))

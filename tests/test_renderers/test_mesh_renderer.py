@@ -67,7 +67,7 @@ def test_texels_are_sampled_where_they_lie(renderer):
                                atol=1e-5, rtol=0)
     torch.testing.assert_close(output.image[0, 1][inside], v[inside],
                                atol=1e-5, rtol=0)
-    # The centre of the image is the front, the centre of the atlas.
+    # The centre of the image is the front, the centre of the UV map.
     assert abs(u[SIZE // 2, SIZE // 2] - 0.5) < 0.02
 
 
@@ -173,8 +173,8 @@ def test_shape_overlay_does_not_draw_inner_sides():
                                   **hidden) > 0
     assert front[:, :1].sum() > 0.95 * alpha.sum()
     # By default there are no holes in the picture.
-    grey = torch.full((3, ), 0.5)
-    bare = renderer.render_shape(behind, project(behind, cam), grey)
+    gray = torch.full((3, ), 0.5)
+    bare = renderer.render_shape(behind, project(behind, cam), gray)
     torch.testing.assert_close((bare != 0.5).any(1, keepdim=True),
                                alpha > 0)
 

@@ -58,7 +58,7 @@ def test_info_says_what_is_there_and_why_not(capsys, monkeypatch):
 
     def leaving():
         sys.stdout.write('goodbye\n')
-        sys.exit('no licence')
+        sys.exit('no license')
 
     found = info.check(dict(good=lambda: 'fine', bad=broken, odd=silent,
                             leaving=leaving))
@@ -66,7 +66,7 @@ def test_info_says_what_is_there_and_why_not(capsys, monkeypatch):
         good=dict(usable=True, note='fine'),
         bad=dict(usable=False, note='libGL.so.1: cannot open'),
         odd=dict(usable=False, note='RuntimeError()'),
-        leaving=dict(usable=False, note='no licence'))
+        leaving=dict(usable=False, note='no license'))
     assert capsys.readouterr().out == ''
     assert info.main(['--json']) == 0
     shown = json.loads(capsys.readouterr().out)

@@ -202,6 +202,6 @@ def test_points_of_mediapipe_are_pixel_indices(monkeypatch):
         mediapipe_runtime, 'module',
         lambda name: type('Module', (), dict(FaceMesh=Network)))
     found = real_videos.reference_landmarks(
-        [np.full((40, 100, 3), grey, np.uint8) for grey in (9, 0)])
+        [np.full((40, 100, 3), gray, np.uint8) for gray in (9, 0)])
     np.testing.assert_allclose(found[0], [[49.5, 9.5, -10]] * 68)
     assert np.isnan(found[1]).all()

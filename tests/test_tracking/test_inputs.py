@@ -100,8 +100,8 @@ def test_arrays():
     assert [f.image[0, 0, 0] for f in open_frames(stack)] == [1, 2]
     frame, = open_frames(image())
     assert frame.name == '000000'
-    grey, = open_frames([image()[..., 0]])
-    assert grey.image.shape == (20, 31, 3)
+    gray, = open_frames([image()[..., 0]])
+    assert gray.image.shape == (20, 31, 3)
     rgba, = open_frames([np.zeros((4, 5, 4), np.uint8)])
     assert rgba.image.shape == (4, 5, 3)
     with pytest.raises(ValueError, match='uint8.*float64'):

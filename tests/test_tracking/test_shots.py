@@ -82,12 +82,12 @@ def test_a_change_that_is_large_for_its_shot_is_a_cut():
 
 
 def test_the_threshold_decides():
-    grey = [np.full((36, 64, 3), value, np.uint8) for value in (100, 160)]
+    gray = [np.full((36, 64, 3), value, np.uint8) for value in (100, 160)]
     # Only the lightness changes, by 60: 20 in the mean over three channels.
     for threshold, cut in ((27., False), (19., True), (21., False)):
         detector = ShotDetector(threshold)
-        assert not detector.is_cut(grey[0])
-        assert detector.is_cut(grey[1]) is cut
+        assert not detector.is_cut(gray[0])
+        assert detector.is_cut(gray[1]) is cut
 
 
 def test_bad_arguments_and_frames_are_refused(monkeypatch):

@@ -264,8 +264,8 @@ def test_the_page_in_a_browser(page, result, tmp_path):
             browser.drag(f'#{name}', (.5, .5))
             looks.append(head_pixels(browser)[0])
             assert np.abs(looks[-1] - looks[-2]).max() > 8, name
-        grey = looks[2][np.abs(looks[2] - BACKGROUND).sum(-1) > 12]
-        assert np.abs(grey[:, 0] - grey[:, 2]).max() < 25 < np.ptp(grey)
+        gray = looks[2][np.abs(looks[2] - BACKGROUND).sum(-1) > 12]
+        assert np.abs(gray[:, 0] - gray[:, 2]).max() < 25 < np.ptp(gray)
         before = looks[-1]
         browser.drag('#head', (.5, .5), (.7, .5), (.8, .5))
         turned = head_pixels(browser)[0]

@@ -48,8 +48,8 @@ def test_caption_changes_the_lower_left_only():
 
 
 def test_grid_by_hand():
-    white, grey = (np.full((2, 3, 3), v, np.uint8) for v in (255, 90))
-    grid = image_grid([[white, grey], [grey]], gap=1, background=7)
+    white, gray = (np.full((2, 3, 3), v, np.uint8) for v in (255, 90))
+    grid = image_grid([[white, gray], [gray]], gap=1, background=7)
     assert grid.shape == (5, 7, 3)
     expected = np.full((5, 7), 7)
     expected[:2, :3], expected[:2, 4:], expected[3:, :3] = 255, 90, 90

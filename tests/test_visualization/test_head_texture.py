@@ -110,8 +110,8 @@ def test_seen_and_unseen_parts_agree(renderer, baker, tint):
 def test_no_step_where_the_image_ends(renderer, baker):
     """The head is lit from one side in the frame, and flat in the model."""
     rows, columns = np.mgrid[:FRAME[0], :FRAME[1]]
-    grey = 60 + columns
-    image = np.stack([grey] * 3, -1).astype(np.uint8)
+    gray = 60 + columns
+    image = np.stack([gray] * 3, -1).astype(np.uint8)
     texture = baker.bake(image, VERTICES, in_frame(), albedo_map() * 0 + .4)
     flat = texture[0, 0].numpy()
     step = max(np.abs(np.diff(flat, axis=0)).max(),

@@ -13,7 +13,7 @@ import numpy as np
 _BITS = 3  # of sub-pixel precision in OpenCV's drawing
 # Probability of each change in a clip.
 _HAIR, _FRINGE, _BROWS, _GLASSES, _BEARD, _LIPS = .5, .5, .5, .12, .2, .3
-_FIELD, _COLOR, _GREY, _BORDER = .6, .8, .12, .12
+_FIELD, _COLOR, _GRAY, _BORDER = .6, .8, .12, .12
 
 
 def _fixed(points: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ class Appearance:
         self.on = {name: rng.random() < prob for name, prob in (
             ('hair', _HAIR), ('fringe', _FRINGE), ('brows', _BROWS),
             ('glasses', _GLASSES), ('beard', _BEARD), ('lips', _LIPS),
-            ('field', _FIELD), ('color', _COLOR), ('grey', _GREY),
+            ('field', _FIELD), ('color', _COLOR), ('grey', _GRAY),
             ('border', _BORDER))}
         tone = rng.uniform(10, 190)
         self.hair = np.clip(tone * np.array([1., .82, .65])

@@ -42,7 +42,7 @@ class SynthTVDataset(BaseDataset):
     and how it is degraded is a function of (seed, split, index): with more
     clips than scenes every pass over the scenes sees other windows and
     degradations. In 'val' and 'test' all windows begin with the scene, and
-    the fortunes of a clip are the same at all difficulties (see
+    what happens in a clip is the same at all difficulties (see
     :func:`.draw_plan`), so that errors can be compared clip by clip. Nobody is
     in two splits.
 

@@ -285,7 +285,7 @@ def draw_plan(rng: np.random.Generator, level: DegradationLevel,
               landmarks: np.ndarray) -> ClipPlan:
     """Draw what happens to a clip.
 
-    The same generator leads to the same fortunes at every level: an occluder
+    The same generator leads to the same events at every level: an occluder
     or a hunt that a medium clip has comes at the same time in the hard one,
     only stronger.
 

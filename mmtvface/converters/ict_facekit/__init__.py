@@ -2,7 +2,7 @@
 """ICT-FaceKit Light as a head in the layout of FLAME.
 
 The kit (Li et al., "Learning Formation of Physically-Based Face Attributes",
-CVPR 2020) is under the MIT licence; nothing of it is part of this package.
+CVPR 2020) is under the MIT license; nothing of it is part of this package.
 """
 
 from .convert import IctHead, convert_kit, head_albedo, save_head

@@ -42,7 +42,7 @@ from .uv_map import Sheet, pack_uv_map
 TEXTURES = ('full', 'mean', 'none')
 INFO_FILE = 'ict_facekit.json'
 INDEX_FILE = 'ict_vertices.npy'
-LICENCE_FILE = 'ICT-FaceKit-LICENSE.txt'
+LICENSE_FILE = 'ICT-FaceKit-LICENSE.txt'
 #: Below this, metres, a component is rounding.
 _NOTHING = 1e-7
 
@@ -61,9 +61,9 @@ class IctHead:
         gaze: Expression -> eye -> (3,) axis-angle of the eye that, with the
             component, gives the kit's expression.
         eyes: Eye -> its ball.
-        sheets: Where the kit's texture goes in the atlas.
+        sheets: Where the kit's texture goes in the UV map.
         full_activation: Coefficient that gives the kit's full expression.
-        licence: Of the kit.
+        license: Of the kit.
     """
 
     model: HeadModelData
@@ -76,7 +76,7 @@ class IctHead:
     eyes: dict[str, Sphere]
     sheets: tuple[Sheet, ...]
     full_activation: float
-    licence: str | None
+    license: str | None
 
     def summary(self) -> dict[str, Any]:
         """What a user may want to know, in plain numbers."""
@@ -217,7 +217,7 @@ def convert_kit(kit: IctKit,
         model=model, landmarks=embed_landmarks(mesh),
         topology=head_topology(mesh, uv_map), mesh=mesh,
         expression_names=tuple(shapes), jaw=jaw, gaze=gaze, eyes=eyes,
-        sheets=sheets, full_activation=full_activation, licence=kit.licence)
+        sheets=sheets, full_activation=full_activation, license=kit.license)
 
 
 def face_parts(mesh: HeadMesh) -> dict[str, np.ndarray]:
@@ -257,7 +257,7 @@ def save_head(folder: str | os.PathLike, head: IctHead,
     :func:`~mmtvface.heads.providers.flame.save_head_files`:
     ``ict_facekit.json`` (names of the components, poses that stand for the
     kit's expressions, placement of its textures), ``ict_vertices.npy`` ((V,)
-    which of the kit's vertices each one is), the kit's licence, and
+    which of the kit's vertices each one is), the kit's license, and
     ``mean_texture.png`` instead of ``FLAME_texture.npz`` if the albedo has
     no components.
 
@@ -282,9 +282,9 @@ def save_head(folder: str | os.PathLike, head: IctHead,
         path.write_text(json.dumps(head.summary(), indent=1) + '\n', 'utf-8')
     with atomic_path(folder / INDEX_FILE) as path:
         np.save(path, head.mesh.kit_vertices)
-    if head.licence is not None:
-        with atomic_path(folder / LICENCE_FILE) as path:
-            path.write_text(head.licence, 'utf-8')
+    if head.license is not None:
+        with atomic_path(folder / LICENSE_FILE) as path:
+            path.write_text(head.license, 'utf-8')
     both = None
     if albedo is not None and albedo.basis is None:
         picture = np.round(255 * albedo.mean[..., ::-1]).astype(np.uint8)

@@ -23,7 +23,7 @@ from .layout import (
 NEUTRAL = 'generic_neutral_mesh.obj'
 KIT_REMEDY = (
     'Clone https://github.com/ICT-VGL/ICT-FaceKit (the Light model, MIT '
-    'licence) and give the path of the checkout or of its folder FaceXModel.')
+    'license) and give the path of the checkout or of its folder FaceXModel.')
 #: Wraps a sequence, with a description, as rich's ``track`` does.
 Track = Callable[[Sequence[str], str], Iterable[str]]
 
@@ -36,14 +36,14 @@ class IctKit(NamedTuple):
         neutral: The neutral mesh, triangulated.
         identity: (K, N, 3) float64, offsets of the identity components.
         expressions: Name -> (N, 3) offsets, in the order of the components.
-        licence: The kit's licence, None if the checkout lacks it.
+        license: The kit's license, None if the checkout lacks it.
     """
 
     folder: Path
     neutral: ObjMesh
     identity: np.ndarray
     expressions: dict[str, np.ndarray]
-    licence: str | None
+    license: str | None
 
 
 def silent(items: Sequence[str], description: str) -> Iterable[str]:
@@ -148,7 +148,7 @@ def _check_axes(path: Path, points: np.ndarray, layout: IctLayout) -> None:
             f'{1000 * width:.4g} mm; a head has about 90 mm. {KIT_REMEDY}')
 
 
-def _licence(folder: Path) -> str | None:
+def _license(folder: Path) -> str | None:
     for place in (folder, folder.parent):
         for name in ('LICENSE', 'LICENSE.txt', 'LICENSE.md'):
             if (place / name).is_file():
@@ -194,4 +194,4 @@ def read_kit(path: str | os.PathLike,
     return IctKit(folder, neutral,
                   np.stack([shapes[stem] for stem in identities]),
                   {stem: shapes[stem] for stem in expressions},
-                  _licence(folder))
+                  _license(folder))

@@ -2,7 +2,7 @@
 """Masks and a texture in the UV map of a head of the kit.
 
 The kit's Light model has no albedo. What is made here is the generated,
-licence-free albedo of the built-in head, brought over place by place.
+license-free albedo of the built-in head, brought over place by place.
 """
 
 from typing import NamedTuple
@@ -27,7 +27,7 @@ from .eyes import Sphere
 from .head_mesh import HeadMesh
 
 _AT_ONCE = 8192
-_NEIGHBOURS = 10
+_NEIGHBORS = 10
 #: Colours of what the built-in head lacks, RGB.
 _COLORS = {
     'mouth_socket': (.35, .12, .11), 'gums': (.62, .28, .27),
@@ -95,7 +95,7 @@ def _source_uv(points: np.ndarray, faces: np.ndarray) -> np.ndarray:
     for start in range(0, len(points), _AT_ONCE):
         part = slice(start, start + _AT_ONCE)
         rows, barys = closest_points(points[part], vertices,
-                                     head.model.faces[faces], _NEIGHBOURS)
+                                     head.model.faces[faces], _NEIGHBORS)
         corners = head.topology.uv_coords[
             head.topology.uv_faces[faces[rows]]]
         found[part] = np.einsum('nk,nkc->nc', barys, corners)

@@ -6,7 +6,7 @@ from scipy.sparse import coo_matrix, csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 
-def neighbour_matrix(faces: np.ndarray, count: int) -> csr_matrix:
+def neighbor_matrix(faces: np.ndarray, count: int) -> csr_matrix:
     """(count, count) matrix, 1 for each pair of vertices with an edge."""
     rows = faces[:, [0, 1, 2, 1, 2, 0]].ravel()
     columns = faces[:, [1, 2, 0, 0, 1, 2]].ravel()
@@ -29,7 +29,7 @@ def smooth_values(values: np.ndarray, faces: np.ndarray, fixed: np.ndarray,
     Returns:
         A new array.
     """
-    links = neighbour_matrix(faces, len(values))
+    links = neighbor_matrix(faces, len(values))
     degree = np.maximum(np.asarray(links.sum(1)).ravel(), 1)
     for _ in range(rounds):
         mean = .5 * values + .5 * (links @ values) / degree
@@ -40,7 +40,7 @@ def smooth_values(values: np.ndarray, faces: np.ndarray, fixed: np.ndarray,
 def pieces(faces: np.ndarray, members: np.ndarray) -> list[np.ndarray]:
     """Connected pieces of the vertices in ``members`` (V,) bool."""
     inside = faces[members[faces].all(1)]
-    links = neighbour_matrix(inside, len(members))
+    links = neighbor_matrix(inside, len(members))
     _, label = connected_components(links, directed=False)
     index = np.flatnonzero(members)
     order = index[np.argsort(label[index], kind='stable')]

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The kit's UV coordinates packed into one atlas.
+"""The kit's UV coordinates packed into one UV map.
 
 The kit may give each material a tile of its own (UDIM) or lay the charts of
 several materials over each other. mmtvface has one texture: charts that share

@@ -39,7 +39,7 @@ class ClipSignature:
     landmarks: Callable[[], np.ndarray]
 
 
-def normalise(landmarks: np.ndarray) -> np.ndarray:
+def normalize(landmarks: np.ndarray) -> np.ndarray:
     """Landmarks relative to the centre and size of their box.
 
     Args:
@@ -68,7 +68,7 @@ def find_duplicates(clips: Sequence[ClipSignature]) -> dict[str, str]:
 
     @lru_cache(64)
     def faces(index: int) -> np.ndarray:
-        return normalise(np.asarray(clips[index].landmarks(), np.float64))
+        return normalize(np.asarray(clips[index].landmarks(), np.float64))
 
     owner = np.concatenate([np.full(len(clip.hashes), i)
                             for i, clip in enumerate(clips)])

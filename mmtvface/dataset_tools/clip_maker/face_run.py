@@ -181,7 +181,7 @@ class FaceRun:
             matrix = square_matrix(center, side, self._side)
             crop = warp(frame.image, matrix, self._side, 'area')
             points = transform_points(face.landmarks.points, matrix)
-            grey = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
+            gray = cv2.cvtColor(crop, cv2.COLOR_RGB2GRAY)
         with stage('masks'):
             mesh = face.landmarks.mesh
             mask = self._mask_maker(
@@ -193,7 +193,7 @@ class FaceRun:
             'box': [round(float(v), 2) for v in face.box],
             **{key: value if isinstance(value, bool) else round(value, 4)
                for key, value in asdict(measures).items()},
-            'hash': f'{difference_hash(_face_part(grey, points)):016x}',
+            'hash': f'{difference_hash(_face_part(gray, points)):016x}',
         }
         with stage('writing'):
             self._writer.add(ClipFrame(crop, points, mask, record))
@@ -236,10 +236,10 @@ class FaceRun:
         return summary, ''
 
 
-def _face_part(grey: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _face_part(gray: np.ndarray, points: np.ndarray) -> np.ndarray:
     """The landmarks' box of a crop, at least two pixels wide and high."""
-    limit = np.array(grey.shape[::-1]) - 2
+    limit = np.array(gray.shape[::-1]) - 2
     left, top = np.clip(points.min(0).astype(int), 0, limit)
     right, bottom = np.maximum(points.max(0).astype(int) + 1,
                                [left + 2, top + 2])
-    return grey[top:bottom, left:right]
+    return gray[top:bottom, left:right]

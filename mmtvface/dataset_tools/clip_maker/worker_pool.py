@@ -23,7 +23,7 @@ _STOP = None
 
 @dataclass(frozen=True)
 class Report:
-    """News of a video.
+    """Progress of a video.
 
     Attributes:
         key: Of the video.
@@ -49,7 +49,7 @@ def process_video(video: VideoSource, work: Path, settings: ClipSettings,
         video: The video.
         work: Folder of the work folders.
         settings: What a clip must be like.
-        tell: Receives the news.
+        tell: Receives the reports.
     """
     error, frames = '', 0
     try:
@@ -106,13 +106,13 @@ def process_videos(videos: Sequence[VideoSource], work: Path,
         workers: Processes; 0 works in this one.
 
     Yields:
-        News, one with ``ended`` per video.
+        Reports, one with ``ended`` per video.
     """
     if workers == 0:
         for video in videos:
-            news: list[Report] = []
-            process_video(video, work, settings, news.append)
-            yield from news
+            reports: list[Report] = []
+            process_video(video, work, settings, reports.append)
+            yield from reports
         return
     # Forked processes would share the threads of MediaPipe half-alive.
     context = multiprocessing.get_context('spawn')

@@ -17,8 +17,8 @@ _IMAGE_SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.webp')
 
 def _color(rng: np.random.Generator) -> np.ndarray:
     """A colour as rooms and streets have them: rarely saturated."""
-    grey = rng.uniform(.05, .9)
-    return np.clip(grey + rng.normal(0, .06, 3), 0, 1)
+    gray = rng.uniform(.05, .9)
+    return np.clip(gray + rng.normal(0, .06, 3), 0, 1)
 
 
 def draw_background(rng: np.random.Generator, size: int,

@@ -66,7 +66,7 @@ def unroll_face(positions: np.ndarray, normals: np.ndarray, mask: np.ndarray,
     """Unroll the face of a neutral head.
 
     Args:
-        positions: (S, S, 3) metres, the surface in the atlas.
+        positions: (S, S, 3) metres, the surface in the UV map.
         normals: (S, S, 3), any length.
         mask: (S, S) 0..1, where the face's skin is.
         landmarks: (68, 3) metres; y up, z out of the face.

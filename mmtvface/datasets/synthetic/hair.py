@@ -55,7 +55,7 @@ def hair_color(style: np.ndarray) -> np.ndarray:
 
 
 def hair_texture(style: np.ndarray, size: int) -> np.ndarray:
-    """Brightness of strands over the atlas.
+    """Brightness of strands over the UV map.
 
     Args:
         style: (16,) uniform numbers; entry 7 seeds the pattern.

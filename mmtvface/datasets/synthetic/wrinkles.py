@@ -84,7 +84,7 @@ class WrinkleModel:
     """Displacement maps of people.
 
     Args:
-        surface: The atlas.
+        surface: The UV map.
         vertices: (V, 3) mean neutral head, metres.
         landmarks: (68, 3) of it, metres.
         expression_names: Names of the expression coefficients; without them

@@ -55,7 +55,7 @@ class LandmarkNME(ClipMetric):
             corners).
         source: Predictions, ``'pred_landmarks2d'`` or
             ``'pred_landmarks3d'`` (fixed contour, projected).
-        yaw_bins: Growing edges in degrees, such as (0, 30, 60, 90), see
+        yaw_bins: Increasing edges in degrees, such as (0, 30, 60, 90), see
             :func:`~mmtvface.evaluation.functional.bin_index`; None: no bins.
         yaw_source: ``'truth'``: ``yaw`` of the sample's meta information,
             (t,) degrees; ``'prediction'``: of the predicted rotation;

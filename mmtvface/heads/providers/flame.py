@@ -151,8 +151,8 @@ def _obj_text(vertices: np.ndarray, topology: HeadTopology) -> str:
 
 
 def _write_mask(path: Path, mask: np.ndarray) -> None:
-    grey = np.round(255 * mask).astype(np.uint8)
-    image = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
+    gray = np.round(255 * mask).astype(np.uint8)
+    image = np.dstack([gray, gray, gray, np.full_like(gray, 255)])
     with atomic_path(path) as part:
         if not cv2.imwrite(str(part), image):
             raise OSError(f'cannot write {path}')

@@ -15,7 +15,7 @@ class Head {
     this.scene.traverse(node => {
       if (node.isSkinnedMesh) this.mesh = node;
     });
-    this.mesh.frustumCulled = false; // its box is that of the head at rest
+    this.mesh.frustumCulled = false; // its box is that of the neutral head
     const {map, normalMap} = this.mesh.material;
     this.images = {map, normalMap};
     Object.assign(this.mesh.material, {

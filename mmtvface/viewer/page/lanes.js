@@ -1,5 +1,5 @@
 // Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-// What runs along the time: the lanes of film strip and curves.
+// What runs along the time: the lanes of video strip and curves.
 
 /** A canvas as wide as all frames, with a cursor; a click is a frame. */
 class Lane {

@@ -1,5 +1,5 @@
 // Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-// Frames of the video and of the film strip.
+// Frames of the video and of the video strip.
 
 function bytesOf(base64) {
   const text = atob(base64);

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The built-in head: a licence-free, generated model in FLAME's layout.
+"""The built-in head: a license-free, generated model in FLAME's layout.
 
 Everything is made by code from average measures of adult heads
 (:mod:`.anatomy`); no scan or mesh is shipped. It serves tests, synthetic data

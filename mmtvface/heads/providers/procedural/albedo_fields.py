@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Where pigments lie: masks and patterns on the texels of the atlas."""
+"""Where pigments lie: masks and patterns on the texels of the UV map."""
 
 from dataclasses import dataclass
 
@@ -95,7 +95,7 @@ def _brow_mask(position: np.ndarray) -> np.ndarray:
 
 
 def paint_fields(mesh: MeanMesh, texels: TexelMap) -> PaintFields:
-    """Find the parts of the head on the atlas."""
+    """Find the parts of the head on the UV map."""
     count = len(mesh.vertices)
     attributes = np.zeros((count, 12))
     attributes[:, :3] = mesh.vertices

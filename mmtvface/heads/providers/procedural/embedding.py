@@ -12,11 +12,11 @@ from .mean_mesh import MeanMesh
 
 _MAX_YAW = 39
 _CONTOUR_STEPS = 60
-_NEIGHBOURS = 40
+_NEIGHBORS = 40
 
 
 def closest_points(points: np.ndarray, vertices: np.ndarray,
-                   faces: np.ndarray, neighbours: int = _NEIGHBOURS
+                   faces: np.ndarray, neighbors: int = _NEIGHBORS
                    ) -> tuple[np.ndarray, np.ndarray]:
     """Closest places on a triangle mesh.
 
@@ -24,7 +24,7 @@ def closest_points(points: np.ndarray, vertices: np.ndarray,
         points: (N, 3) mm.
         vertices: (V, 3) mm.
         faces: (F, 3).
-        neighbours: How many triangles near a point are tried, by their
+        neighbors: How many triangles near a point are tried, by their
             centres.
 
     Returns:
@@ -32,7 +32,7 @@ def closest_points(points: np.ndarray, vertices: np.ndarray,
     """
     corners = vertices[faces]
     tree = cKDTree(corners.mean(1))
-    _, near = tree.query(points, min(neighbours, len(faces)))
+    _, near = tree.query(points, min(neighbors, len(faces)))
     near = near.reshape(len(points), -1)
     a, b, c = np.moveaxis(corners[near], 2, 0)
     point = points[:, None]

@@ -32,7 +32,7 @@ _METRES = 1e-3
 
 @dataclass(frozen=True)
 class ProceduralHead:
-    """A licence-free head in the layout of FLAME.
+    """A license-free head in the layout of FLAME.
 
     Attributes:
         model: Vertices, blend shapes, skinning; metres.
