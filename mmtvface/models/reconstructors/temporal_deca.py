@@ -11,6 +11,7 @@ from torch import nn
 from mmtvface.geometry.camera import project
 from mmtvface.heads import HeadAssets, fill, load_head, modern_model
 from mmtvface.heads.assets import HeadSpec
+from mmtvface.heads.old_spelling import rename_old_weights
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.registry import MODELS
 from mmtvface.structures import FaceClipSample, FlameCodeLayout
@@ -21,14 +22,6 @@ from .predictions import code_spread, predicted_samples, seen_in_features
 from .stages import compare_coarse, compare_detail
 
 STAGES = ('coarse', 'detail')
-
-
-def current_name(name: str) -> str:
-    """Name of a weight today, that of release 0.1 (``head.``) included."""
-    for part in ('', 'detail.'):
-        if name.startswith(f'{part}head.'):
-            return name.replace('head.', 'regressor.', 1)
-    return name
 
 
 @MODELS.register_module()
@@ -110,13 +103,11 @@ class TemporalDECA(BaseModel):
             return MODELS.build(fill(config, MODELS, head=head,
                                      image_size=image_size))
 
-        if data_preprocessor is None:
-            data_preprocessor = dict(
-                type='mmtvface.FaceClipDataPreprocessor')
-        if isinstance(data_preprocessor, Mapping):
+        if not isinstance(data_preprocessor, nn.Module):
             # The base class looks in mmengine's registry, which only finds
             # types of the current default scope.
-            data_preprocessor = build(data_preprocessor)
+            data_preprocessor = build(data_preprocessor or dict(
+                type='mmtvface.FaceClipDataPreprocessor'))
         super().__init__(data_preprocessor, init_cfg)
         if stage not in STAGES:
             raise ValueError(f'TemporalDECA: stage must be one of {STAGES}, '
@@ -140,8 +131,7 @@ class TemporalDECA(BaseModel):
         self.losses = nn.ModuleDict({
             name: MODELS.build(config)
             for name, config in (losses or {}).items()
-            if config and config.get('loss_weight') != 0
-        })
+            if config and config.get('loss_weight') != 0})
         self.detail = self._build_detail(
             dict(parts['detail'], head=head)) if detail else None
         self._guard = LossGuard()
@@ -167,10 +157,7 @@ class TemporalDECA(BaseModel):
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
                               prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            name = prefix + current_name(key.removeprefix(prefix))
-            if name != key:
-                state_dict[name] = state_dict.pop(key)
+        rename_old_weights(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_parts(self) -> None:
@@ -245,9 +232,8 @@ class TemporalDECA(BaseModel):
         with torch.autocast(features.device.type, enabled=False):
             return self.regressor(features.float())
 
-    def encode_with_detail(
-            self, inputs: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def encode_with_detail(self, inputs: torch.Tensor) -> tuple[
+            torch.Tensor, torch.Tensor | None]:
         """Flat codes and detail codes, with everything shared done once.
 
         Args:
@@ -331,20 +317,13 @@ class TemporalDECA(BaseModel):
             ``normals``, ``depth``; ``uv_grid`` (B, H, W, 2).
         """
         out = self.renderer.render(
-            geometry['vertices'],
-            geometry['vertices_ndc'],
-            albedo,
+            geometry['vertices'], geometry['vertices_ndc'], albedo,
             codes['light'] if albedo is not None else None,
             image_size=image_size)
         images = dict(
-            rendered_images=out.image,
-            albedo_images=out.albedo,
-            shading=out.shading,
-            alpha=out.alpha,
-            face_mask=out.face_mask,
-            normals=out.normals,
-            depth=out.depth,
-            uv_grid=out.uv_grid)
+            rendered_images=out.image, albedo_images=out.albedo,
+            shading=out.shading, alpha=out.alpha, face_mask=out.face_mask,
+            normals=out.normals, depth=out.depth, uv_grid=out.uv_grid)
         return {key: value for key, value in images.items()
                 if value is not None}
 
@@ -408,10 +387,8 @@ class TemporalDECA(BaseModel):
                 compare_coarse(self, inputs, flat, data_samples, seen)
                 if detail is None else compare_detail(
                     self, inputs, flat, detail, data_samples))
-            losses = {
-                f'loss_{name}': loss(outputs, targets)
-                for name, loss in self.losses.items()
-            }
+            losses = {f'loss_{name}': loss(outputs, targets)
+                      for name, loss in self.losses.items()}
         losses = self._guard(
             losses, [flat] if detail is None else [flat, detail],
             data_samples, self.parameters(), self.skip_nonfinite)
