@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Configs of release 0.1, which spelled a head in every part of the model.
+"""Configs and weights of release 0.1, with a head in every part of the model.
 
 They are read with a warning for one release; then this file goes.
 """
@@ -93,3 +93,17 @@ def modern_model(model: Mapping[str, Any]) -> dict[str, Any]:
         _warn('flame=dict(model_path=...), texture=dict(path=...), '
               'renderer=dict(topology=...)', f"head={model['head']} once")
     return model
+
+
+def rename_old_weights(state: MutableMapping[str, Any],
+                       prefix: str = '') -> None:
+    """Rename weights of the regressors, which were called heads, in place.
+
+    Args:
+        state: Weights of a model by name.
+        prefix: Of the names of that model's weights.
+    """
+    for part in (f'{prefix}head.', f'{prefix}detail.head.'):
+        for name in [name for name in state if name.startswith(part)]:
+            state[part.replace('head.', 'regressor.')
+                  + name.removeprefix(part)] = state.pop(name)

@@ -14,7 +14,7 @@ from mmengine.registry import DefaultScope
 from torch import nn
 
 from mmtvface.heads import share_settings
-from mmtvface.models.reconstructors.temporal_deca import current_name
+from mmtvface.heads.old_spelling import rename_old_weights
 from mmtvface.registry import MODELS, SCOPE
 from mmtvface.utils.assets import require_file
 from mmtvface.utils.checks import check_count
@@ -212,9 +212,10 @@ def load_weights(model: nn.Module, path: Path) -> None:
             'copy it again if it was cut off.') from error
     state = content.get('state_dict', content) if isinstance(
         content, Mapping) else {}
-    state = {current_name(key.removeprefix('module.')): value
+    state = {key.removeprefix('module.'): value
              for key, value in state.items()
              if isinstance(value, torch.Tensor)}
+    rename_old_weights(state)
     expected = {key: value for key, value in model.state_dict().items()
                 if not key.startswith('losses.')}
     missing = [key for key in expected if key not in state]

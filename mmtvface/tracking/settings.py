@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """How faces are found, followed and cut out."""
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,8 +9,15 @@ from mmtvface.utils.settings import Settings, option
 
 #: Which faces are reconstructed.
 FACES = ('main', 'all')
-#: Names of the detectors.
+#: Names of the detectors of the package, known without importing them.
 DETECTORS = ('mediapipe', 'face-alignment')
+
+
+def detector_names() -> tuple[str, ...]:
+    """Names of all detectors, those that others have registered included."""
+    loaded = sys.modules.get('mmtvface.tracking.detectors')
+    return tuple(dict.fromkeys((*DETECTORS, *getattr(
+        loaded, 'DETECTORS', ()))))
 
 
 @dataclass(frozen=True)
@@ -22,7 +30,7 @@ class TrackingSettings(Settings):
 
     detector: str | Callable | None = option(
         'mediapipe', 'what finds faces where no landmarks are given',
-        choices=DETECTORS)
+        choices=detector_names)
     faces: str = option(
         'main', 'main: one face per frame, which is followed as long as it '
         'is in sight; of several, the most prominent. all: every face; files '

@@ -294,7 +294,7 @@ def test_windows_of_one_clip_get_files_of_their_own(tmp_path, monkeypatch):
     hook.after_val_iter(runner, 0, dict(inputs=clips), samples)
     files = sorted((tmp_path / 'visualization' / 'val').iterdir())
     assert [file.name for file in files] == [
-        '0000007_0_film_1.png', '0000007_1_film_1.png']
+        '0000007_0_video_1.png', '0000007_1_video_1.png']
     assert [cv2.imread(str(file)).mean() for file in files] == [10, 20]
 
 

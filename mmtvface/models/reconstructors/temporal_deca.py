@@ -11,6 +11,7 @@ from torch import nn
 from mmtvface.geometry.camera import project
 from mmtvface.heads import HeadAssets, fill, load_head, modern_model
 from mmtvface.heads.assets import HeadSpec
+from mmtvface.heads.old_spelling import rename_old_weights
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.models.losses import LocatedLandmarkLoss
 from mmtvface.models.losses.base_loss import compute_losses
@@ -23,14 +24,6 @@ from mmtvface.structures import FaceClipSample, FlameCodeLayout
 from .loss_guard import LossGuard
 
 STAGES = ('coarse', 'detail')
-
-
-def current_name(name: str) -> str:
-    """Name of a weight today, that of release 0.1 (``head.``) included."""
-    for part in ('', 'detail.'):
-        if name.startswith(f'{part}head.'):
-            return name.replace('head.', 'regressor.', 1)
-    return name
 
 
 @MODELS.register_module()
@@ -112,13 +105,11 @@ class TemporalDECA(BaseModel):
             return MODELS.build(fill(config, MODELS, head=head,
                                      image_size=image_size))
 
-        if data_preprocessor is None:
-            data_preprocessor = dict(
-                type='mmtvface.FaceClipDataPreprocessor')
-        if isinstance(data_preprocessor, Mapping):
+        if not isinstance(data_preprocessor, nn.Module):
             # The base class looks in mmengine's registry, which only finds
             # types of the current default scope.
-            data_preprocessor = build(data_preprocessor)
+            data_preprocessor = build(data_preprocessor or dict(
+                type='mmtvface.FaceClipDataPreprocessor'))
         super().__init__(data_preprocessor, init_cfg)
         if stage not in STAGES:
             raise ValueError(f'TemporalDECA: stage must be one of {STAGES}, '
@@ -142,8 +133,7 @@ class TemporalDECA(BaseModel):
         self.losses = nn.ModuleDict({
             name: MODELS.build(config)
             for name, config in (losses or {}).items()
-            if config and config.get('loss_weight') != 0
-        })
+            if config and config.get('loss_weight') != 0})
         self.detail = self._build_detail(
             dict(parts['detail'], head=head)) if detail else None
         self._guard = LossGuard()
@@ -169,10 +159,7 @@ class TemporalDECA(BaseModel):
 
     def _load_from_state_dict(self, state_dict: dict[str, torch.Tensor],
                               prefix: str, *args: Any) -> None:
-        for key in [key for key in state_dict if key.startswith(prefix)]:
-            name = prefix + current_name(key.removeprefix(prefix))
-            if name != key:
-                state_dict[name] = state_dict.pop(key)
+        rename_old_weights(state_dict, prefix)
         super()._load_from_state_dict(state_dict, prefix, *args)
 
     def _check_parts(self) -> None:
