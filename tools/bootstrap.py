@@ -181,7 +181,7 @@ def install_mmcv(python: Interpreter, root: Path, log: Path, lock: int
     raise SetupError(
         f'mmcv was compiled but cannot be imported with torch {torch}: '
         f'remove {folder} and .venv and run again; if it stays so, use an '
-        f'environment from the README\'s version table (full log: {log}).')
+        f'environment from the table in docs/versions.md (full log: {log}).')
 
 
 def wait_for(stream, what: str) -> None:
@@ -327,7 +327,7 @@ def main(arguments: list[str]) -> int:
     begin = time.monotonic()
     if not sys.platform.startswith('linux'):
         sys.stderr.write('set-up stopped: these scripts are for Linux; '
-                         'elsewhere follow the README\'s version table.\n')
+                         'elsewhere follow the table in docs/versions.md.\n')
         return 1
     try:
         ran = setup(ROOT, group)

@@ -48,7 +48,7 @@ def require_temporal(purpose: str) -> None:
             f'{purpose} needs mmcv with its operators and mmagic, but '
             f'{" and ".join(missing)} cannot be found: in a checkout of '
             'mmtvface run "bash tools/bootstrap.sh temporal"; elsewhere see '
-            'the version table of the README.')
+            'the table in docs/versions.md.')
 
 
 def require(module: str, purpose: str, install: str) -> ModuleType:

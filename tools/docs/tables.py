@@ -20,7 +20,8 @@ sys.path.insert(0, str(ROOT))
 
 import yaml
 
-from mmtvface.cli import animate, reconstruct, view
+from mmtvface.cli import animate, prepare, reconstruct, view
+from mmtvface.dataset_tools.settings import ClipSettings
 from mmtvface.export.writer import kinds_table
 from mmtvface.utils.settings import Settings, add_options
 
@@ -79,8 +80,8 @@ def options(settings: type[Settings]) -> Callable[[], str]:
             text = action.help.replace('%%', '%')
             found.append([f'`{action.option_strings[0]}`',
                           f'`{names}`' if names else '',
-                          re.sub(r'(?<!`)(--[a-z][a-z-]*|<[a-z_<>]+>)',
-                                 r'`\1`', text)])
+                          re.sub(r'(--[a-z][a-z-]*|<[a-z_ ]+>)', r'`\1`',
+                                 text)])
         return table(['option', 'value', 'what'], found)
 
     return rows
@@ -97,6 +98,9 @@ TABLES: dict[str, tuple[str, Callable[[], str]]] = {
     'transfer': ('docs/user_guide/animate.md',
                  options(animate.TransferCommand)),
     'teaser': ('docs/user_guide/animate.md', options(animate.TeaserCommand)),
+    'prepare': ('docs/user_guide/prepare.md',
+                options(prepare.PrepareCommand)),
+    'clips': ('docs/user_guide/prepare.md', options(ClipSettings)),
     'view': ('docs/user_guide/view.md', options(view.ViewCommand)),
     'zoo': ('docs/model_zoo.md', zoo),
 }

@@ -55,7 +55,7 @@ def explain(step: str, output: str, log: str) -> SetupError:
             f'Installing {step} failed: the package index in your pip '
             f'configuration has no {match.group(1) or match.group(2)} for '
             f'this Python and platform: {network}add an index that has it '
-            '(see "pip config list"), or use the version table of the README '
+            '(see "pip config list"), or use the table in docs/versions.md '
             f'with an environment of your own{where}.')
     if re.search(r'Permission denied', output):
         return SetupError(
