@@ -48,8 +48,8 @@ def coarse(**changes):
     config = toy_config()
     encoder = dict(type='LiteTemporalEncoder', depth=18, base_channels=4,
                    with_landmarks=True)
-    return build(encoder=encoder, head=dict(
-        config['head'], landmark_uncertainty=True), **toy_rendering(),
+    return build(encoder=encoder, regressor=dict(
+        config['regressor'], landmark_uncertainty=True), **toy_rendering(),
         **changes)
 
 
