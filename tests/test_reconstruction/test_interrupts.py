@@ -144,8 +144,8 @@ KILLED = '''
 import os, signal, sys
 from pathlib import Path
 import numpy as np
-from conftest import write_model
-from drawn_video import DrawnVideo, rooms, with_face
+from helpers.model_files import write_model
+from helpers.drawn_video import DrawnVideo, rooms, with_face
 from helpers.toy_pictures import find_bright_boxes
 from mmtvface.apis import FaceReconstructor
 
