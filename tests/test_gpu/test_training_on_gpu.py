@@ -79,7 +79,7 @@ def test_clips_are_rendered_as_on_the_cpu(device):
              for name in samples[0].gt_codes}
     renderer = MODELS.build(dict(
         type='ClipRenderer',
-        texture=dict(type='FLAMETexture', path='procedural', size=64),
+        texture=dict(type='FLAMETexture', size=64),
         renderer=dict(type='MeshRenderer', image_size=32)))
     expected = renderer.heads(codes)
     found = renderer.to(device).heads(

@@ -152,7 +152,7 @@ def test_generated_tables_are_those_of_the_code(tmp_path):
                     reason='mkdocs is not installed (requirements/docs.txt)')
 def test_the_site_is_built_without_a_warning(tmp_path):
     done = subprocess.run(
-        [sys.executable, '-m', 'mkdocs', 'build', '--strict', '--quiet',
+        [sys.executable, '-m', 'mkdocs', 'build', '--strict',
          '--site-dir', str(tmp_path / 'site')],
         cwd=REPO, text=True, capture_output=True)
     assert done.returncode == 0, done.stdout + done.stderr
