@@ -2,6 +2,7 @@
 """From images and videos to animatable faces, and to files."""
 
 import contextlib
+import copy
 import inspect
 import os
 import shutil
@@ -90,7 +91,11 @@ class FaceReconstructor(Reconstructor):
             warnings.warn('Give settings by their names: FaceReconstructor('
                           'config, checkpoint, device, clip_length=...).',
                           DeprecationWarning, stacklevel=2)
-            options |= zip(_POSITIONAL, positional, strict=False)
+            given = dict(zip(_POSITIONAL, positional, strict=False))
+            if len(positional) > len(given) or given.keys() & options.keys():
+                raise TypeError('There are more positional settings than '
+                                f'{_POSITIONAL}, or some are given twice.')
+            options |= given
         if model is not None and config is not None:
             raise ValueError('Give model or config, which are the same, not '
                              'both.')
@@ -222,6 +227,7 @@ class FaceReconstructor(Reconstructor):
              ) -> Generator[FrameResult, None, dict[str, Any] | None]:
         """Results of one input, each written before it is yielded."""
         if reading.fps:
+            frames = copy.copy(frames)  # the caller may go on with it
             frames.fps = reading.fps
         own = None
         if resume in (True, False):

@@ -86,6 +86,16 @@ def _video() -> str:
     return f'libavcodec {version}; videos are written as {writes}'
 
 
+def _detectors() -> str:
+    module = importlib.import_module('mmtvface.tracking.detectors')
+    reasons = module.usable_detectors()
+    if all(reasons.values()):
+        raise ImportError(next(iter(reasons.values())))
+    return '; '.join(f'{name}: {why}' if why else name
+                     for name, why in sorted(
+                         reasons.items(), key=lambda item: bool(item[1])))
+
+
 def _model() -> str:
     module = importlib.import_module('mmtvface.utils.packaged_model')
     model = module.packaged_model()
@@ -103,8 +113,7 @@ CHECKS: dict[str, Callable[[], str]] = {
     'mmcv operators': _mmcv,
     'deformable alignment': _deform,
     'temporal encoder (mmagic)': _temporal,
-    'faces by mediapipe': lambda: _imports('mediapipe'),
-    'faces by face-alignment': lambda: _imports('face_alignment'),
+    'detectors of faces': _detectors,
     'skin by BiSeNet (facexlib)': lambda: _imports(
         'facexlib.parsing.bisenet'),
     'video (PyAV, FFmpeg)': _video,

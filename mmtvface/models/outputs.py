@@ -184,8 +184,9 @@ class CoarseOutputs:
             self._features.float())
         if values is None:
             raise Unavailable(
-                'learns uncertainties of the landmarks, which the head does '
-                'not give; configure head=dict(landmark_uncertainty=True)')
+                'learns uncertainties of the landmarks, which the '
+                'regressor does not give; configure '
+                'regressor=dict(landmark_uncertainty=True)')
         return repeat_copies(values.flatten(0, 1), self.num_copies)
 
     def _located(self, first: bool) -> torch.Tensor:

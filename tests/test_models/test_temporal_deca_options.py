@@ -69,7 +69,7 @@ def test_geometry_of_the_codes_for_losses_on_expression_and_person():
 def test_uncertainty_of_landmarks():
     losses = dict(landmark=dict(type='UncertainLandmarkLoss'))
     with pytest.raises(ValueError, match="'landmark' learns uncertainties.*"
-                       'landmark_uncertainty=True'):
+                       r'regressor=dict\(landmark_uncertainty=True'):
         run(build(losses=losses), toy_batch(0), 'loss')
     regressor = {**toy_config()['regressor'], 'landmark_uncertainty': True}
     model = build(losses=losses, regressor=regressor)

@@ -22,8 +22,8 @@ def environment():
         probe.bind(('127.0.0.1', 0))
         port = probe.getsockname()[1]
     return {**os.environ, 'PORT': str(port), 'PYTHON': sys.executable,
-            'PYTHONPATH': str(HERE), 'OMP_NUM_THREADS': '1',
-            'CUDA_VISIBLE_DEVICES': ''}
+            'PYTHONPATH': os.pathsep.join((str(HERE), str(HERE.parent))),
+            'OMP_NUM_THREADS': '1', 'CUDA_VISIBLE_DEVICES': ''}
 
 
 def run(command):

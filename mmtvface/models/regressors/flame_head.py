@@ -108,7 +108,7 @@ class FLAMEHead(BaseModule):
             ``'clip'``: the identity (shape and texture codes) is the mean
             over the frames of the clip, hence constant in it.
             ``'confidence'``: a mean whose weights (a softmax over the clip)
-            the head regresses too, so that a covered or blurred frame counts
+            it regresses too, so that a covered or blurred frame counts
             less; it starts as ``'clip'``.
         init_cam: Initial (scale in NDC units per metre, tx, ty in metres).
         init_light: Initial shading of the ambient light; 1 shows the
