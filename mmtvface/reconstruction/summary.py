@@ -124,7 +124,7 @@ class Summary:
         if result.detection_source != INTERPOLATED:
             points = result.landmarks2d, result.detection
             self._nme[result.name] = normalized_mean_error(
-                *(torch.from_numpy(array[None]) for array in points)).item()
+                *(torch.tensor(array[None]) for array in points)).item()
             self._sources.add(result.detection_source)
             self._motion.setdefault(result.track_id, RunningMotion()).add(
                 *motion_signals(result))

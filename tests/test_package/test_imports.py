@@ -157,6 +157,23 @@ def test_a_command_leaves_out_what_it_does_not_need():
     assert not done.stderr
 
 
+def test_a_light_start_changes_no_result():
+    found = [subprocess.run(
+        [sys.executable, '-W', 'ignore', '-c',
+         'from mmtvface.cli import light_start\n'
+         f'{start}\n'
+         'import cv2\n'
+         'from mmtvface.tracking.face_tracker import FaceTracker\n'
+         f'image = cv2.imread({str(REPO / "data/astronaut.jpg")!r})\n'
+         'with FaceTracker() as tracker:\n'
+         '    faces = tracker.update(image[..., ::-1].copy())\n'
+         'print([face.landmarks.points.tolist() for face in faces])'],
+        text=True, capture_output=True, check=True).stdout
+        for start in ('', 'light_start.this_process_is_a_command()\n'
+                      'light_start.start_lightly()')]
+    assert found[0] == found[1] and len(found[0]) > 1000
+
+
 def test_others_keep_whole_packages():
     done = subprocess.run(
         [sys.executable, '-W', 'ignore', '-c',

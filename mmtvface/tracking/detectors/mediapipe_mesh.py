@@ -13,7 +13,6 @@ their surroundings and the irises anew, without which eyelids hardly move.
 """
 
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import NamedTuple
 
 import cv2
@@ -75,11 +74,6 @@ _PARTS: dict[str, tuple[int, ...]] = {
     'lips': _LIPS, 'right_eye': _RIGHT_EYE, 'left_eye': _LEFT_EYE,
     'right_iris': RIGHT_IRIS, 'left_iris': LEFT_IRIS}
 _LISTS = ('mesh', *_PARTS)
-# What the options in the graph's text are read by
-_CALCULATORS = (
-    'core.constant_side_packet_calculator', 'core.split_vector_calculator',
-    'tensor.image_to_tensor_calculator', 'tensor.inference_calculator',
-    'tensor.tensors_to_floats_calculator')
 
 
 def _graph(num_threads: int) -> str:
@@ -291,8 +285,6 @@ class MeshNetwork:
     def __init__(self, num_threads: int = 1) -> None:
         with quiet():
             base = module('solution_base')
-            for calculator in _CALCULATORS:
-                import_module(f'mediapipe.calculators.{calculator}_pb2')
             kind = base.PacketDataType
             self._graph = base.SolutionBase(
                 graph_config=_graph(num_threads),

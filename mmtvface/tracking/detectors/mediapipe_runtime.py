@@ -1,10 +1,12 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Starting graphs of MediaPipe, without their notices."""
 
+import importlib
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import ModuleType
 
 from mmtvface.utils.deps import require
@@ -24,7 +26,23 @@ def module(name: str) -> ModuleType:
     Raises:
         ImportError: If mediapipe is not installed, with the command.
     """
-    return require(f'mediapipe.python.{name}', PURPOSE, INSTALL)
+    found = require(f'mediapipe.python.{name}', PURPOSE, INSTALL)
+    _know_all_options()
+    return found
+
+
+def _know_all_options() -> None:
+    """Import the messages of all calculators' options (0.05 s).
+
+    A graph loses those options whose messages are not known when it is read:
+    without them the threshold of repeated detections, for example, is another
+    one, and nothing is said.
+    """
+    for folder in importlib.import_module('mediapipe').__path__:
+        for file in sorted(Path(folder, 'calculators').rglob('*_pb2.py')):
+            importlib.import_module('.'.join(
+                ('mediapipe', *file.relative_to(folder).with_suffix(
+                    '').parts)))
 
 
 @contextmanager
