@@ -1,7 +1,7 @@
 """Second phase of the packaged model: pictures as footage gives them.
 
-Bad ones, people with random looks, heads tilted in the frame, faces cut by
-its border, unsteady boxes, other zooms.
+Bad ones, people of random appearance, heads tilted in the frame, faces cut
+by its border, unsteady boxes, other zooms.
 Longer clips teach the adapter to remember, quick turns of the head when not
 to.
 """

@@ -262,7 +262,7 @@ def prepare_subject(reconstructor: Reconstructor, source: Any, look: Look,
     player = CodePlayer(reconstructor.model, look.detail)
     player.check(track, identity=True)
     codes = pick_identity(track, frame)
-    row = track.portrait_row if frame is None else track.row_of(frame)
+    row = track.portrait_index if frame is None else track.index_of(frame)
     image = None if is_codes(source) else next(
         (seen.image for seen in open_frames(source)
          if seen.index == track.frame_index[row]), None)

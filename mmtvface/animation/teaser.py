@@ -24,7 +24,7 @@ from .pictures import AnimatedFrame, extent_of, fit_camera, reduce_picture
 from .settings import JAW_OPEN, STRENGTH, TeaserOptions
 from .subject import Subject, no_progress, prepare_subject
 from .tracks import is_codes
-from .transfer import head_rotation
+from .transfer import degrees_to_axis_angle
 
 #: Shown by default on heads whose components have names.
 DEFAULT_NAMED = ('smile', 'browInnerUp+browOuterUp', 'noseSneer+browDown',
@@ -85,7 +85,7 @@ def sweep_rotation(num_frames: int, yaw: float = 60., pitch: float = 0.
     angles = np.zeros((num_frames, 3))
     angles[:, 0] = yaw * swing(share)
     angles[:, 1] = pitch * np.sin(4 * math.pi * ease(share))
-    return head_rotation(angles)
+    return degrees_to_axis_angle(angles)
 
 
 @dataclass(frozen=True)

@@ -153,14 +153,14 @@ class CodeTrack:
             self.track_id == most_seen(self.track_id[self.valid]))
 
     @property
-    def portrait_row(self) -> int:
-        """Row of the main face where it looks most straight ahead."""
+    def portrait_index(self) -> int:
+        """Index of the main face where it looks most straight ahead."""
         rows = np.flatnonzero(self.main_track)
         angle = np.linalg.norm(self.codes['pose'][rows, :3], axis=1)
         return int(rows[angle.argmin()])
 
-    def row_of(self, frame: int | str) -> int:
-        """Row of a frame by its position in the input or its name.
+    def index_of(self, frame: int | str) -> int:
+        """Index of a frame by its position in the input or its name.
 
         Raises:
             ValueError: If there is no such frame or it shows no face.
@@ -256,7 +256,7 @@ def pick_identity(track: CodeTrack,
         ValueError: If there is no such frame or it has no face.
     """
     if frame is not None:
-        row = track.row_of(frame)
+        row = track.index_of(frame)
         return {name: code[row].copy() for name, code in track.codes.items()}
     rows = track.main_track
     return {name: robust_mean(code[rows])

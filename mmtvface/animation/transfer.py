@@ -40,7 +40,7 @@ from .tracks import CodeTrack, is_codes, reconstruct_codes
 IDENTITY = ('shape', 'tex', 'light', 'detail', 'cam')
 
 
-def head_rotation(angles: Sequence[float] | np.ndarray) -> np.ndarray:
+def degrees_to_axis_angle(angles: Sequence[float] | np.ndarray) -> np.ndarray:
     """Axis-angle of turns of the head.
 
     Args:
@@ -112,7 +112,7 @@ def transfer_codes(source: Mapping[str, np.ndarray],
             face are NaN.
         pose: Where the head's rotation comes from: 'driver', 'source' or
             'fixed'.
-        angles: Of the 'fixed' pose, see :func:`head_rotation`.
+        angles: Of the 'fixed' pose, see :func:`degrees_to_axis_angle`.
         relative: Add what the driver's expression differs from neutral to
             the source's own expression, instead of replacing it. That
             removes what the regressor sees as an expression but is the
@@ -149,7 +149,7 @@ def transfer_codes(source: Mapping[str, np.ndarray],
     if pose == 'source':
         codes['pose'][:, :3] = source['pose'][:3]
     elif pose == 'fixed':
-        codes['pose'][:, :3] = head_rotation(angles)
+        codes['pose'][:, :3] = degrees_to_axis_angle(angles)
     for code in codes.values():
         code[~present] = np.nan
     return codes
@@ -284,7 +284,7 @@ def _transfer(subject: Subject, acted: CodeTrack,
     """Codes of the animation, with its camera."""
     neutral = None
     if options.neutral_frame is not None:
-        row = acted.row_of(options.neutral_frame)
+        row = acted.index_of(options.neutral_frame)
         neutral = {name: acted.codes[name][row] for name in ('exp', 'pose')}
     codes = transfer_codes(subject.codes, acted.codes, options.pose,
                            options.angles, options.relative, neutral)

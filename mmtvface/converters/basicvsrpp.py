@@ -29,7 +29,6 @@ from .report import ConversionReport
 
 GENERATORS = ('generator_ema', 'generator')
 _OFFSETS_PER_GROUP = 27  # 3 * 3 taps, each with x, y and a mask
-_MAX_RESIDUE = 10
 _UNUSED = (
     (r'feat_extract\..+', 'features of another resolution: the encoder has '
      'head and down1 instead'),

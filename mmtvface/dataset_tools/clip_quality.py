@@ -8,7 +8,6 @@ _FACE_SIDE = 128
 # Added to the variance of grey values, so that flat pictures are not sharp
 # by their noise.
 _FLAT = 25.
-_HASH_BITS = 64
 
 
 def sharpness(gray_face: np.ndarray) -> float:
@@ -50,8 +49,8 @@ def difference_hash(gray: np.ndarray) -> int:
 
     The picture is shrunk to 9 x 8 pixels; each of 8 x 8 bits is set where a
     pixel is darker than its right neighbour, row by row, the first one in
-    the highest bit. Size, brightness and contrast change few bits or none
-    (see :func:`hamming`): pictures of one shot differ in 0 to 10 bits, other
+    the highest bit. Size, brightness and contrast change few bits or none:
+    pictures of one shot differ in 0 to 10 bits, other
     ones in about 32.
 
     Args:
@@ -68,19 +67,6 @@ def difference_hash(gray: np.ndarray) -> int:
                        interpolation=cv2.INTER_AREA)
     bits = np.packbits(small[:, :-1] < small[:, 1:])
     return int.from_bytes(bits.tobytes(), 'big')
-
-
-def hamming(first: int, second: int) -> int:
-    """Number of bits in which two hashes of :func:`difference_hash` differ.
-
-    Raises:
-        ValueError: If one is no number of 64 bits.
-    """
-    for value in (first, second):
-        if not 0 <= value < 2**_HASH_BITS:
-            raise ValueError(
-                f'a hash must be in [0, 2**{_HASH_BITS}), got {value}.')
-    return (first ^ second).bit_count()
 
 
 def _check_gray(name: str, image: np.ndarray) -> None:

@@ -60,7 +60,7 @@ def check_ready(settings: ClipSettings) -> None:
         raise ValueError(f'backend must be one of {sorted(usable_detectors())}'
                          f', but it is {settings.backend!r}.')
     if reason:
-        raise ImportError(f"The back-end '{settings.backend}' cannot be "
+        raise ImportError(f"The detector '{settings.backend}' cannot be "
                           f'used: {reason}')
     build_mask_maker(settings)
 

@@ -25,7 +25,7 @@ class ClipSettings(Settings):
 
     backend: str = option('mediapipe', 'what finds faces and landmarks')
     backend_options: dict[str, Any] = option(
-        dict, 'of that back-end, for example the folder of its weights')
+        dict, 'of that detector, for example the folder of its weights')
     masks: str = option(
         'outline', "skin masks: the landmarks' outline without eyes and "
         'mouth, by BiSeNet through facexlib, or none', choices=MASKS)

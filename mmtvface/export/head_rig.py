@@ -30,8 +30,8 @@ class HeadRig(NamedTuple):
     """A track as a rig, float64, metres, model space.
 
     Attributes:
-        vertices: (V, 3) at rest.
-        joints: (5, 3) at rest.
+        vertices: (V, 3) neutral head.
+        joints: (5, 3) of the neutral head.
         parents: 5, -1 for the root.
         skin_weights: (V, 5).
         expression: (E, V, 3) targets.

@@ -119,7 +119,7 @@ def saving(results: Iterable[FrameResult],
     results = iter(results)
     # An input without a face ends here, with an earlier run's files as is.
     first = list(itertools.islice(results, 1))
-    target = Target(out_dir, source.fps, painter, lambda: source.sound,
+    target = Target(out_dir, source.fps, painter, lambda: source.audio,
                     max_grid_rows)
     writers = open_writers(save, target)
     images = prefetch(iter(source), _AHEAD) if needs_images(

@@ -292,13 +292,14 @@ class TrackWriter(Writer):
                 else max(0., seconds - 1 / fps))
         if result.valid:
             self._rows.append(dict(
-                result.codes, **self.look(frame), camera=result.camera,
+                result.codes, **self.frame_entries(frame),
+                camera=result.camera,
                 frame_size=np.array(result.frame_size),
                 frame_index=result.index, frame_name=result.frame_name,
                 track_id=result.track_id, time=seconds,
                 time_before=self._now[2]))
 
-    def look(self, frame: 'PaintedFrame') -> dict[str, Any]:
+    def frame_entries(self, frame: 'PaintedFrame') -> dict[str, Any]:
         """Take what needs the vertices or the image of a result.
 
         Args:

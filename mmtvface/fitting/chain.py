@@ -6,14 +6,14 @@ import torch
 from scipy.linalg import solveh_banded
 
 
-def markov_prior(numbers: torch.Tensor, times: torch.Tensor, fps: float
+def markov_prior(frame_indices: torch.Tensor, times: torch.Tensor, fps: float
                  ) -> tuple[torch.Tensor, torch.Tensor]:
     """Precision of stationary Gauss-Markov processes of variance 1.
 
     The correlation of two frames is exp(-|seconds| / time).
 
     Args:
-        numbers: (T,) increasing, of the frames.
+        frame_indices: (T,) increasing.
         times: (d,) seconds, one per process.
         fps: Frames per second.
 
@@ -21,9 +21,9 @@ def markov_prior(numbers: torch.Tensor, times: torch.Tensor, fps: float
         The diagonal (T, d) and the entries beside it (T - 1, d); all others
         are zero.
     """
-    near = torch.exp(-numbers.double().diff()[:, None] / fps / times)
+    near = torch.exp(-frame_indices.double().diff()[:, None] / fps / times)
     gain = near.square() / (1 - near.square()).clamp(min=1e-9)
-    diagonal = torch.ones(len(numbers), len(times), dtype=torch.float64)
+    diagonal = torch.ones(len(frame_indices), len(times), dtype=torch.float64)
     diagonal[1:] += gain
     diagonal[:-1] += gain
     return diagonal, -gain / near.clamp(min=1e-30)

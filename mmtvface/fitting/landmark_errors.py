@@ -31,7 +31,7 @@ def landmark_covariance(layout: torch.Tensor, shared: float, reach: float,
     return shared**2 * torch.exp(-(apart / reach)**2 / 2), alone.square()
 
 
-def shaking(points: torch.Tensor, numbers: torch.Tensor) -> float:
+def shaking(points: torch.Tensor, frame_indices: torch.Tensor) -> float:
     """Error of single landmarks that is new in every frame.
 
     The median over frames and inner landmarks of the second difference, less
@@ -40,7 +40,7 @@ def shaking(points: torch.Tensor, numbers: torch.Tensor) -> float:
 
     Args:
         points: (T, 68, 2), NaN where unknown.
-        numbers: (T,) increasing, of the frames.
+        frame_indices: (T,) increasing.
 
     Returns:
         Standard deviation along an axis, fraction of the box; 0 where it
@@ -51,7 +51,7 @@ def shaking(points: torch.Tensor, numbers: torch.Tensor) -> float:
     inner = points[:, list(STATIC)] / size[:, None, None]
     second = inner[2:] - 2 * inner[1:-1] + inner[:-2]
     usable = second.isfinite().all((1, 2)) & (
-        numbers[2:] - numbers[:-2] == 2)
+        frame_indices[2:] - frame_indices[:-2] == 2)
     second, place = second[usable], inner[1:-1][usable]
     if not len(second):
         return 0.

@@ -87,16 +87,17 @@ class RefineSettings:
     familiar: float = .02
 
     def believing(self, points: torch.Tensor,
-                  numbers: torch.Tensor | None = None) -> 'RefineSettings':
+                  frame_indices: torch.Tensor | None = None
+                  ) -> 'RefineSettings':
         """These settings, with the error that landmarks of a track show.
 
         Args:
             points: (T, 68, 2), see :func:`~.landmark_errors.shaking`.
-            numbers: (T,) of the frames; default: successive ones.
+            frame_indices: (T,) increasing; default: successive ones.
         """
-        if numbers is None:
-            numbers = torch.arange(len(points))
-        return replace(self, own=max(self.own, shaking(points, numbers)))
+        if frame_indices is None:
+            frame_indices = torch.arange(len(points))
+        return replace(self, own=max(self.own, shaking(points, frame_indices)))
 
     def trust(self, missed: float) -> float:
         """How far the network's identity is believed, 0..1.
@@ -290,7 +291,7 @@ def spread_frames(count: int, most: int) -> torch.Tensor:
 def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
                  points: torch.Tensor, fps: float,
                  settings: RefineSettings | None = None,
-                 numbers: torch.Tensor | None = None
+                 frame_indices: torch.Tensor | None = None
                  ) -> dict[str, torch.Tensor]:
     """Bring the codes of a face into line with its landmarks.
 
@@ -305,13 +306,12 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
             unknown.
         fps: Frames per second.
         settings: Default: :class:`RefineSettings`.
-        numbers: (T,) increasing numbers of the frames; default: successive
-            ones.
+        frame_indices: (T,) increasing; default: successive ones.
 
     Returns:
         The codes, changed.
     """
-    settings = (settings or RefineSettings()).believing(points, numbers)
+    settings = (settings or RefineSettings()).believing(points, frame_indices)
     if not (codes['cam'][:, 0] > 0).any():
         return codes
     chosen = spread_frames(len(points), settings.identity_frames)
@@ -319,7 +319,7 @@ def refine_track(flame: FLAME, codes: dict[str, torch.Tensor],
         flame, {name: code[chosen] for name, code in codes.items()},
         points[chosen], settings)
     codes = {**codes, 'shape': shape.expand_as(codes['shape'])}
-    return refine_motion(flame, codes, points, fps, settings, numbers)
+    return refine_motion(flame, codes, points, fps, settings, frame_indices)
 
 
 @torch.no_grad()
@@ -350,7 +350,7 @@ def refine_identity(flame: FLAME, codes: dict[str, torch.Tensor],
 def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
                   points: torch.Tensor, fps: float,
                   settings: RefineSettings,
-                  numbers: torch.Tensor | None = None,
+                  frame_indices: torch.Tensor | None = None,
                   check_cancelled: Callable[[], None] = lambda: None
                   ) -> dict[str, torch.Tensor]:
     """Pose, camera and expression of a face, corrected by its landmarks.
@@ -359,17 +359,17 @@ def refine_motion(flame: FLAME, codes: dict[str, torch.Tensor],
     codes stay as they are. See :func:`refine_track` for the arguments;
     ``check_cancelled`` is called now and then, what it raises ends the work.
     """
-    if numbers is None:
-        numbers = torch.arange(len(points))
+    if frame_indices is None:
+        frame_indices = torch.arange(len(points))
     good = codes['cam'][:, 0] > 0
     if not good.any():
         return codes
-    numbers, points = numbers[good], points[good]
+    frame_indices, points = frame_indices[good], points[good]
     head = LandmarkHead(flame)
     state = head.state({name: code[good] for name, code in codes.items()})
     problem = _Problem(head, state, points, settings, person=False)
     shapes = head.num_shape
-    diagonal, beside = markov_prior(numbers, settings.times(head), fps)
+    diagonal, beside = markov_prior(frame_indices, settings.times(head), fps)
     correction = torch.zeros(state.shape, dtype=torch.float64)
     for _ in range(settings.steps):
         hessian, force = problem.blocks(correction, shapes, check_cancelled)

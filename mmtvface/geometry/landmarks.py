@@ -34,14 +34,6 @@ OUTER_EYE_CORNERS = (36, 45)
 INNER_EYE_CORNERS = (39, 42)
 MOUTH_CORNERS = (48, 54)
 
-SETS: dict[str, tuple[int, ...]] = {
-    'contour': CONTOUR,
-    'brows': BROWS,
-    'nose': NOSE,
-    'eyes': EYES,
-    'lips': LIPS,
-}
-
 #: Index of the landmark at the mirrored place: ``points[..., MIRROR, :]``
 #: after negating x is the mirror image of ``points``.
 MIRROR: tuple[int, ...] = (

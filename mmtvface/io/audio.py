@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""The sound of one video put under the pictures of another."""
+"""The audio of one video put under the pictures of another."""
 
 import heapq
 import os
@@ -19,12 +19,12 @@ from .video_reader import av_module
 _KEPT = {'aac', 'mp3', 'ac3', 'eac3', 'opus', 'alac'}
 
 
-def add_sound(video: str | os.PathLike, source: str | os.PathLike) -> bool:
-    """Give a video the sound of the one that it was made from.
+def add_audio(video: str | os.PathLike, source: str | os.PathLike) -> bool:
+    """Give a video the audio of the one that it was made from.
 
-    Pictures are copied packet by packet, and so is the sound if an .mp4 may
-    hold it. Sound before the source's first picture and after the video's
-    last one is left out. A source whose sound is broken leaves the video as
+    Pictures are copied packet by packet, and so is the audio if an .mp4 may
+    hold it. Audio before the source's first picture and after the video's
+    last one is left out. A source whose audio is broken leaves the video as
     it is, with a warning.
 
     Args:
@@ -33,28 +33,28 @@ def add_sound(video: str | os.PathLike, source: str | os.PathLike) -> bool:
         source: Any video.
 
     Returns:
-        Whether there is sound now.
+        Whether there is audio now.
     """
     av = av_module()
     try:
-        with av.open(f'file:{source}', metadata_errors='replace') as sounding:
-            if not sounding.streams.audio:
+        with av.open(f'file:{source}', metadata_errors='replace') as file:
+            if not file.streams.audio:
                 return False
             with atomic_path(video) as part:
-                _join(av, Path(video), sounding, part)
+                _join(av, Path(video), file, part)
     except (av.error.FFmpegError, ValueError) as error:
-        print_log(f'The sound of {source} is left out: {error}.',
+        print_log(f'The audio of {source} is left out: {error}.',
                   logger='current', level=30)
         return False
     return True
 
 
-def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
-    """Write pictures and sound, interleaved, to a new file."""
-    sound = sounding.streams.best('audio')
-    if sound is None or sound.codec_context is None:
+def _join(av: Any, video: Path, file: Any, part: Path) -> None:
+    """Write pictures and audio, interleaved, to a new file."""
+    audio = file.streams.best('audio')
+    if audio is None or audio.codec_context is None:
         raise ValueError('there is no decoder for it')
-    pictures = sounding.streams.best('video')
+    pictures = file.streams.best('video')
     begin = 0.
     if pictures is not None and pictures.start_time is not None:
         begin = float(pictures.start_time * pictures.time_base)
@@ -63,10 +63,10 @@ def _join(av: Any, video: Path, sounding: Any, part: Path) -> None:
         shown = silent.streams.video[0]
         end = float((shown.start_time + shown.duration) * shown.time_base)
         copied = out.add_stream_from_template(shown)
-        if sound.codec_context.name in _KEPT:
-            packets = _copied(sounding, sound, out, begin, end)
+        if audio.codec_context.name in _KEPT:
+            packets = _copied(file, audio, out, begin, end)
         else:
-            packets = _encoded(av, sounding, sound, out, begin, end)
+            packets = _encoded(av, file, audio, out, begin, end)
         # In the order of time, or players would have to seek.
         for _, packet in heapq.merge(
                 _pictures(silent, shown, copied), packets,
@@ -84,19 +84,19 @@ def _pictures(silent: Any, shown: Any, copied: Any
             yield time, packet
 
 
-def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
+def _copied(file: Any, audio: Any, out: Any, begin: float, end: float
             ) -> Iterator[tuple[float, Any]]:
-    """Packets of the sound as they are, from ``begin`` on."""
-    heard = out.add_stream_from_template(sound)
-    shift = round(begin / sound.time_base)
+    """Packets of the audio as they are, from ``begin`` on."""
+    heard = out.add_stream_from_template(audio)
+    shift = round(begin / audio.time_base)
 
     def packets() -> Iterator[tuple[float, Any]]:
-        for packet in packets_of(sounding, sound):
+        for packet in packets_of(file, audio):
             if packet.dts is None or packet.pts is None:
                 continue
-            time = float(packet.pts * sound.time_base) - begin
+            time = float(packet.pts * audio.time_base) - begin
             # One packet is not heard, but the next is decoded with it.
-            lead = float((packet.duration or 0) * sound.time_base)
+            lead = float((packet.duration or 0) * audio.time_base)
             if -1.5 * lead - 1e-6 <= time < end:
                 packet.pts -= shift
                 packet.dts -= shift
@@ -105,15 +105,15 @@ def _copied(sounding: Any, sound: Any, out: Any, begin: float, end: float
     return packets()
 
 
-def _encoded(av: Any, sounding: Any, sound: Any, out: Any, begin: float,
+def _encoded(av: Any, file: Any, audio: Any, out: Any, begin: float,
              end: float) -> Iterator[tuple[float, Any]]:
-    """Packets of the sound as AAC, from ``begin`` on."""
-    heard = out.add_stream('aac', rate=sound.rate)
-    resampler = av.AudioResampler('fltp', sound.layout, sound.rate)
+    """Packets of the audio as AAC, from ``begin`` on."""
+    heard = out.add_stream('aac', rate=audio.rate)
+    resampler = av.AudioResampler('fltp', audio.layout, audio.rate)
 
     def frames() -> Iterator[Any]:
         for frame in chain.from_iterable(
-                packet.decode() for packet in packets_of(sounding, sound)):
+                packet.decode() for packet in packets_of(file, audio)):
             if frame.time is None or not 0 <= frame.time - begin < end:
                 continue
             frame.pts = round((frame.time - begin) / frame.time_base)

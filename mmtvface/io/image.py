@@ -218,20 +218,6 @@ def decode_mask(data: bytes, name: str, shape: tuple[int, int]
     return normalize_mask(mask)
 
 
-def read_mask(path: Path, shape: tuple[int, int]) -> np.ndarray:
-    """Read a skin mask, see :func:`decode_mask`.
-
-    Returns:
-        (H, W) float32, 0..1.
-
-    Raises:
-        ValueError: If the array has another shape or other values.
-        OSError: If it cannot be read.
-    """
-    mask = decode_mask(path.read_bytes(), path.name, shape)
-    return mask.astype(np.float32) / 255 if mask.dtype == np.uint8 else mask
-
-
 def normalize_mask(mask: np.ndarray) -> np.ndarray:
     """Bring a mask of any dtype to float32 0..1.
 

@@ -36,7 +36,7 @@ class AppearancePass:
 
     Args:
         model: With colours, see :func:`has_colors`.
-        statistics: Told what it changed.
+        statistics: Counts what it changed.
         check_cancelled: Called now and then; what it raises ends the work.
     """
 
@@ -52,8 +52,8 @@ class AppearancePass:
     def __call__(self, track: FaceTrack, store: TrackStore) -> None:
         """Change the codes of a track whose geometry is as it shall be."""
         finite = store.finite_places(track)
-        looks = store.has_crop(track)[finite]
-        places = finite[looks]
+        has_crop = store.has_crop(track)[finite]
+        places = finite[has_crop]
         if not len(places):
             return
         colors = self._colors
@@ -79,7 +79,7 @@ class AppearancePass:
         store.rewrite(track, places, _BLOCK,
                       int(REACH * colors.settings.light_sigma), relight)
         # Frames that could not be read again are of the same person.
-        store.rewrite(track, finite[~looks], _BLOCK, 0, recolor)
+        store.rewrite(track, finite[~has_crop], _BLOCK, 0, recolor)
 
     def _rows(self, codes: Codes, tex: torch.Tensor,
               light: torch.Tensor) -> np.ndarray:

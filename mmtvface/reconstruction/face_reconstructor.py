@@ -161,8 +161,8 @@ class Reconstructor:
                 :func:`mmtvface.tracking.frame_source.open_frames`.
             independent: The frames do not follow one another: each is
                 reconstructed by itself.
-            progress: Told the step, frames done and in all (0: unknown), by
-                several threads.
+            progress: Called with the step, frames done and in all (0:
+                unknown), by several threads.
             resume: Folder in whose file faces and codes are noted as they
                 are found. Called again with the same input and options, after
                 an interruption, the reconstruction goes on from there. Delete
@@ -275,7 +275,7 @@ class Reconstructor:
             visible2d=visible[0].cpu().numpy(),
             visible3d=visible[1].cpu().numpy())
 
-    def _frame_result(self, plan: FrameDetections, face: Face,
+    def _frame_result(self, frame: FrameDetections, face: Face,
                       arrays: dict[str, Any], position: int) -> FrameResult:
         size = self.settings.image_size
         codes = {name: code[position].copy()
@@ -288,10 +288,11 @@ class Reconstructor:
             found.append(displacement)
         track_id = face.track.track_id
         common = dict(
-            index=plan.index, frame_name=plan.name, frame_size=plan.size,
-            name=plan.name if self.run.faces == 'main' else
-            f'{plan.name}_track{track_id}', track_id=track_id, time=plan.time,
-            detection=face.landmarks, detection_source=face.origin)
+            index=frame.index, frame_name=frame.name, frame_size=frame.size,
+            name=frame.name if self.run.faces == 'main' else
+            f'{frame.name}_track{track_id}', track_id=track_id,
+            time=frame.time, detection=face.landmarks,
+            detection_source=face.origin)
         if not all(np.isfinite(values).all() for values in found):
             return FrameResult(
                 **common, status=FAILED,
@@ -305,7 +306,7 @@ class Reconstructor:
         landmarks2d = ndc_to_pixel(
             arrays['landmarks2d'][position].astype(np.float64), size)
         return FrameResult(
-            **common, problem=plan.problem, codes=codes, vertices=vertices,
+            **common, problem=frame.problem, codes=codes, vertices=vertices,
             camera=frame_camera(codes['cam'], matrix, size),
             landmarks2d=transform_points(landmarks2d, back),
             landmarks3d=transform_points(landmarks3d, back),

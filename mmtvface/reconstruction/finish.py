@@ -94,8 +94,9 @@ def _sums(before: torch.Tensor, after: torch.Tensor) -> np.ndarray:
 
 @torch.no_grad()
 def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
-               numbers: torch.Tensor, fps: float, settings: FinishSettings,
-               statistics: Statistics, counted: slice = slice(None),
+               frame_indices: torch.Tensor, fps: float,
+               settings: FinishSettings, statistics: Statistics,
+               counted: slice = slice(None),
                refine: RefineSettings | None = None,
                check_cancelled: Callable[[], None] = lambda: None) -> Codes:
     """Refinement and smoothing of frames of a track.
@@ -107,10 +108,10 @@ def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
             crop.
         points: (T, 68, 2) landmarks of the frames, NDC of that crop, NaN
             where they are not known.
-        numbers: (T,) increasing, of the frames.
+        frame_indices: (T,) increasing.
         fps: Frames per second.
         settings: What to do.
-        statistics: Told what it changed.
+        statistics: Counts what it changed.
         counted: Frames that count in the statistics; the others are
             neighbours, which are finished elsewhere.
         refine: What is believed of the track; default: what these frames
@@ -120,23 +121,23 @@ def finish_run(flame: nn.Module, codes: Codes, points: torch.Tensor,
     if settings.refine:
         before = _landmark_errors(flame, codes, points)
         refine = refine or RefineSettings(steps=settings.refine).believing(
-            points, numbers)
-        codes = refine_motion(flame, codes, points, fps, refine, numbers,
+            points, frame_indices)
+        codes = refine_motion(flame, codes, points, fps, refine, frame_indices,
                               check_cancelled)
         statistics.add_errors(
             before[counted],
             _landmark_errors(flame, codes, points)[counted])
     if settings.smooth:
-        codes = _smooth(flame, codes, numbers, fps, settings.smooth,
+        codes = _smooth(flame, codes, frame_indices, fps, settings.smooth,
                         statistics, counted)
     return codes
 
 
-def _smooth(flame: nn.Module, codes: Codes, numbers: torch.Tensor,
+def _smooth(flame: nn.Module, codes: Codes, frame_indices: torch.Tensor,
             fps: float, method: str, statistics: Statistics,
             counted: slice) -> Codes:
-    gaps = torch.nonzero(numbers.diff() > 1)[:, 0] + 1
-    inside = torch.zeros(len(numbers), dtype=torch.bool)
+    gaps = torch.nonzero(frame_indices.diff() > 1)[:, 0] + 1
+    inside = torch.zeros(len(frame_indices), dtype=torch.bool)
     inside[counted] = True
     runs = [code.tensor_split(gaps) for code in codes.values()]
     smooth = []

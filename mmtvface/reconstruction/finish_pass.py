@@ -57,7 +57,7 @@ class TrackFinisher:
         image_size: Side of its crops in pixels.
         fps: Frames per second.
         settings: What to do.
-        statistics: Told what it changed.
+        statistics: Counts what it changed.
         check_cancelled: Called now and then; what it raises ends the work.
     """
 

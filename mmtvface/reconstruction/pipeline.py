@@ -77,7 +77,8 @@ class Pipeline:
         detector: Finds faces, None for MediaPipe; called in one thread only.
         settings: Of the run.
         store: Where faces and codes are noted.
-        progress: Told the step, frames done and in all, by several threads.
+        progress: Called with the step, frames done and in all, by several
+            threads.
     """
 
     def __init__(self, model: TemporalDECA,
@@ -89,8 +90,9 @@ class Pipeline:
         self._report_progress = progress
         self._stop = threading.Event()
         self.statistics = Statistics()
-        # Refinement looks at the crops once more.
-        self._looks = bool(settings.finish.refine) and has_colors(model)
+        # Needs the crops once more.
+        self._with_appearance = (bool(settings.finish.refine)
+                                 and has_colors(model))
 
     def _check_cancelled(self) -> None:
         """All steps come by here often, so that they can be stopped."""
@@ -125,13 +127,13 @@ class Pipeline:
                                self._check_cancelled)
         color = AppearancePass(
             self._model, self.statistics,
-            self._check_cancelled) if self._looks else None
+            self._check_cancelled) if self._with_appearance else None
         with contextlib.ExitStack() as stack:
             frames = _Frames(source, self._check_cancelled)
             stack.callback(frames.close)
             shots = stack.enter_context(contextlib.closing(
                 prefetch(self._shots(source, frames), _SHOTS_AHEAD)))
-            # First of all, when this fails, the others are told to end.
+            # First of all, when this fails, the others are stopped.
             stack.push(self._stop_after)
             for shot in shots:
                 self._encode(shot, encode, frames, len(source))
@@ -154,10 +156,11 @@ class Pipeline:
                  for track in shot.tracks}
 
         def shown() -> Iterator[tuple[Frame | None, list[Face]]]:
-            for plan, faces in shot.frames():
+            for detections, faces in shot.frames():
                 self._check_cancelled()
-                frame = frames.at(plan.index) if faces else None
-                if self._looks and frame and frame.image is not None:
+                frame = frames.at(detections.index) if faces else None
+                if (self._with_appearance and frame
+                        and frame.image is not None):
                     for face in faces:
                         store.write_crop(face, warp(
                             frame.image, face.crop_matrix,

@@ -62,7 +62,7 @@ class FrameSource(ABC):
         fps: Frames per second of results made from it.
         consecutive: The frames follow one another in time.
         in_memory: Reading them again costs nothing.
-        sound: File whose sound fits to the frames at ``fps``, or None.
+        audio: File whose audio track fits the frames at ``fps``, or None.
     """
 
     name: str
@@ -71,7 +71,7 @@ class FrameSource(ABC):
     in_memory: bool = False
 
     @property
-    def sound(self) -> Path | None:
+    def audio(self) -> Path | None:
         """See above."""
         return None
 
@@ -156,7 +156,7 @@ class VideoFrames(FrameSource):
     """Frames of a video file, named 000000, 000001, ...
 
     They have the times of the file, so that videos made from them keep in
-    step with its sound, also where frames come at a changing rate or are
+    step with its audio, also where frames come at a changing rate or are
     lost. At another ``fps`` than that of the file they come evenly.
     """
 
@@ -169,7 +169,7 @@ class VideoFrames(FrameSource):
         self._leaps = 0
 
     @property
-    def sound(self) -> Path | None:
+    def audio(self) -> Path | None:
         """The video itself; None at another rate than its own.
 
         When the frames have been read it is known, too, whether their times
@@ -180,7 +180,7 @@ class VideoFrames(FrameSource):
         if self._leaps:
             print_log(f'{self.path}: the times of its frames leap '
                       f'{self._leaps} times, so that videos made from it '
-                      'would not be in step with its sound: it is left out. '
+                      'would not be in step with its audio: it is left out. '
                       'To mend the times, re-encode the file, e.g. ffmpeg '
                       '-i IN -c:v libx264 OUT.mp4.',
                       logger='current', level=30)

@@ -36,7 +36,7 @@ from .frame_source import Frame, FrameSource
 from .shot_detector import ShotDetector
 from .track_store import TrackStore
 
-#: Told the step, the frames done, and the frames in all (0: not known).
+#: Called with the step, the frames done, and the frames in all (0: not known).
 Progress = Callable[[str, int, int], None]
 
 _LEAST = 50  # frames of a shot, if a cut can end it
@@ -79,7 +79,7 @@ def find_faces(source: FrameSource, tracker: FaceTracker,
         tracker: Finds faces.
         progress: Called after every frame.
         store: May have the first frames from an earlier run.
-        decoded: Told every frame.
+        decoded: Called with every frame.
 
     Yields:
         What is known of every frame.
@@ -100,18 +100,18 @@ def find_faces(source: FrameSource, tracker: FaceTracker,
                    and is_cut(image))
             alone = cut or not source.consecutive
             if index < count:
-                plan = next(known)
-                tracker.replay(plan.faces, plan.size,
-                               plan.cut or not source.consecutive)
+                detections = next(known)
+                tracker.replay(detections.faces, detections.size,
+                               detections.cut or not source.consecutive)
             else:
                 given = frame.landmarks
-                plan = FrameDetections(
+                detections = FrameDetections(
                     index, frame.name,
                     None if image is None else image.shape[:2],
                     tracker.update(image, alone,
                                    None if given is None else [given]),
                     frame.problem, cut, frame.time)
-            yield plan
+            yield detections
             progress('Looking for faces', index + 1, len(source))
     finally:
         frames.close()
@@ -124,7 +124,7 @@ def _cut_detector(source: FrameSource) -> Callable[[np.ndarray], bool]:
     try:
         return ShotDetector().is_cut
     except ImportError as error:
-        print_log(f'Shots are not told apart: {error}', logger='current',
+        print_log(f'Cuts are not looked for: {error}', logger='current',
                   level=30)
         return lambda _: False
 
@@ -147,7 +147,7 @@ def prominence(box: Sequence[float], frame_size: tuple[int, int]) -> float:
 
 
 @dataclass(eq=False)
-class GrowingTrack:
+class OpenTrack:
     """A face in the frames so far.
 
     Attributes:
@@ -187,9 +187,9 @@ class GrowingTrack:
                                       INTERPOLATED)
 
 
-def main_tracks(tracks: Iterable[GrowingTrack]) -> list[GrowingTrack]:
+def main_tracks(tracks: Iterable[OpenTrack]) -> list[OpenTrack]:
     """Tracks that do not overlap in time, the weightiest first, by time."""
-    kept: list[GrowingTrack] = []  # by time
+    kept: list[OpenTrack] = []  # by time
     for track in sorted(tracks, key=lambda t: -t.weight):
         place = bisect.bisect(kept, track.frames[0], key=lambda t: t.frames[0])
         if (place == 0 or kept[place - 1].frames[-1] < track.frames[0]) and (
@@ -257,7 +257,7 @@ class ShotBuilder:
             frames: All in order, those in the store first.
         """
         known, first, stop, next_id = len(self._store), 0, 0, 0
-        tracks: dict[int, GrowingTrack] = {}
+        tracks: dict[int, OpenTrack] = {}
 
         def shot() -> Shot:
             nonlocal next_id
@@ -282,7 +282,7 @@ class ShotBuilder:
                 self._store.add_frame(frame)
             filled = []
             for face in frame.faces:
-                track = tracks.setdefault(face.track_id, GrowingTrack(
+                track = tracks.setdefault(face.track_id, OpenTrack(
                     face.track_id, frame.size))
                 for missed in track.between(frame.index, face, self._fill):
                     filled.append(missed)

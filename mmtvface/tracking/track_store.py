@@ -290,9 +290,9 @@ class TrackStore:
             places: (n,) of the frames, increasing.
             block: Frames that are changed at once ...
             margin: ... with so many neighbours on both sides.
-            change: Told the places of a block and its neighbours, whose
-                codes are as they were, and which of them are the block; the
-                new codes (m, C) of all of them out.
+            change: Called with the places of a block and its neighbours,
+                whose codes are as they were, and which of them are the block;
+                gives the new codes (m, C) of all of them.
         """
         ready: list[tuple[np.ndarray, np.ndarray]] = []
         for start in range(0, len(places), block):

@@ -41,7 +41,7 @@ def listing(folder: Path, shown: int = 5) -> str:
 
     Args:
         folder: It may be missing.
-        shown: How many names are told.
+        shown: How many names are listed.
     """
     if not folder.is_dir():
         return 'no such folder'

@@ -14,6 +14,7 @@ import numpy as np
 
 from mmtvface.animation.tracks import CodeTrack, read_codes
 from mmtvface.export.writer import METRICS
+from mmtvface.geometry.head_pose import euler_angles
 from mmtvface.tracking.frame_source import FrameSource
 
 #: As many curves of a group as can be told apart by their colours.
@@ -109,21 +110,10 @@ class CurveGroup(NamedTuple):
     values: np.ndarray
 
 
-def euler_angles(vectors: np.ndarray) -> np.ndarray:
-    """Yaw, pitch and roll of rotations, Rz(roll) Ry(yaw) Rx(pitch).
-
-    The signs are those of :func:`mmtvface.geometry.head_pose.head_pose`.
-
-    Args:
-        vectors: (N, 3) axis-angle, radians.
-
-    Returns:
-        (3, N) degrees.
-    """
+def _angles(vectors: np.ndarray) -> np.ndarray:
+    """(3, N) degrees of (N, 3) axis-angle, see :func:`euler_angles`."""
     from scipy.spatial.transform import Rotation
-    roll, yaw, pitch = Rotation.from_rotvec(vectors).as_euler(
-        'ZYX', degrees=True).T
-    return np.stack([yaw, pitch, roll])
+    return euler_angles(Rotation.from_rotvec(vectors).as_matrix()).T
 
 
 def _most_moving(name: str, title: str, code: np.ndarray) -> CurveGroup:
@@ -145,9 +135,9 @@ def code_curves(codes: CodeTrack) -> list[CurveGroup]:
              for name, code in codes.codes.items()}
     groups = [
         CurveGroup('head pose', '°', ['yaw', 'pitch', 'roll'],
-                   euler_angles(known['pose'][:, :3])),
+                   _angles(known['pose'][:, :3])),
         CurveGroup('jaw', '°', ['sideways', 'open', 'roll'],
-                   euler_angles(known['pose'][:, 3:6])),
+                   _angles(known['pose'][:, 3:6])),
         _most_moving('exp', 'expression', known['exp']),
         _most_moving('shape', 'identity', known['shape']),
         CurveGroup('camera', '', ['scale', 'x', 'y'], known['cam'].T)]

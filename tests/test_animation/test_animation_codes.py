@@ -10,7 +10,7 @@ from mmtvface.animation.tracks import (
     robust_mean,
 )
 from mmtvface.animation.transfer import (
-    head_rotation,
+    degrees_to_axis_angle,
     relative_jaw,
     transfer_codes,
 )
@@ -123,13 +123,13 @@ def test_signs_of_head_turns():
     crown = torch.tensor([0., 1., 0.], dtype=torch.float64)
 
     def turned(angles, point):
-        rotation = torch.from_numpy(head_rotation(angles))
+        rotation = torch.from_numpy(degrees_to_axis_angle(angles))
         return axis_angle_to_matrix(rotation) @ point
 
     assert turned((30, 0, 0), nose)[0] > .4  # to the left, which is +x
     assert turned((0, 30, 0), nose)[1] < -.4  # down
     assert turned((0, 0, 30), crown)[0] < -.4  # to the right shoulder
-    assert head_rotation(np.zeros((2, 5, 3))).shape == (2, 5, 3)
+    assert degrees_to_axis_angle(np.zeros((2, 5, 3))).shape == (2, 5, 3)
 
 
 def test_robust_mean_leaves_out_what_lies_apart():
@@ -169,18 +169,18 @@ def test_arrays_of_a_reconstruction(tmp_path):
     assert track.camera.shape == (4, 3, 4) and track.landmarks3d is None
     assert track.frame_size.tolist() == [5, 7]
     # A name comes before a position.
-    assert track.row_of('7') == 3 and track.row_of(9) == 3
-    assert track.row_of('0') == 0
+    assert track.index_of('7') == 3 and track.index_of(9) == 3
+    assert track.index_of('0') == 0
     with pytest.raises(ValueError, match="no frame 'z'; its 4 .* a .. 7"):
-        track.row_of('z')
+        track.index_of('z')
     with pytest.raises(ValueError, match="No face .* 'b' .* 'a'"):
-        track.row_of('b')
+        track.index_of('b')
 
 
 def test_the_portrait_looks_straight_ahead():
     pose = np.full((4, 6), .5)
     pose[2, :3] = .1
-    assert CodeTrack.from_arrays(arrays(pose=pose), 'x').portrait_row == 2
+    assert CodeTrack.from_arrays(arrays(pose=pose), 'x').portrait_index == 2
 
 
 @pytest.mark.parametrize('change, expected', [

@@ -53,7 +53,7 @@ def run(video, backend=None, **changes):
     extract_clips(video, open_state(work, 'video', {}, 'x'), settings,
                   build_mask_maker(settings), backend or Steady())
     state = open_state(work, 'video', {}, 'x')
-    assert state.finished and not state.segment.exists()
+    assert state.finished and not state.piece.exists()
     for clip in state.clips:
         folder = state.folder / 'clips' / clip['id']
         for part in ('jpg', 'kpt', 'seg/masks'):

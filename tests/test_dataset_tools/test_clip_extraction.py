@@ -156,7 +156,7 @@ def test_short_runs_are_dropped_and_leave_nothing(tmp_path):
     assert state.lost_clips == {'run too short': 1}
     assert state.lost_frames == {'run too short': 4, 'no face': 20}
     assert not any((state.folder / 'clips').iterdir())
-    assert not state.segment.exists()
+    assert not state.piece.exists()
 
 
 def test_a_photograph_is_no_clip(tmp_path):

@@ -180,11 +180,11 @@ def test_state_is_kept(tmp_path):
 
 def test_a_segment_killed_before_its_state_is_forgotten(tmp_path):
     state = state_of(tmp_path)
-    (state.segment / 'video_0').mkdir(parents=True)
+    (state.piece / 'video_0').mkdir(parents=True)
     state.clips.append(dict(id='video_0'))  # not committed
     again = state_of(tmp_path)
     assert again.clips == []
-    assert not again.segment.exists()
+    assert not again.piece.exists()
     assert not (tmp_path / 'clips' / 'video_0').exists()
 
 
@@ -192,7 +192,7 @@ def test_a_segment_killed_after_its_state_is_completed(tmp_path,
                                                          monkeypatch):
     state = state_of(tmp_path)
     for name in ('video_0', 'video_1'):
-        (state.segment / name).mkdir(parents=True)
+        (state.piece / name).mkdir(parents=True)
         state.clips.append(dict(id=name))
     monkeypatch.setattr(type(state), '_publish', lambda self: None)
     state.commit()  # the state is written, and then nothing

@@ -3,11 +3,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mmtvface.dataset_tools.clip_quality import (
-    difference_hash,
-    hamming,
-    sharpness,
-)
+from mmtvface.dataset_tools.clip_quality import difference_hash, sharpness
 
 
 @pytest.fixture
@@ -56,17 +52,16 @@ def test_hash_by_hand():
 
 
 def test_hash_knows_a_picture_again(texture):
+
+    def changed_bits(image):
+        return (value ^ difference_hash(image)).bit_count()
+
     value = difference_hash(texture)
     smaller = cv2.resize(texture, (90, 90), interpolation=cv2.INTER_AREA)
     dimmed = (texture * 0.7 + 10).astype(np.uint8)
-    assert hamming(value, difference_hash(smaller)) <= 3
-    assert hamming(value, difference_hash(dimmed)) <= 3
-    assert 15 <= hamming(value, difference_hash(texture.T.copy())) <= 49
-
-
-def test_hamming_counts_bits():
-    assert hamming(0b1011, 0b0110) == 3
-    assert hamming(0, 2**64 - 1) == 64
+    assert changed_bits(smaller) <= 3
+    assert changed_bits(dimmed) <= 3
+    assert 15 <= changed_bits(texture.T.copy()) <= 49
 
 
 @pytest.mark.parametrize('bad', [
@@ -76,8 +71,3 @@ def test_what_is_no_grey_picture_is_refused(bad):
     for function in (sharpness, difference_hash):
         with pytest.raises(ValueError, match=r'\(H, W\) uint8.*\('):
             function(bad)
-
-
-def test_what_is_no_hash_is_refused():
-    with pytest.raises(ValueError, match='2\\*\\*64.*-1'):
-        hamming(3, -1)

@@ -27,7 +27,7 @@ EVEN = dict(train=2, val=1, test=1)
 def add_clip(state, first, track, frames, look, gray):
     """A finished clip; ``look`` decides how the face moves."""
     name = f'{state.key}_{first:06d}_{track:03d}'
-    folder = state.segment / name
+    folder = state.piece / name
     rng = np.random.default_rng(look)
     names = [f'{i + 1:06d}' for i in range(frames)]
     for part in ('jpg', 'kpt'):

@@ -26,8 +26,8 @@ def test_smooth_noise_is_band_limited_and_has_unit_variance():
     assert power[frequency > 2.2].sum() < 1e-4 * power.sum()
 
 
-def test_head_rotation_limits_and_smoothness():
-    poses = np.degrees([tr.head_rotation(rng, 100) for rng in rngs(60)])
+def test_head_motion_limits_and_smoothness():
+    poses = np.degrees([tr.head_motion(rng, 100) for rng in rngs(60)])
     assert (np.abs(poses) <= (40, 20, 15)).all()
     # The range is used, not only its middle
     assert (np.abs(poses).max((0, 1)) > (28, 14, 10)).all()
@@ -36,7 +36,7 @@ def test_head_rotation_limits_and_smoothness():
     assert np.abs(step[..., 0]).max() < 8
     # Between frames, the velocity changes by less than it amounts to.
     assert jerk.std() < .4 * step.std()
-    still = tr.head_rotation(np.random.default_rng(0), 9, scale=0.)
+    still = tr.head_motion(np.random.default_rng(0), 9, scale=0.)
     assert np.abs(still).max() < 1e-6
 
 
@@ -61,7 +61,7 @@ def test_turns_are_quick_and_rest_between():
         assert .02 * reach < np.abs(np.diff(angles)).max() <= .401 * reach
     still = tr.turns(np.random.default_rng(0), 50, 0., spread)
     assert (still == still[0]).all()
-    poses = np.degrees([tr.head_rotation(rng, 100, turn_rate=1.)
+    poses = np.degrees([tr.head_motion(rng, 100, turn_rate=1.)
                         for rng in rngs(60)])
     assert (np.abs(poses) <= (40, 20, 15)).all()
 

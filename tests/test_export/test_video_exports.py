@@ -12,11 +12,11 @@ from mmtvface.tracking.frame_source import open_frames
 
 av = pytest.importorskip('av')
 
-from helpers.sounding_video import (  # noqa: E402
+from helpers.audio_video import (  # noqa: E402
     RATE,
     heard_in,
     pitch,
-    write_sounding,
+    write_with_tone,
 )
 
 KINDS = ('video', 'comparison_video')
@@ -37,10 +37,10 @@ def save(reconstructor, source, out):
     assert set(saved['files']) == {*KINDS, 'metrics'}
 
 
-def test_rate_and_sound_are_those_of_the_source(reconstructor, tmp_path):
-    path = write_sounding(tmp_path / 'a.mp4', [picture(x=30 + i)
-                                           for i in range(25)],
-                      sound_seconds=1.)
+def test_rate_and_audio_are_those_of_the_source(reconstructor, tmp_path):
+    path = write_with_tone(tmp_path / 'a.mp4', [picture(x=30 + i)
+                                                for i in range(25)],
+                           audio_seconds=1.)
     save(reconstructor, path, tmp_path / 'out')
     for name in FILES:
         video = tmp_path / 'out' / name
@@ -62,8 +62,8 @@ def test_rate_and_sound_are_those_of_the_source(reconstructor, tmp_path):
 
 def test_uneven_videos_stay_in_step(reconstructor, tmp_path):
     times = [*range(0, 400, 40), *range(400, 1000, 120)]
-    path = write_sounding(tmp_path / 'a.mkv', [
-        picture(x=30 + i) for i in range(len(times))], sound_seconds=1.,
+    path = write_with_tone(tmp_path / 'a.mkv', [
+        picture(x=30 + i) for i in range(len(times))], audio_seconds=1.,
         times=times)
     save(reconstructor, path, tmp_path / 'out')
     for name in FILES:
@@ -74,8 +74,8 @@ def test_uneven_videos_stay_in_step(reconstructor, tmp_path):
 
 
 def test_another_rate_is_even_and_silent(reconstructor, tmp_path):
-    path = write_sounding(
-        tmp_path / 'a.mp4', [picture()] * 4, sound_seconds=.2)
+    path = write_with_tone(
+        tmp_path / 'a.mp4', [picture()] * 4, audio_seconds=.2)
     source = open_frames(path)
     source.fps = 10.
     save(reconstructor, source, tmp_path / 'out')

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from mmtvface.io.image import (
+    decode_mask,
     normalize_mask,
     read_image,
     read_landmarks,
-    read_mask,
 )
 
 
@@ -46,6 +46,13 @@ def test_landmarks(tmp_path):
             read_landmarks(path)
 
 
+def mask_in(path, shape):
+    """Range 0..1, in whichever form it is decoded."""
+    mask = decode_mask(path.read_bytes(), path.name, shape)
+    assert mask.dtype in (np.uint8, np.float32)
+    return mask / np.float32(255) if mask.dtype == np.uint8 else mask
+
+
 @pytest.mark.parametrize(('dtype', 'high'), [
     (bool, 1), (np.uint8, 1), (np.uint8, 255), (np.int64, 1),
     (np.int64, 255), (np.float16, 1), (np.float64, 1), (np.float32, 255)])
@@ -53,7 +60,7 @@ def test_mask_ranges(tmp_path, dtype, high):
     mask = np.zeros((6, 8), dtype)
     mask[2:4, 3:5] = high
     np.save(tmp_path / 'm.npy', mask)
-    out = read_mask(tmp_path / 'm.npy', (6, 8))
+    out = mask_in(tmp_path / 'm.npy', (6, 8))
     assert out.dtype == np.float32
     np.testing.assert_array_equal(out, mask.astype(np.float32) / high)
 
@@ -63,13 +70,13 @@ def test_mask_shapes_and_files(tmp_path):
     mask[1, 2] = 255
     cv2.imwrite(str(tmp_path / 'm.png'), mask)
     np.testing.assert_array_equal(
-        read_mask(tmp_path / 'm.png', (6, 8)), mask / 255)
+        mask_in(tmp_path / 'm.png', (6, 8)), mask / 255)
     for name, shape in (('a', (1, 6, 8)), ('b', (6, 8, 1))):
         np.save(tmp_path / f'{name}.npy', mask.reshape(shape))
         np.testing.assert_array_equal(
-            read_mask(tmp_path / f'{name}.npy', (6, 8)), mask / 255)
+            mask_in(tmp_path / f'{name}.npy', (6, 8)), mask / 255)
     with pytest.raises(ValueError, match=r'\(6, 8\), the image \(8, 6\)'):
-        read_mask(tmp_path / 'm.png', (8, 6))
+        mask_in(tmp_path / 'm.png', (8, 6))
 
 
 def test_masks_that_are_none():

@@ -11,13 +11,11 @@ from mmtvface.models.losses import (
     ExpressionLoss,
     EyeClosureLoss,
     FaceLoss,
-    JawPriorLoss,
     LandmarkLoss,
     LightPriorLoss,
     LipClosureLoss,
     NeutralLandmarkLoss,
     PhotometricLoss,
-    ShapeVarianceLoss,
     TemporalSmoothnessLoss,
     VertexLoss,
 )
@@ -27,7 +25,6 @@ from mmtvface.models.losses.landmark import (
     weighted_landmark_error,
 )
 from mmtvface.models.losses.photometric import photometric_error
-from mmtvface.models.losses.prior import jaw_angles
 from mmtvface.registry import MODELS
 
 
@@ -202,46 +199,6 @@ def test_light_prior():
     assert LightPriorLoss()(outputs, given()) == 0
 
 
-def test_jaw_angles_against_scipy():
-    rotation = pytest.importorskip('scipy.spatial.transform').Rotation
-    jaw = torch.randn(50, 3, dtype=torch.float64) * 0.4
-    opening, roll = jaw_angles(jaw)
-    angles = torch.from_numpy(
-        rotation.from_rotvec(jaw.numpy()).as_euler('xyz'))
-    assert torch.allclose(opening, angles[:, 0], atol=1e-7)
-    assert torch.allclose(roll, angles[:, 2], atol=1e-7)
-
-
-def test_jaw_prior_hand_computed_and_regular_at_rest():
-    pose = torch.zeros(2, 6, requires_grad=True)
-    value = JawPriorLoss()(given(codes=dict(pose=pose)), given())
-    value.backward()
-    assert value.item() < 1e-9 and pose.grad.isfinite().all()
-    closed = torch.zeros(20, 6)
-    closed[:, 3] = -0.2
-    outputs = given(codes=dict(pose=closed))
-    assert JawPriorLoss()(outputs, given()).item() == pytest.approx(
-        20 * 10 * 0.2**2 / 2, rel=1e-4)
-    outputs = given(codes=dict(pose=-closed))
-    assert JawPriorLoss()(outputs, given()).item() < 1e-9
-    rolled = torch.zeros(20, 6)
-    rolled[:, 5] = 0.1
-    outputs = given(codes=dict(pose=rolled))
-    assert JawPriorLoss()(outputs, given()).item() == pytest.approx(
-        20 * 100 * 0.1**2 / 2, rel=1e-4)
-
-
-def test_shape_variance_within_clips():
-    shape = torch.tensor([[0.], [2.], [5.], [5.]])  # two clips of two frames
-    outputs = given(codes=dict(shape=shape), num_frames=2)
-    assert ShapeVarianceLoss()(outputs, given()) == 0.5  # (1 + 1 + 0 + 0) / 4
-    doubled = given(
-        codes=dict(shape=torch.cat([shape, shape[[1, 0, 3, 2]] * 9])),
-        num_frames=2,
-        num_copies=2)
-    assert ShapeVarianceLoss()(doubled, given()) == 0.5
-
-
 def test_temporal_smoothness():
     time = torch.arange(4.)[:, None, None]
     steady = (time * torch.tensor([1., 2., 3.])).expand(4, 7, 3)
@@ -339,7 +296,6 @@ def test_every_loss_is_registered_and_has_no_state():
         dict(type='LandmarkLoss'), dict(type='EyeClosureLoss'),
         dict(type='LipClosureLoss'), dict(type='PhotometricLoss'),
         dict(type='CodePriorLoss', name='exp'), dict(type='LightPriorLoss'),
-        dict(type='JawPriorLoss'), dict(type='ShapeVarianceLoss'),
         dict(type='TemporalSmoothnessLoss'), dict(type='VertexLoss'),
         dict(type='CodeLoss'), dict(type='ExpressionLoss'),
         dict(type='NeutralLandmarkLoss')

@@ -148,7 +148,7 @@ def test_what_no_loss_reads_may_be_missing_or_wrong():
 
 def test_losses_are_logged_in_the_order_of_the_config():
     configs = dict(b=LANDMARK['landmark'], a=dict(type='EyeClosureLoss'),
-                   c=dict(type='JawPriorLoss'))
+                   c=dict(type='LightPriorLoss'))
     found = run(build(losses=configs), batch(0), 'loss')
     assert list(found) == ['loss_b', 'loss_a', 'loss_c', 'shape_spread']
     found = run(detail(losses=DETAIL), batch(0), 'loss')

@@ -27,8 +27,7 @@ COARSE = dict(
     lip=dict(type='LipClosureLoss'),
     photometric=dict(type='PhotometricLoss'),
     shape_prior=dict(type='CodePriorLoss', name='shape'),
-    light_prior=dict(type='LightPriorLoss'),
-    jaw_prior=dict(type='JawPriorLoss'))
+    light_prior=dict(type='LightPriorLoss'))
 
 
 def build(**changes):
@@ -290,8 +289,9 @@ def test_configuration_errors():
         build(regressor=regressor, shape_consistency=True)
     # Switched off in an inheriting config:
     model = build(losses=COARSE | dict(
-        photometric=None, jaw_prior=dict(type='JawPriorLoss', loss_weight=0)))
-    assert set(model.losses) == set(COARSE) - {'photometric', 'jaw_prior'}
+        photometric=None,
+        light_prior=dict(type='LightPriorLoss', loss_weight=0)))
+    assert set(model.losses) == set(COARSE) - {'photometric', 'light_prior'}
     with pytest.raises(ValueError, match='mode'):
         run(model, toy_batch(0), 'train')
     with pytest.raises(ValueError, match='data samples'):
@@ -351,7 +351,6 @@ def test_real_parts_from_files(tmp_path):
     save_toy_head(tmp_path, toy_head())
     layout = dict(shape=10, tex=3, exp=5)
     losses = COARSE | dict(
-        spread=dict(type='ShapeVarianceLoss'),
         smooth=dict(type='TemporalSmoothnessLoss', source='landmarks2d',
                     relative_to_target=True))
     model = build(

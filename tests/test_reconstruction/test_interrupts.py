@@ -74,7 +74,7 @@ def moving(index):
     return picture(x=40 + index % 5)
 
 
-def test_nobody_waits_for_a_segment_that_is_not_wanted(model_files):
+def test_nobody_waits_for_a_shot_that_is_not_wanted(model_files):
     """Leaving after an interruption of the caller is a matter of a frame."""
     reconstructor = FaceReconstructor(*model_files, device='cpu',
                                       detector=find_bright_boxes)

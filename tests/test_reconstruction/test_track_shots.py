@@ -11,7 +11,7 @@ from mmtvface.geometry.crop import landmark_box, transform_points
 from mmtvface.tracking.face_track import CropPlan, FaceTrack, FrameDetections
 from mmtvface.tracking.face_tracker import FaceTracker
 from mmtvface.tracking.shots import (
-    GrowingTrack,
+    OpenTrack,
     ShotBuilder,
     main_tracks,
     prominence,
@@ -150,7 +150,7 @@ def test_main_tracks_are_apart_in_time():
     tracks = []
     for number in range(60):
         first = int(rng.integers(0, 200))
-        tracks.append(GrowingTrack(
+        tracks.append(OpenTrack(
             number, (100, 200), float(rng.random()),
             array('q', [first, first + int(rng.integers(0, 9))])))
     kept = []

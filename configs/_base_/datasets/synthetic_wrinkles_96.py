@@ -2,8 +2,8 @@
 
 Old skin: wrinkles up to some 4 mm deep, mostly there without expression. So
 that minutes suffice to learn them, they run along the same lines in all
-people; their depth and their part at rest are each person's own. Lively faces,
-heads turned up to 16 degrees.
+people; their depth and what a neutral face keeps are each person's own. Lively
+faces, heads turned up to 16 degrees.
 """
 dataset = dict(
     type='SyntheticFaceClipDataset', detail_size=128,

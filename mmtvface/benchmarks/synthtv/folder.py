@@ -36,7 +36,7 @@ def scene_shapes(settings: SceneSettings, num_scenes: int
         codes=((*front, settings.layout.total), np.float32))
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def _read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest of a folder of scenes.
 
     Raises:
@@ -108,7 +108,7 @@ class StoredScenes:
             raise ValueError('Folders hold scenes without wrinkles: leave '
                              'data_root out to render those.')
         self.folder = Path(root).expanduser() / settings.name
-        manifest = read_manifest(self.folder)
+        manifest = _read_manifest(self.folder)
         check_manifest(self.folder, manifest, settings)
         self._shapes = scene_shapes(settings, manifest['num_scenes'])
         self._arrays: dict[str, np.ndarray] | None = None
@@ -212,7 +212,7 @@ def prepare_folder(root: str | os.PathLike, settings: SceneSettings,
     for place in (folder, unfinished):
         if not (place / MANIFEST).is_file():
             continue
-        found = read_manifest(place)
+        found = _read_manifest(place)
         check_manifest(place, found, settings)
         if found['num_scenes'] != num_scenes:
             raise ValueError(

@@ -31,7 +31,7 @@ _PLAIN = dict(jitter_pred_mm='own acceleration', lag_frames='lag frames',
               identity_gain='gain over the mean head')
 _TRUTH = dict(
     jitter_true_mm='the truth accelerates by {:.2g} mm/frame²',
-    neutral_mean_mm='the mean head is {:.2f} mm from the people at rest')
+    neutral_mean_mm='the mean head is {:.2f} mm from neutral heads')
 _COVERED, _BLURRED = .25, .03
 Result = Mapping[str, Any]
 

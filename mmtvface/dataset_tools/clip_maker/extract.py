@@ -29,7 +29,7 @@ from .face_run import FaceRun, MaskMaker
 from .frame_check import measure_face, refuse
 from .video_state import VideoState
 
-#: Told the frames done so far and those in all (0: not known).
+#: Called with the frames done so far and those in all (0: not known).
 Progress = Callable[[int, int], None]
 
 # Frames that may be decoded ahead.
@@ -42,7 +42,7 @@ _COMMIT_FRAMES = 250
 
 def extract_clips(video: str | os.PathLike, state: VideoState,
                   settings: ClipSettings, mask_maker: MaskMaker,
-                  backend: FaceDetector | None = None,
+                  detector: FaceDetector | None = None,
                   progress: Progress | None = None) -> VideoState:
     """Find the people of a video and write a clip of each run of frames.
 
@@ -55,29 +55,29 @@ def extract_clips(video: str | os.PathLike, state: VideoState,
         state: Of its work folder; updated and committed.
         settings: What a clip must be like.
         mask_maker: Makes the mask of a frame.
-        backend: Finds faces; default: that of the settings.
+        detector: Finds faces; default: that of the settings.
         progress: Called now and then.
 
     Returns:
         The state.
 
     Raises:
-        ImportError: If the back-end is not installed.
+        ImportError: If the detector is not installed.
         FileNotFoundError: If there is no such file.
         OSError: If clips cannot be written.
     """
     if state.finished:
         return state
-    own = backend is None
-    backend = backend or build_detector(settings.backend,
-                                       **settings.backend_options)
+    own = detector is None
+    detector = detector or build_detector(settings.backend,
+                                          **settings.backend_options)
     try:
         with ThreadPoolExecutor(1) as pool:
-            _Extraction(Path(video), state, settings, mask_maker, backend,
+            _Extraction(Path(video), state, settings, mask_maker, detector,
                         pool, progress or (lambda done, total: None)).run()
     finally:
         if own:
-            backend.close()
+            detector.close()
     return state
 
 
@@ -85,7 +85,7 @@ class _Extraction:
     """The state of one pass over a video."""
 
     def __init__(self, video: Path, state: VideoState, settings: ClipSettings,
-                 mask_maker: MaskMaker, backend: FaceDetector,
+                 mask_maker: MaskMaker, detector: FaceDetector,
                  pool: Executor, progress: Progress) -> None:
         self.video = video
         self.state = state
@@ -94,12 +94,12 @@ class _Extraction:
         self.progress = progress
         self.shots = ShotDetector(settings.cut_threshold)
         self.tracker = FaceTracker(
-            backend, detect_every=settings.detect_every,
+            detector, detect_every=settings.detect_every,
             max_faces=settings.max_faces, max_gap=settings.max_gap)
         self.mask_maker = mask_maker
         self.first_track = state.next_track
         self.runs: dict[int, FaceRun] = {}
-        self.begun = state.next_frame  # first frame of the segment
+        self.begun = state.next_frame  # first frame of the piece
         # Times tell the frames apart. Not in recordings that were joined.
         self.ordered = not self.begun or state.next_time is not None
 
@@ -199,7 +199,7 @@ class _Extraction:
             state.next_track = max(state.next_track, track + 1)
             name = f'{state.key}_{frame.index:06d}_{track:03d}'
             self.runs[number] = FaceRun(
-                name, track, face, state.segment / name, self.pool,
+                name, track, face, state.piece / name, self.pool,
                 self.settings, self.mask_maker)
         self.runs[number].add(frame, face, measures, self.stage)
         if len(self.runs[number]) >= self.settings.max_length:

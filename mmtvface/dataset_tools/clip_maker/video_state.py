@@ -2,11 +2,11 @@
 """What is finished of a video, so that a killed run can go on.
 
 The work folder of a video holds ``progress.json`` (the state), the clips of
-finished segments in ``clips/`` and those of the current one in ``segment/``.
-A segment is committed in this order: its clips are complete in
+finished pieces in ``clips/`` and those of the current one in ``segment/``.
+A piece is committed in this order: its clips are complete in
 ``segment/``; the state, which names them and the place to continue, is
 replaced in one step; they are renamed into ``clips/``. Killed before the
-state, the segment is done again; killed after it, the renaming is finished
+state, the piece is done again; killed after it, the renaming is finished
 by :func:`open_state`.
 """
 
@@ -22,7 +22,7 @@ from .clip_writer import write_json
 
 STATE = 'progress.json'
 CLIPS = 'clips'
-SEGMENT = 'segment'
+PIECE = 'segment'  # as in work folders of earlier versions
 #: Held by the process that works on the video.
 LOCK = '.lock'
 
@@ -69,9 +69,9 @@ class VideoState:
     seconds: Counter = field(default_factory=Counter)
 
     @property
-    def segment(self) -> Path:
-        """Folder of the clips of the current segment."""
-        return self.folder / SEGMENT
+    def piece(self) -> Path:
+        """Folder of the clips of the current piece."""
+        return self.folder / PIECE
 
     def check_settings(self, settings: str) -> None:
         """Refuse to mix clips of different settings.
@@ -100,10 +100,10 @@ class VideoState:
         target = self.folder / CLIPS
         target.mkdir(exist_ok=True)
         for clip in self.clips:
-            if (part := self.segment / clip['id']).is_dir():
+            if (part := self.piece / clip['id']).is_dir():
                 os.replace(part, target / clip['id'])
-        if self.segment.is_dir():
-            shutil.rmtree(self.segment)
+        if self.piece.is_dir():
+            shutil.rmtree(self.piece)
 
 
 def read_state(folder: Path) -> VideoState | None:
@@ -139,6 +139,6 @@ def open_state(folder: Path, key: str, source: dict[str, Any],
     if state is None:
         state = VideoState(folder, key, source, settings)
     state.check_settings(settings)
-    # Leaves only what belongs to finished segments.
+    # Leaves only what belongs to finished pieces.
     state._publish()
     return state

@@ -43,7 +43,7 @@ class Report:
 
 def process_video(video: VideoSource, work: Path, settings: ClipSettings,
                   tell: Callable[[Report], None]) -> None:
-    """Extract the clips of one video; errors are told, not raised.
+    """Extract the clips of one video; errors are reported, not raised.
 
     Args:
         video: The video.

@@ -15,7 +15,7 @@ from .trajectories import (
     activation,
     blinks,
     gaze,
-    head_rotation,
+    head_motion,
     smooth_noise,
     speech,
 )
@@ -267,8 +267,8 @@ def draw_performance(rng: np.random.Generator, num_frames: int,
         rng, 5)
     fps = config.fps
     pose = np.zeros((num_frames, 6))
-    head = head_rotation(rng_pose, num_frames, config.pose_limits,
-                         config.pose_scale, fps, config.turn_rate)
+    head = head_motion(rng_pose, num_frames, config.pose_limits,
+                       config.pose_scale, fps, config.turn_rate)
     pose[:, :3] = euler_to_axis_angle(head)
     opening = speech(rng_jaw, num_frames, fps, config.talking)
     pose[:, 3] = config.jaw_open * opening

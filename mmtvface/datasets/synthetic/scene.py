@@ -124,7 +124,7 @@ class HeadScene:
                 head.expression_names, wrinkles)
 
     def _neutral(self, shape: np.ndarray) -> Heads:
-        """The head of a person at rest, t = 1."""
+        """The neutral head of a person, t = 1."""
         codes = torch.as_tensor(shape, dtype=torch.float32)[None]
         out = self.flame(codes, codes.new_zeros(1, self.flame.num_expression),
                          codes.new_zeros(1, 6))

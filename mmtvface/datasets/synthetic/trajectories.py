@@ -78,10 +78,10 @@ def turns(rng: np.random.Generator, num_frames: int, rate: float,
     return angles
 
 
-def head_rotation(rng: np.random.Generator, num_frames: int,
-                  limits: Sequence[float] = (40., 20., 15.),
-                  scale: float = 1., fps: float = FPS,
-                  turn_rate: float = 0.) -> np.ndarray:
+def head_motion(rng: np.random.Generator, num_frames: int,
+                limits: Sequence[float] = (40., 20., 15.),
+                scale: float = 1., fps: float = FPS,
+                turn_rate: float = 0.) -> np.ndarray:
     """Turning of the head: a posture of the clip and motion around it.
 
     Args:
@@ -202,7 +202,7 @@ def gaze(rng: np.random.Generator, head: np.ndarray, limit: float,
 
     Returns:
         (t, 2) yaw and pitch of the eyes in the head, radians, with the signs
-        of :func:`head_rotation`.
+        of :func:`head_motion`.
     """
     num_frames = len(head)
     jumps = rng.random(num_frames) < 1.2 / fps

@@ -2,11 +2,12 @@
 """Wrinkles of synthetic people: displacement maps that follow expressions.
 
 Every person has creases of his or her own: their number, course, depth and
-how much of them stays at rest. They run where muscles fold the skin (FACS,
-Ekman and Friesen 1978): across the forehead (raised brows), between the brows
-(frown), around the eyes (smile, squint), from the nose past the mouth and in
-the cheeks (smile, sneer), around the chin. The courses are drawn on the mean
-head from its landmarks, so that any head of 68 landmarks has them.
+how much of them a neutral face keeps. They run where muscles fold the skin
+(FACS, Ekman and Friesen 1978): across the forehead (raised brows), between
+the brows (frown), around the eyes (smile, squint), from the nose past the
+mouth and in the cheeks (smile, sneer), around the chin. The courses are
+drawn on the mean head from its landmarks, so that any head of 68 landmarks
+has them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -58,7 +59,7 @@ class WrinkleConfig:
         limit: What displacements approach and never exceed, mm.
         courses: How many different courses the creases take among people;
             None: everybody has their own. A small number is learnt in
-            minutes; depth and what stays at rest differ all the same.
+            minutes; depth and what a neutral face keeps differ all the same.
     """
 
     depth: float = 1.
@@ -88,7 +89,7 @@ class WrinkleModel:
         vertices: (V, 3) mean neutral head, metres.
         landmarks: (68, 3) of it, metres.
         expression_names: Names of the expression coefficients; without them
-            creases stay as they are at rest.
+            creases stay as in a neutral face.
         config: Ranges, or changes to the defaults.
     """
 

@@ -99,7 +99,7 @@ class FlameNpzWriter(TrackWriter):
         super().__init__(target, kind)
         self._sizes: dict[int, tuple[int, int]] = {}  # of the first frames
 
-    def look(self, frame: 'PaintedFrame') -> dict[str, Any]:
+    def frame_entries(self, frame: 'PaintedFrame') -> dict[str, Any]:
         """How long the lens must be for this frame."""
         result = frame.result
         size = self._sizes.setdefault(result.track_id, result.frame_size)

@@ -260,7 +260,7 @@ def rig_document(chunk: BinaryChunk, rig: 'HeadRig', uv_map: UVMap,
         rig: The head with its keyframes.
         uv_map: Faces, UV coordinates and images.
         frames: (T,) indices of the frames of the keyframes, increasing.
-        fps: Frames per second, to be told.
+        fps: Frames per second, noted in the file.
         seconds: (T,) times of these frames.
         before: (T,) times of the frames before them.
 
@@ -311,7 +311,7 @@ class GlbWriter(TrackWriter):
         # Of each track: the angle of its most frontal view, and its row.
         self._views: dict[int, tuple[float, int]] = {}
 
-    def look(self, frame: 'PaintedFrame') -> dict[str, Any]:
+    def frame_entries(self, frame: 'PaintedFrame') -> dict[str, Any]:
         """Take the images of the most frontal view so far."""
         from mmtvface.visualization.overlay import to_pixels
         if not (frame.drawable and self._painter.has_uv_map):

@@ -57,9 +57,9 @@ class OverlayVideoWriter(FrameWriter):
 
     def finish(self) -> bool:
         """Add the audio; whether there is a video."""
-        from mmtvface.io.audio import add_sound
+        from mmtvface.io.audio import add_audio
         if self._begun and (source := self.target.audio()):
-            add_sound(self.path, source)
+            add_audio(self.path, source)
         return self._begun
 
 

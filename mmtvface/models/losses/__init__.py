@@ -21,22 +21,21 @@ from .landmark import (
 from .mrf import IDMRFLoss
 from .photo_detail import PhotoDetailLoss
 from .photometric import PhotometricLoss
-from .prior import CodePriorLoss, JawPriorLoss, LightPriorLoss
+from .prior import CodePriorLoss, LightPriorLoss
 from .supervised import (
     CodeLoss,
     NeutralLandmarkLoss,
     NeutralVertexLoss,
     VertexLoss,
 )
-from .temporal import ShapeVarianceLoss, TemporalSmoothnessLoss
+from .temporal import TemporalSmoothnessLoss
 
 __all__ = [
     'CodeLoss', 'CodePriorLoss', 'DetailSymmetryLoss', 'DisplacementLoss',
     'DisplacementPriorLoss', 'ExpressionLoss', 'EyeClosureLoss', 'FaceLoss',
-    'IDMRFLoss', 'IdentityLoss', 'JawPriorLoss', 'LandmarkLoss',
-    'LightPriorLoss', 'LipClosureLoss', 'LocatedLandmarkLoss',
-    'NeutralLandmarkLoss',
+    'IDMRFLoss', 'IdentityLoss', 'LandmarkLoss', 'LightPriorLoss',
+    'LipClosureLoss', 'LocatedLandmarkLoss', 'NeutralLandmarkLoss',
     'NeutralVertexLoss', 'NormalLoss', 'PhotoDetailLoss', 'PhotometricLoss',
-    'ShadingSmoothnessLoss', 'ShapeVarianceLoss', 'TemporalSmoothnessLoss',
+    'ShadingSmoothnessLoss', 'TemporalSmoothnessLoss',
     'UncertainLandmarkLoss', 'VertexLoss'
 ]

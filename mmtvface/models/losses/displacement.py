@@ -70,7 +70,7 @@ def hidden_asymmetry(displacement: torch.Tensor,
     return weighted.sum() / len(displacement)
 
 
-def masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _masked_mean(values: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean over frames and mask; 0 if the mask is empty.
 
     Args:
@@ -103,11 +103,11 @@ def displacement_errors_mm(
     error = (pred - target) * 1000
     per_texel = pred.shape[-1] / _REFERENCE_SIZE
     slopes = sum(
-        masked_mean(error.diff(dim=dim).abs() * per_texel,
-                    mask.narrow(dim, 1, mask.shape[dim] - 1)
-                    * mask.narrow(dim, 0, mask.shape[dim] - 1))
+        _masked_mean(error.diff(dim=dim).abs() * per_texel,
+                     mask.narrow(dim, 1, mask.shape[dim] - 1)
+                     * mask.narrow(dim, 0, mask.shape[dim] - 1))
         for dim in (-1, -2))
-    return masked_mean(error.abs(), mask), slopes
+    return _masked_mean(error.abs(), mask), slopes
 
 
 @MODELS.register_module()

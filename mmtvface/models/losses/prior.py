@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Priors on the codes: small coefficients, white light, a plausible jaw.
+"""Priors on the codes: small coefficients, white light.
 
 The published training sums code priors over the batch, so that their weight
 grows with it; its weights assume 2 clips of 5 frames, doubled by shape
@@ -39,28 +39,6 @@ def light_color_spread(light: torch.Tensor) -> torch.Tensor:
         ().
     """
     return (light - light.mean(-1, keepdim=True)).square().mean()
-
-
-def jaw_angles(jaw: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Opening and roll of the jaw as Euler angles.
-
-    $R = R_z(roll) R_y(yaw) R_x(opening)$, from the quaternion of the rotation
-    vector, whose formulas have no singularity at rest (roll and opening are
-    degenerate only at a yaw of 90 degrees).
-
-    Args:
-        jaw: (B, 3) rotation vectors, radians.
-
-    Returns:
-        Opening about x (positive opens) and roll about z, each (B,) radians.
-    """
-    half = ((jaw.square().sum(-1, keepdim=True) + 1e-16).sqrt()) / 2
-    # sin(a / 2) / a, by sinc so that the rest pose is regular.
-    x, y, z = (jaw * torch.sinc(half / torch.pi) / 2).unbind(-1)
-    w = half.cos().squeeze(-1)
-    opening = torch.atan2(2 * (w * x + y * z), 1 - 2 * (x * x + y * y))
-    roll = torch.atan2(2 * (w * z + x * y), 1 - 2 * (y * y + z * z))
-    return opening, roll
 
 
 @MODELS.register_module()
@@ -105,39 +83,3 @@ class LightPriorLoss(FaceLoss):
                 targets: Targets) -> torch.Tensor:
         """Unweighted loss, see :func:`light_color_spread`."""
         return light_color_spread(outputs.codes['light'])
-
-
-@MODELS.register_module()
-class JawPriorLoss(FaceLoss):
-    r"""Keeps the jaw from rolling and from closing through the upper lip.
-
-    $$
-    \frac{F}{2} \operatorname{mean}_b \big(w_r\, \rho_b^2
-    + w_c \max(0, -\omega_b)^2\big)
-    $$
-
-    with the roll $\rho$ and the opening $\omega$ of :func:`jaw_angles`, and
-    $F$ = ``REFERENCE_FRAMES``.
-
-    Args:
-        loss_weight: Factor of the whole.
-        roll_weight: 100 in the published training.
-        close_weight: 10 in the published training.
-    """
-
-
-    def __init__(self,
-                 loss_weight: float = 1.0,
-                 roll_weight: float = 100.0,
-                 close_weight: float = 10.0) -> None:
-        super().__init__(loss_weight)
-        self.roll_weight = roll_weight
-        self.close_weight = close_weight
-
-    def compute(self, outputs: CoarseOutputs,
-                targets: Targets) -> torch.Tensor:
-        """Unweighted loss."""
-        opening, roll = jaw_angles(outputs.codes['pose'][:, 3:])
-        energy = (self.roll_weight * roll.square() +
-                  self.close_weight * (-opening).relu().square())
-        return REFERENCE_FRAMES * energy.mean() / 2

@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""Losses over the frames of a clip: one identity, smooth motion."""
+"""Terms over the frames of a clip: one identity, smooth motion."""
 
 
 import torch
@@ -8,27 +8,10 @@ from mmtvface.models.outputs import CoarseOutputs
 from mmtvface.models.targets import Targets
 from mmtvface.registry import MODELS
 
-from .base_loss import FaceLoss, by_clip, check_code_name
+from .base_loss import FaceLoss, by_clip
 
 
-def code_variance(codes: torch.Tensor) -> torch.Tensor:
-    r"""Variance over time, summed over the code's entries.
-
-    $$
-    \operatorname{mean}_{t} \lVert c_t - \bar c \rVert^2
-    $$
-
-    Args:
-        codes: (n, t, C).
-
-    Returns:
-        () mean over the clips; 0 for clips of one frame.
-    """
-    spread = codes - codes.mean(1, keepdim=True)
-    return spread.square().sum(-1).mean()
-
-
-def code_spread(codes: torch.Tensor) -> torch.Tensor:
+def relative_deviation(codes: torch.Tensor) -> torch.Tensor:
     """How much a code varies within the clips, relative to its size.
 
     Args:
@@ -39,7 +22,8 @@ def code_spread(codes: torch.Tensor) -> torch.Tensor:
     """
     with torch.no_grad():
         norm = codes.square().sum(-1).mean().clamp(min=1e-12)
-        return (code_variance(codes) / norm).sqrt()
+        spread = codes - codes.mean(1, keepdim=True)
+        return (spread.square().sum(-1).mean() / norm).sqrt()
 
 
 def acceleration_energy(values: torch.Tensor) -> torch.Tensor:
@@ -59,33 +43,6 @@ def acceleration_energy(values: torch.Tensor) -> torch.Tensor:
         return 0 * values.sum()
     second = values[:, 2:] - 2 * values[:, 1:-1] + values[:, :-2]
     return second.square().mean()
-
-
-@MODELS.register_module()
-class ShapeVarianceLoss(FaceLoss):
-    """Pulls the shape codes of a clip together: it shows one person.
-
-    A direct companion of shape consistency (the exchange of shape codes
-    within a clip), which acts through the images only.
-
-    Args:
-        loss_weight: Factor of the loss.
-        name: Code that must not change within a clip.
-
-    Raises:
-        ValueError: If there is no such code.
-    """
-
-
-    def __init__(self, loss_weight: float = 1.0, name: str = 'shape') -> None:
-        super().__init__(loss_weight)
-        self.name = check_code_name(self, name)
-
-    def compute(self, outputs: CoarseOutputs,
-                targets: Targets) -> torch.Tensor:
-        """Unweighted loss, see :func:`code_variance`."""
-        codes = by_clip(outputs.codes[self.name], outputs)
-        return code_variance(codes.flatten(2))
 
 
 @MODELS.register_module()

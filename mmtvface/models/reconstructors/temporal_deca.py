@@ -15,7 +15,7 @@ from mmtvface.heads.old_spelling import rename_old_weights
 from mmtvface.models.encoders import ClipEncoder
 from mmtvface.models.losses import LocatedLandmarkLoss
 from mmtvface.models.losses.base_loss import compute_losses
-from mmtvface.models.losses.temporal import code_spread
+from mmtvface.models.losses.temporal import relative_deviation
 from mmtvface.models.outputs import CoarseOutputs, DetailOutputs
 from mmtvface.models.targets import DetailTargets, Targets
 from mmtvface.registry import MODELS
@@ -392,8 +392,8 @@ class TemporalDECA(BaseModel):
             losses, [flat] if detail is None else [flat, detail],
             data_samples, self.parameters(), self.skip_nonfinite)
         if detail is None:
-            losses['shape_spread'] = code_spread(
+            losses['shape_spread'] = relative_deviation(
                 self.layout.split(flat)['shape'])
         else:
-            losses['detail_spread'] = code_spread(detail)
+            losses['detail_spread'] = relative_deviation(detail)
         return losses

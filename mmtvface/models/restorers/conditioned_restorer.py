@@ -1,5 +1,5 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
-"""A restorer of RGB clips that is told more than their colours."""
+"""A restorer of RGB clips that is given more than their colours."""
 
 import torch
 from mmengine.model import BaseModule

@@ -67,7 +67,7 @@ class Curves {
     this.values = values;
     this.columns = new Map(frames.map((frame, column) => [frame, column]));
     const [low, high] = this.limits = this.range();
-    // Three figures of what is seen to change.
+    // Three digits of what is seen to change.
     this.digits = Math.max(0, Math.min(5, 2 - Math.floor(
       Math.log10(high - low))));
     this.legend.replaceChildren(...group.labels.map((label, i) => {

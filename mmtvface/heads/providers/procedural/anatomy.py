@@ -75,14 +75,6 @@ SECTIONS: dict[int, np.ndarray] = {
     }.items()
 }
 
-#: Height y, greatest half width (ears left out), front z, back z.
-OUTLINE = np.array([
-    (110, 30, -53, -122), (95, 55, -20, -150), (80, 65, -5, -162),
-    (65, 74, 5, -171), (50, 78, 10, -176), (35, 79, 15, -179),
-    (20, 79, 16, -179), (-10, 79, 29, -173), (-25, 78, 39, -168),
-    (-40, 77, 36, -161), (-55, 76, 27, -153), (-70, 65, 24, -150),
-    (-85, 58, 18, -149), (-100, 57, 18, -149)], dtype=np.float64)
-
 CROWN_HEIGHT = 112.
 #: Centre of the left eyeball and its radius.
 EYE_CENTER = np.array([32., 4., -8.])

@@ -11,7 +11,7 @@ neither the crown nor the back of the head has a seam.
 from functools import lru_cache
 
 import numpy as np
-from scipy.interpolate import PchipInterpolator, RBFInterpolator
+from scipy.interpolate import RBFInterpolator
 
 from . import anatomy
 
@@ -258,9 +258,3 @@ def evaluate_frontal(x: np.ndarray, y: np.ndarray) -> np.ndarray:
         depth = np.sqrt(np.maximum(radius**2 - x**2, 1.)) + AXIS_Z
         z = z + .7 * (depth - z)
     return z
-
-
-def midline_depth() -> PchipInterpolator:
-    """The tabulated front outline z(y) in the plane of symmetry."""
-    rows = anatomy.MIDLINE[np.argsort(anatomy.MIDLINE[:, 0])]
-    return PchipInterpolator(rows[:, 0], rows[:, 1])

@@ -11,17 +11,17 @@ import numpy as np
 RATE = 16000  # samples per second
 
 
-def write_sounding(path: Path, frames: Sequence[np.ndarray],
-               codec: str = 'aac', sound_seconds: float = 1.2,
-               delay: float = 0.,
-               times: Sequence[int] | None = None) -> Path:
+def write_with_tone(path: Path, frames: Sequence[np.ndarray],
+                    codec: str = 'aac', audio_seconds: float = 1.2,
+                    delay: float = 0.,
+                    times: Sequence[int] | None = None) -> Path:
     """A video with a tone of 440 Hz.
 
     Args:
         path: The suffix chooses the container.
         frames: (H, W, 3) uint8 RGB, of one size with even sides.
-        codec: Of the sound, 'aac' or 'pcm_s16le'.
-        sound_seconds: Length of the tone.
+        codec: Of the audio, 'aac' or 'pcm_s16le'.
+        audio_seconds: Length of the tone.
         delay: Time at which it begins, seconds.
         times: Time of each frame in milliseconds; default: 25 a second.
 
@@ -41,7 +41,7 @@ def write_sounding(path: Path, frames: Sequence[np.ndarray],
             frame.duration = 40
             out.mux(shown.encode(frame))
         out.mux(shown.encode(None))
-        seconds = np.arange(round(RATE * sound_seconds)) / RATE
+        seconds = np.arange(round(RATE * audio_seconds)) / RATE
         tone = (.5 * np.sin(2 * np.pi * 440 * seconds)).astype(np.float32)
         planar = codec == 'aac'
         data = tone if planar else (tone * 32767).astype(np.int16)
@@ -56,7 +56,7 @@ def write_sounding(path: Path, frames: Sequence[np.ndarray],
 
 
 def heard_in(path: Path) -> tuple[np.ndarray, float, str]:
-    """The sound of a file of one video and one audio stream.
+    """The audio of a file of one video and one audio stream.
 
     Returns:
         (n,) samples of the first channel, the time of the first in seconds,
