@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from mmtvface.dataset_tools.settings import SPLITS, ClipSettings, SetOptions
-from mmtvface.tracking.settings import detector_names
 from mmtvface.utils.settings import (
     Settings,
     add_options,
@@ -98,10 +97,6 @@ def parse_args(arguments: list[str] | None = None) -> argparse.Namespace:
         args = parser.parse_args(arguments)
     except ValueError as error:  # of DictAction
         parser.error(f'--cfg-options must be KEY=VALUE ({error})')
-    names = detector_names()
-    if (backend := vars(args).get('backend', names[0])) not in names:
-        parser.error(f'argument --backend: invalid choice: {backend!r} '
-                     f'(choose from {", ".join(names)})')
     return args
 
 

@@ -55,11 +55,7 @@ def check_ready(settings: ClipSettings) -> None:
         ImportError: If a package is missing.
         FileNotFoundError: If weights are missing.
     """
-    reason = usable_detectors().get(settings.backend)
-    if reason is None:
-        raise ValueError(f'backend must be one of {sorted(usable_detectors())}'
-                         f', but it is {settings.backend!r}.')
-    if reason:
+    if reason := usable_detectors()[settings.backend]:
         raise ImportError(f"The detector '{settings.backend}' cannot be "
                           f'used: {reason}')
     build_mask_maker(settings)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from mmtvface.tracking.settings import detector_names
 from mmtvface.utils.settings import Settings, option
 
 MASKS = ('outline', 'parsing', 'none')
@@ -23,7 +24,8 @@ class ClipSettings(Settings):
     pixels of the video.
     """
 
-    backend: str = option('mediapipe', 'what finds faces and landmarks')
+    backend: str = option('mediapipe', 'what finds faces and landmarks',
+                          choices=detector_names)
     backend_options: dict[str, Any] = option(
         dict, 'of that detector, for example the folder of its weights')
     masks: str = option(
