@@ -24,10 +24,6 @@ POLICIES = {
     'missing_landmarks': ('skip', 'error'),
     'missing_mask': ('ignore', 'hull', 'skip', 'error'),
 }
-# Options of the default pipeline, which a given one does not read.
-_OF_THE_PIPELINE = dict(
-    scale=(1.4, 1.8), trans_scale=0., crop_mode='frame',
-    jitter_per_frame=False, mirror_prob=0., augmentations=())
 
 
 class BaseClipDataset(BaseDataset):
@@ -52,15 +48,9 @@ class BaseClipDataset(BaseDataset):
                  ann_file: str = '',
                  clip_length: int = 5,
                  image_size: int = 224,
-                 scale: float | Sequence[float] = (1.4, 1.8),
-                 trans_scale: float = 0.,
-                 crop_mode: str = 'frame',
                  short_clips: str = 'pad',
                  missing_landmarks: str = 'skip',
                  missing_mask: str = 'ignore',
-                 jitter_per_frame: bool = False,
-                 mirror_prob: float = 0.,
-                 augmentations: Sequence[dict | Callable] = (),
                  seed: int = 0,
                  pipeline: Sequence[dict | Callable] | None = None,
                  data_prefix: dict | None = None,
@@ -93,28 +83,11 @@ class BaseClipDataset(BaseDataset):
         self._people = np.zeros(0, np.int64)
         self._use_masks = False
         self._images = self._landmarks = 0  # files that were found
-        steps = dict(scale=scale, trans_scale=trans_scale,
-                     crop_mode=crop_mode, jitter_per_frame=jitter_per_frame,
-                     mirror_prob=mirror_prob, augmentations=augmentations)
-        lost = [name for name, value in steps.items()
-                if value != _OF_THE_PIPELINE[name]]
-        if pipeline is not None and lost:
-            raise ValueError(
-                f'{lost} say what the default pipeline does, but a pipeline '
-                'is given: write them into its transforms (CropFaceClip, '
-                'MirrorClip, ...).')
         if pipeline is None:
-            smallest = scale if isinstance(scale, int | float) else scale[0]
             pipeline = [
                 dict(type='mmtvface.LoadFaceClip', strict=test_mode,
-                     crop_scale=smallest),
-                dict(type='mmtvface.CropFaceClip', scale=scale,
-                     trans_scale=0. if test_mode else trans_scale,
-                     mode=crop_mode, random=not test_mode,
-                     per_frame=jitter_per_frame),
-                *([dict(type='mmtvface.MirrorClip', prob=mirror_prob)]
-                  if mirror_prob and not test_mode else []),
-                *augmentations,
+                     crop_scale=1.4),
+                dict(type='mmtvface.CropFaceClip', random=not test_mode),
                 dict(type='mmtvface.PackFaceClip'),
             ]
         built = [TRANSFORMS.build(step) if isinstance(step, dict) else step

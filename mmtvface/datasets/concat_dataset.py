@@ -25,7 +25,6 @@ class ConcatDataset(_ConcatDataset):
         datasets: Configs or data sets.
         weights: One number > 0 for each; they need not sum to 1. None
             weighs by the number of items.
-        ignore_keys: Keys of ``metainfo`` that may differ.
         **kwargs: lazy_init of mmengine's class.
 
     Raises:
@@ -35,7 +34,6 @@ class ConcatDataset(_ConcatDataset):
 
     def __init__(self, datasets: Sequence[BaseDataset | dict],
                  weights: Sequence[float] | None = None,
-                 ignore_keys: str | list[str] = 'dataset_type',
                  **kwargs: Any):
         if not datasets:
             raise ValueError('ConcatDataset needs at least one data set.')
@@ -51,7 +49,7 @@ class ConcatDataset(_ConcatDataset):
             # Built here: mmengine's registry finds no types of this scope
             # where no default scope is set.
             [DATASETS.build(dataset) if isinstance(dataset, dict) else dataset
-             for dataset in datasets], ignore_keys=ignore_keys, **kwargs)
+             for dataset in datasets], ignore_keys='dataset_type', **kwargs)
 
     def shares(self) -> np.ndarray:
         """Share of each data set among the drawn clips.

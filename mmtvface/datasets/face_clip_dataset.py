@@ -64,12 +64,6 @@ class FaceClipDataset(BaseClipDataset):
             all clips of a manifest.
         clip_length: Frames K per window.
         image_size: Side of the crop in pixels.
-        scale: Side of the crop relative to the landmark box: one number, or
-            a range from which training draws once per clip; testing takes
-            its middle.
-        trans_scale: Largest random shift of the crop, relative to the box.
-        crop_mode: 'frame' centres the crop on the box of each frame, 'smooth'
-            smooths the boxes along the clip, 'clip' holds one square still.
         stride: Frames between the starts of windows; default ``clip_length``
             in test mode, else 1. The last window ends with the run.
             'random' makes one item of each run of usable frames, from which
@@ -80,21 +74,16 @@ class FaceClipDataset(BaseClipDataset):
         jitter_time: Largest random shift of every frame of a window in
             frames; the order stays and no frame comes twice.
         reverse_prob: Probability that a clip runs backwards.
-        mirror_prob: Probability that a clip is mirrored left to right; the
-            landmarks are re-indexed and ``crop_matrices`` mirror too.
         short_clips: 'pad' mirrors runs shorter than K in time, 'skip' leaves
             them.
         missing_landmarks: 'skip' or 'error'.
         missing_mask: 'ignore' (the whole crop counts), 'hull' (hull of the
             landmarks with the forehead), 'skip' (the frame is not used) or
             'error'. Also for unreadable masks.
-        jitter_per_frame: Draw scale and shift for each frame anew, as the
-            published training does; this shakes the crop.
-        augmentations: Transforms between crop and packing, for example
-            ``ClipColorJitter``, ``ClipDegradation``, ``ClipOcclusion``.
         seed: Seed of the random draws, see :class:`ClipRandomness`.
-        pipeline: Replaces the whole default pipeline, and with it ``scale``
-            to ``mirror_prob`` and ``augmentations``.
+        pipeline: Transforms from file names to an item. Default:
+            ``LoadFaceClip``, ``CropFaceClip``, ``PackFaceClip``; a test
+            loads strictly and takes the middle scale.
         data_prefix: Other sub-folder names: images, landmarks, masks.
         **kwargs: metainfo, filter_cfg, indices, serialize_data, test_mode,
             lazy_init, max_refetch of mmengine's ``BaseDataset``.

@@ -4,11 +4,29 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
 SIZE = (90, 120)
+
+
+def clip_pipeline(*steps: dict, strict: bool = False, **crop: Any
+                  ) -> list[dict]:
+    """A pipeline of a clip data set.
+
+    Args:
+        *steps: Transforms between crop and packing.
+        strict: For tests: see ``LoadFaceClip``.
+        **crop: Arguments of ``CropFaceClip``.
+
+    Returns:
+        Configs of transforms.
+    """
+    return [dict(type='LoadFaceClip', strict=strict),
+            dict(type='CropFaceClip', **crop), *steps,
+            dict(type='PackFaceClip')]
 
 
 def face_points(center: Sequence[float] = (60., 45.), radius: float = 20.

@@ -9,6 +9,7 @@ from mmengine.registry import DefaultScope
 
 from mmtvface.registry import MODELS
 
+from .fake_datasets import clip_pipeline
 from .toy_reconstructor import toy_config, toy_rendering
 
 
@@ -23,7 +24,7 @@ def write_model(folder: Path) -> tuple[Config, Path]:
             **parts),
         test_dataloader=dict(dataset=dict(
             type='FaceClipDataset', clip_length=3, image_size=32,
-            scale=(1.4, 1.6)))))
+            pipeline=clip_pipeline(scale=(1.4, 1.6))))))
     with DefaultScope.overwrite_default_scope('mmtvface'):
         model = MODELS.build(config.model)
     for parameter in model.regressor.parameters():

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 import torch
-from helpers.fake_datasets import write_clip_set
+from helpers.fake_datasets import clip_pipeline, write_clip_set
 from mmengine.dataset import BaseDataset, pseudo_collate
 from torch.utils.data import DataLoader
 
@@ -208,8 +208,9 @@ def test_augmented_batches_do_not_depend_on_workers(tmp_path):
     def images(workers, position, count):
         data = FaceClipDataset(
             str(root), split='train', clip_length=2, image_size=16,
-            mirror_prob=.5, reverse_prob=.5, jitter_time=1, trans_scale=.1,
-            augmentations=[dict(type='ClipColorJitter')])
+            reverse_prob=.5, jitter_time=1, pipeline=clip_pipeline(
+                dict(type='MirrorClip'), dict(type='ClipColorJitter'),
+                trans_scale=.1))
         sampler = BalancedClipSampler(data, seed=1)
         sampler.set_position(position)
         loader = DataLoader(data, 2, sampler=sampler, num_workers=workers,

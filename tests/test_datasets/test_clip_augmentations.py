@@ -2,7 +2,7 @@
 import cv2
 import numpy as np
 import pytest
-from helpers.fake_datasets import face_points, write_clip
+from helpers.fake_datasets import clip_pipeline, face_points, write_clip
 
 from mmtvface.datasets import (
     ClipOcclusion,
@@ -88,15 +88,14 @@ def test_time_options_of_the_dataset(tmp_path):
     assert names == item['data_samples'].frame_indices
     assert len(indices(shaken)) > 5
     # A test takes the frames as they are.
-    fixed = FaceClipDataset(jitter_time=2, reverse_prob=1, mirror_prob=1,
-                            test_mode=True, **kwargs)
+    fixed = FaceClipDataset(jitter_time=2, reverse_prob=1, test_mode=True,
+                            **kwargs)
     assert indices(fixed) == {(0, 1, 2)}
-    assert (fixed[0]['data_samples'].crop_matrices[:, 0, 0] > 0).all()
     for wrong in (dict(dilation=0), dict(jitter_time=-1), dict(stride=0)):
         with pytest.raises(ValueError, match='at least'):
             FaceClipDataset(**kwargs, **wrong)
     with pytest.raises(ValueError, match='0..1.*1.5'):
-        FaceClipDataset(mirror_prob=1.5, **kwargs)
+        MirrorClip(1.5)
     with pytest.raises(ValueError, match='reverse_prob.*0..1.*1.5'):
         FaceClipDataset(reverse_prob=1.5, **kwargs)
 
@@ -130,10 +129,10 @@ def test_mirrored_clip_of_files(tmp_path):
         ramp = np.tile(np.arange(120, dtype=np.uint8)[None, :, None],
                        (90, 1, 3))
         cv2.imwrite(str(clip / f'jpg/{name}.jpg'), ramp)
-    kwargs = dict(data_root=str(clip), clip_length=2, image_size=48,
-                  scale=1.5)
-    plain = FaceClipDataset(**kwargs)[0]
-    mirrored = FaceClipDataset(mirror_prob=1, **kwargs)[0]
+    kwargs = dict(data_root=str(clip), clip_length=2, image_size=48)
+    plain = FaceClipDataset(pipeline=clip_pipeline(scale=1.5), **kwargs)[0]
+    mirrored = FaceClipDataset(pipeline=clip_pipeline(
+        dict(type='MirrorClip', prob=1), scale=1.5), **kwargs)[0]
     assert np.array_equal(plain['inputs'].flip(-1), mirrored['inputs'])
     one, two = plain['data_samples'], mirrored['data_samples']
     assert np.array_equal(one.gt_masks.flip(-1), two.gt_masks)
@@ -231,12 +230,12 @@ def test_reduced_decoding_is_as_good(tmp_path):
                                           masks='seg/masks'),
         image_names=['1.jpg'], landmark_names=['1.npy'],
         mask_names=['1.png'], repeated=[False],
-        rng=np.random.default_rng(0))
-    crop = CropFaceClip(64, 1.4)
+        image_size=64, rng=np.random.default_rng(0))
+    crop = CropFaceClip(1.4)
     loaded = LoadFaceClip()(full)
     assert loaded['frames'][0].shape == image.shape
     expected = crop(loaded)
-    loaded = LoadFaceClip(crop_size=64, crop_scale=1.4)(full)
+    loaded = LoadFaceClip(crop_scale=1.4)(full)
     assert loaded['reductions'] == [4]
     assert loaded['frames'][0].shape == (145, 161, 3)
     got = crop(loaded)

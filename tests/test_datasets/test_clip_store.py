@@ -16,7 +16,7 @@ from mmtvface.dataset_tools.clip_packing import pack_clips, pack_set
 from mmtvface.datasets import FaceClipDataset, clip_store
 from mmtvface.datasets.clip_store import LmdbStore
 
-KWARGS = dict(clip_length=3, image_size=32, scale=1.5)
+KWARGS = dict(clip_length=3, image_size=32)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import clip_pipeline
 from mmengine.dataset import DefaultSampler, pseudo_collate, worker_init_fn
 from mmengine.logging import MMLogger
 from torch.utils.data import DataLoader
@@ -64,7 +65,8 @@ def test_windows_and_item(tmp_path):
     write_clip(tmp_path / 'a', 4, suffix='.png')
     dataset = DATASETS.build(dict(
         type='FaceClipDataset', data_root=str(tmp_path), clip_length=3,
-        image_size=64, scale=1.5, test_mode=True))
+        image_size=64, test_mode=True,
+        pipeline=clip_pipeline(strict=True, scale=1.5)))
     assert len(dataset) == 2 + 3
     assert [shown(dataset[i]) for i in range(5)] == [
         [1, 2, 3], [2, 3, 4], [1, 2, 3], [4, 5, 6], [5, 6, 7]]
@@ -153,11 +155,12 @@ def test_missing_mask_policies(tmp_path):
     stored = np.load(clip / 'seg/masks/00002.npy')
     (clip / 'seg/masks/00002.npy').unlink()
     kwargs = dict(data_root=str(tmp_path), clip_length=1, image_size=64,
-                  test_mode=True)
+                  test_mode=True,
+                  pipeline=clip_pipeline(strict=True, scale=1.4))
     masks = [item['data_samples'].gt_masks[0, 0] for item in
-             FaceClipDataset(missing_mask='ignore', scale=1.4, **kwargs)]
+             FaceClipDataset(missing_mask='ignore', **kwargs)]
     assert masks[0].mean() < .9 and masks[1].mean() == 1
-    hull = FaceClipDataset(missing_mask='hull', scale=1.4, **kwargs)
+    hull = FaceClipDataset(missing_mask='hull', **kwargs)
     np.testing.assert_array_equal(
         landmark_mask(face_points((52, 45)), SIZE), stored)
     # Frames 1 and 2 differ by a shift that the crop takes out.
@@ -253,8 +256,6 @@ def test_wrong_roots(tmp_path):
         FaceClipDataset(str(tmp_path), missing_mask='drop')
     with pytest.raises(ValueError, match='at least 1'):
         FaceClipDataset(str(tmp_path), clip_length=0)
-    with pytest.raises(ValueError, match='scale'):
-        FaceClipDataset(str(tmp_path), scale=(2, 1))
 
 
 def test_ann_file_and_indices(tmp_path):
@@ -276,9 +277,9 @@ def scales(sample):
 
 def test_one_draw_per_clip(tmp_path):
     write_clip(tmp_path / 'a', 5)
-    kwargs = dict(data_root=str(tmp_path), clip_length=5, image_size=64,
-                  trans_scale=.1)
-    dataset = FaceClipDataset(**kwargs)
+    kwargs = dict(data_root=str(tmp_path), clip_length=5, image_size=64)
+    dataset = FaceClipDataset(pipeline=clip_pipeline(trans_scale=.1),
+                              **kwargs)
     samples = [dataset[0]['data_samples'] for _ in range(8)]
     drawn = np.array([scales(sample) for sample in samples])
     assert np.ptp(drawn, 1).max() < 1e-9
@@ -288,8 +289,6 @@ def test_one_draw_per_clip(tmp_path):
                         sample.gt_landmarks[..., :2].amax(1)
                         for sample in samples]) / 2
     assert np.ptp(centers, 1).max() < 1e-5 and np.ptp(centers, 0).min() > .01
-    shaken = FaceClipDataset(jitter_per_frame=True, **kwargs)
-    assert np.ptp(scales(shaken[0]['data_samples'])) > .02
     fixed = FaceClipDataset(test_mode=True, **kwargs)
     np.testing.assert_allclose(scales(fixed[0]['data_samples']), 1.6)
 
@@ -299,8 +298,9 @@ def test_crop_modes(tmp_path):
     kwargs = dict(data_root=str(tmp_path), clip_length=5, image_size=64,
                   test_mode=True)
     def center(mode):
-        sample = FaceClipDataset(crop_mode=mode, **kwargs)[0]['data_samples']
-        matrix = sample.crop_matrices
+        dataset = FaceClipDataset(pipeline=clip_pipeline(
+            strict=True, mode=mode), **kwargs)
+        matrix = dataset[0]['data_samples'].crop_matrices
         return (31.5 - matrix[:, 0, 2]) / matrix[:, 0, 0]
     np.testing.assert_allclose(center('frame'), [51, 52, 53, 54, 55])
     np.testing.assert_allclose(center('clip'), 53)
@@ -314,8 +314,9 @@ def test_draws_depend_on_seed_epoch_and_index_only(tmp_path):
     write_clip(tmp_path / 'a', 12)
     config = dict(
         type='FaceClipDataset', data_root=str(tmp_path), clip_length=2,
-        image_size=32, trans_scale=.1, augmentations=[
-            dict(type='ClipColorJitter'), dict(type='ClipDegradation')])
+        image_size=32, pipeline=clip_pipeline(
+            dict(type='ClipColorJitter'), dict(type='ClipDegradation'),
+            trans_scale=.1))
 
     def epochs(workers, wanted, seed=0):
         dataset = DATASETS.build({**config, 'seed': seed})

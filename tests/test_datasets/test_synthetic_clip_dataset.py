@@ -248,7 +248,7 @@ def test_written_clips_are_read_back(build, tmp_path):
     item = build(**CLEAN)[1]
     folder = write_clip_folder(item, tmp_path / 'clips/a', codes=True)
     dataset = FaceClipDataset(str(tmp_path / 'clips'), clip_length=4,
-                              image_size=SIZE, scale=1.6, test_mode=True)
+                              image_size=SIZE, test_mode=True)
     back = dataset[0]['data_samples']
     want = item['data_samples']
     # Undo the second crop: the landmarks are those that were written.

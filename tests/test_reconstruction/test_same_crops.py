@@ -4,6 +4,7 @@
 import numpy as np
 import pytest
 import torch
+from helpers.fake_datasets import clip_pipeline
 from helpers.scripted_faces import ScriptedDetector, box_around
 
 from mmtvface.apis import FaceReconstructor
@@ -54,7 +55,8 @@ def test_crops_of_prepare_and_of_reconstruct(model_files, video, tmp_path):
     assert [clip['num_frames'] for clip in state.clips] == [LENGTH] * 2
     dataset = FaceClipDataset(
         data_root=str(tmp_path / 'work/clips'), clip_length=LENGTH,
-        image_size=32, scale=1.5, crop_mode='frame', test_mode=True)
+        image_size=32, test_mode=True,
+        pipeline=clip_pipeline(strict=True, scale=1.5))
     trained = sorted((item['inputs'] for item in dataset), key=_mean)
 
     reconstructor = FaceReconstructor(

@@ -19,8 +19,7 @@ def threads():
 
 def test_both_loaders_load_the_same(tmp_path, monkeypatch):
     loading.write_clips(tmp_path, 1, 5, 95)
-    dataset = FaceClipDataset(str(tmp_path / 'train'), test_mode=True,
-                              scale=1.6)
+    dataset = FaceClipDataset(str(tmp_path / 'train'), test_mode=True)
     item = dataset[0]
     naive = loading.NaiveClips(dataset)
 

@@ -9,7 +9,7 @@ import pytest
 sys.path.insert(0, str(
     Path(__file__).resolve().parents[2] / 'tools/analysis_tools'))
 import browse_dataset
-from helpers.fake_datasets import write_clip_set, write_vggface2
+from helpers.fake_datasets import clip_pipeline, write_clip_set, write_vggface2
 
 from mmtvface.datasets import ConcatDataset, FaceClipDataset, VGGFace2Dataset
 
@@ -24,7 +24,7 @@ train_dataloader = dict(
     sampler=dict(type='BalancedClipSampler'),
     dataset=dict(type='FaceClipDataset', data_root={str(tmp_path / "set")!r},
                  split='train', clip_length=3, image_size=32,
-                 mirror_prob=.5))
+                 pipeline={clip_pipeline(dict(type='MirrorClip'))}))
 ''')
     return path
 

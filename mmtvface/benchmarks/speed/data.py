@@ -38,7 +38,7 @@ def dataset_section() -> list[Case]:
     write_clip(clip)
     files = DATASETS.build(dict(
         type='FaceClipDataset', data_root=folder.name, clip_length=5,
-        scale=1.6, test_mode=True))
+        test_mode=True))
     synthetic = DATASETS.build(dict(
         type='SyntheticFaceClipDataset', num_clips=1, clip_length=5))
     naive = torch.from_numpy(np.stack(naive_clip(clip))[..., :3])

@@ -179,7 +179,7 @@ def measure(root: Path, args: argparse.Namespace) -> dict[str, Any]:
     """Write the clips and run the three loaders in turn."""
     write_clips(root, args.clips, args.frames, args.quality)
     packed = pack_clips(root, 'train')
-    options = dict(clip_length=5, image_size=224, scale=(1.4, 1.8))
+    options = dict(clip_length=5, image_size=224)
     folders = FaceClipDataset(str(root / 'train'), **options)
     loaders = {'folders': folders, 'packed': FaceClipDataset(
         str(packed), **options), 'naive': NaiveClips(folders)}

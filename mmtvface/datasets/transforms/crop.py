@@ -37,64 +37,55 @@ def reduced_to_full(factor: int) -> np.ndarray:
 class CropFaceClip:
     """Crop every frame around its landmarks, with one draw per clip.
 
-    Required Keys: frames, landmarks, masks, rng; reductions, frame_sizes
-    (optional, for frames that were decoded smaller).
+    Required Keys: frames, landmarks, masks, image_size, rng; reductions,
+    frame_sizes (optional, for frames that were decoded smaller).
 
     Modified Keys:
         landmarks: (t, 68, 3) float32, NDC of the crop and visibility.
         masks: (t, S, S) float32 0..1, or None.
 
     Added Keys:
-        images: (t, S, S, 3) uint8 RGB.
+        images: (t, S, S, 3) uint8 RGB, S is ``image_size``.
         crop_matrices: (t, 3, 3) float64, original -> crop pixel indices.
         ori_shape: (H, W) of the first frame.
 
     Args:
-        image_size: Side S of the crop; default: the data set's.
         scale: Side relative to the landmark box, a number or a range.
         trans_scale: Largest shift, relative to the box's mean side; each
             axis is drawn uniformly.
         mode: 'frame', 'smooth' or 'clip', see
             :func:`mmtvface.geometry.crop.track_squares`.
-        random: Draw the scale from its range, else take the middle.
-        per_frame: Draw scale and shift for every frame.
+        random: Draw scale and shift, else take the middle of the range and
+            no shift.
     """
 
-    def __init__(self, image_size: int | None = None,
-                 scale: float | Sequence[float] = (1.4, 1.8),
+    def __init__(self, scale: float | Sequence[float] = (1.4, 1.8),
                  trans_scale: float = 0., mode: str = 'frame',
-                 random: bool = True, per_frame: bool = False):
+                 random: bool = True):
         bounds = (scale, scale) if isinstance(scale, int | float) else scale
         if len(bounds) != 2 or not 0 < bounds[0] <= bounds[1]:
             raise ValueError('scale must be a positive number or a range '
                              f'(low, high), but it is {scale}.')
-        self.image_size = image_size
         self.scale = (float(bounds[0]), float(bounds[1]))
         self.trans_scale = trans_scale
         self.mode = mode
         self.random = random
-        self.per_frame = per_frame
 
-    def _draw(self, rng: np.random.Generator, num_frames: int
-              ) -> tuple[np.ndarray, np.ndarray]:
-        """Scale (t,) and shift (t, 2) of every frame."""
+    def _draw(self, rng: np.random.Generator) -> tuple[float, np.ndarray]:
+        """Scale and shift (2,) of a clip."""
         if not self.random:
-            return (np.full(num_frames, sum(self.scale) / 2),
-                    np.zeros((num_frames, 2)))
-        draws = num_frames if self.per_frame else 1
-        scale = rng.uniform(*self.scale, draws)
-        shift = rng.uniform(-1, 1, (draws, 2)) * self.trans_scale
-        return (np.broadcast_to(scale, (num_frames, )),
-                np.broadcast_to(shift, (num_frames, 2)))
+            return sum(self.scale) / 2, np.zeros(2)
+        return (rng.uniform(*self.scale),
+                rng.uniform(-1, 1, 2) * self.trans_scale)
 
     def __call__(self, results: dict) -> dict:
         """Crop."""
         results = dict(results)
         frames, landmarks = results['frames'], results['landmarks']
-        scale, shift = self._draw(results['rng'], len(frames))
+        scale, shift = self._draw(results['rng'])
         boxes = np.array([landmark_box(points) for points in landmarks])
         centers, sides = track_squares(boxes, scale, shift, self.mode)
-        size = self.image_size or results['image_size']
+        size = results['image_size']
         matrices = np.stack([
             square_matrix(center, side, size)
             for center, side in zip(centers, sides, strict=True)])

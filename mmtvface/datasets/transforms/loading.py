@@ -43,7 +43,9 @@ class LoadFaceClip:
     """Read images, landmarks and masks of a window.
 
     Required Keys: folder, prefix, image_names, landmark_names, mask_names,
-    repeated; store (optional, default folders).
+    repeated; store (optional, default folders); missing_mask (optional,
+    'ignore', 'hull', 'skip' or 'error', default 'ignore', holds for
+    unreadable masks too); image_size (with ``crop_scale``).
 
     Added Keys:
         frames: list of uint8 BGR: (H, W, 3), or reduced (H/r, W/r, 3).
@@ -54,27 +56,19 @@ class LoadFaceClip:
         masks: list of (H, W), uint8 0..255 or float32 0..1, or None.
 
     Args:
-        missing_mask: 'ignore' (all ones), 'hull' (of the landmarks, with
-            the lower forehead), 'skip' or 'error'; holds for missing and for
-            unreadable masks. Default: the data set's.
         strict: In test mode every window must come: unreadable frames are
             replaced by the nearest readable one with the visibility 0, and
             so are frames that were seen before, in padded and in overlapping
             windows (the images are kept, the visibility is 0, so that no
             frame is counted twice).
-        crop_size: Side of the crop that follows; default: the data set's
-            ``image_size``.
-        crop_scale: Smallest scale of that crop. JPEG frames with more than
-            twice as many pixels as it needs are decoded at half the size or
-            less. None always decodes the whole.
+        crop_scale: Smallest scale of the crop that follows. JPEG frames with
+            more than twice as many pixels as it needs are decoded at half
+            the size or less. None always decodes the whole.
     """
 
-    def __init__(self, missing_mask: str | None = None, strict: bool = False,
-                 crop_size: int | None = None,
-                 crop_scale: float | None = None):
-        self.missing_mask = missing_mask
+    def __init__(self, strict: bool = False,
+                 crop_scale: float | None = None) -> None:
         self.strict = strict
-        self.crop_size = crop_size
         self.crop_scale = crop_scale
         self._reported: set[str] = set()
 
@@ -93,8 +87,7 @@ class LoadFaceClip:
         if not known or (len(known) < len(points) and not self.strict):
             return self._nothing(results)
         reduction = 1 if self.crop_scale is None else decode_reduction(
-            np.stack(known), self.crop_size or results['image_size'],
-            self.crop_scale)
+            np.stack(known), results['image_size'], self.crop_scale)
         loaded: list[tuple | None] = []
         # A frame that a window repeats is decoded once.
         done: dict[str, tuple | None] = {}
@@ -156,7 +149,7 @@ class LoadFaceClip:
             image = decode_image(data, reduction)
         except _UNUSABLE as error:
             return self._report(store.where(clip, name), error)
-        policy = self.missing_mask or results.get('missing_mask', 'ignore')
+        policy = results.get('missing_mask', 'ignore')
         shape = image.shape[:2] if size is None else size
         if results['mask_names'] is None:
             return image, shape, reduction, None
