@@ -26,14 +26,14 @@ from mmtvface.tracking.shots import Progress, Shot, choose_detector
 from mmtvface.tracking.track_store import TrackStore
 from mmtvface.visualization.frame_painter import FramePainter
 
-from .finish_pass import split_codes
+from .finish import split_codes
 from .model_setup import (
     build_model,
     choose_device,
     crop_settings,
     load_config,
 )
-from .pipeline import Pipeline, RunSettings
+from .pipeline import Pipeline
 from .restoration import build_restorer, put_in_front
 from .results import (
     FAILED,
@@ -53,9 +53,7 @@ def _silent(step: str, done: int, total: int) -> None:
 
 
 class Reconstructor:
-    """Reconstruct the face in every frame of an input.
-
-    What :class:`mmtvface.apis.FaceReconstructor` adds conveniences to.
+    """What :class:`mmtvface.apis.FaceReconstructor` adds conveniences to.
 
     The input is worked on in shots that end at cuts, by several threads
     (:class:`~.pipeline.Pipeline`). Faces are found and followed; when a shot
@@ -69,32 +67,25 @@ class Reconstructor:
     (:data:`~.pipeline.FRAME_MEMORY`).
 
     Attributes:
+        settings: Those given, and what they leave to the model.
+        crop: How faces are cut out.
         report: What refinement and smoothing changed in the last input,
             filled after its last result; for ``metrics.json``.
 
     Args:
         config: Config file, or a config that is loaded already.
-        checkpoint: Weights for it; read without running code from the file.
-        settings: Default: those of the class. Without a value for
-            ``refine``, 2 steps are done, but none with ``identity='frame'``
-            or a head that is no FLAME.
-
-    Raises:
-        FileNotFoundError: If a config or checkpoint does not exist.
-        ImportError: If the package of the detector is not installed.
-        ValueError: If they do not fit together.
+        checkpoint: Weights for it.
+        settings: All of them.
     """
 
     def __init__(self, config: str | os.PathLike | Config,
                  checkpoint: str | os.PathLike,
-                 settings: ReconstructSettings | None = None) -> None:
-        settings = settings or ReconstructSettings()
+                 settings: ReconstructSettings) -> None:
         tracking, encoder = settings.tracking, settings.encoder
         finish = settings.finish
         self.config = load_config(config)
-        self.settings = crop_settings(
-            self.config, encoder.length, scale=tracking.crop_scale,
-            overlap=encoder.overlap)
+        trained = crop_settings(self.config, encoder.length,
+                                tracking.crop_scale, encoder.overlap)
         self.device = choose_device(settings.device)
         self.model = build_model(self.config, checkpoint, self.device)
         fits = isinstance(self.model.flame, FLAME)
@@ -105,15 +96,15 @@ class Reconstructor:
         if finish.refine is None:
             finish = replace(finish, refine=DEFAULT_REFINE if fits and (
                 finish.identity == 'track') else 0)
+        side = trained.image_size
         if encoder.restore is not None:
             side = put_in_front(build_restorer(*encoder.restore), self.model,
-                                self.settings.image_size)
-            self.settings = replace(self.settings, image_size=side)
-        self.run = RunSettings(
-            CropPlan(self.settings.image_size, self.settings.scale,
-                     tracking.crop_sigma), tracking.faces,
-            tracking.fill_gaps, *self.settings.windows(
-                can_stream(self.model)), encoder.batch_size, finish)
+                                side)
+        self.crop = CropPlan(side, trained.scale, tracking.crop_sigma)
+        length, overlap = trained.windows(can_stream(self.model))
+        self.settings = replace(
+            settings, finish=finish, encoder=replace(
+                encoder, clip_length=length, overlap=overlap))
         self.detector = choose_detector(tracking.detector, self.device)
         self.report: dict[str, Any] = {}
 
@@ -153,31 +144,10 @@ class Reconstructor:
                  progress: Progress | None = None,
                  resume: str | os.PathLike | None = None
                  ) -> Iterator[FrameResult]:
-        """Reconstruct an input.
+        """Results of one input, as :class:`mmtvface.apis.FaceReconstructor`.
 
-        Args:
-            source: Image, folder of images, clip folder (``jpg/``,
-                ``kpt/``), video, or uint8 RGB arrays; see
-                :func:`mmtvface.tracking.frame_source.open_frames`.
-            independent: The frames do not follow one another: each is
-                reconstructed by itself.
-            progress: Called with the step, frames done and in all (0:
-                unknown), by several threads.
-            resume: Folder in whose file faces and codes are noted as they
-                are found. Called again with the same input and options, after
-                an interruption, the reconstruction goes on from there. Delete
-                it when the results are safe.
-
-        Yields:
-            One result per frame, in order; with ``faces='all'`` one per face,
-            those of a frame one after the other. ``valid`` is False where
-            there is no face or no image.
-
-        Raises:
-            FileNotFoundError: If the input does not exist.
-            ValueError: If it cannot be read at all, no frame has a face, or
-                frames that are no files shall be resumed.
-            ImportError: If faces must be found and mediapipe is missing.
+        It says what the arguments mean and what can go wrong; ``resume`` is a
+        folder here.
         """
         frames = open_frames(source)
         if independent:
@@ -192,6 +162,7 @@ class Reconstructor:
         if state is None:
             raise ValueError('Only an input of files can be resumed, not '
                              f'{source.name}.')
+        tracking, encoder = self.settings.tracking, self.settings.encoder
         weights = hashlib.sha256()
         for name, value in sorted(self.model.state_dict().items()):
             weights.update(name.encode())
@@ -199,7 +170,8 @@ class Reconstructor:
         return dict(
             input=state, consecutive=source.consecutive,
             model=weights.hexdigest(), config=str(self.config.model),
-            settings=repr(replace(self.run, finish=None, batch_size=1)),
+            settings=repr((self.crop, tracking.faces, tracking.fill_gaps,
+                           encoder.clip_length, encoder.overlap)),
             detector=_name_of(self.detector))
 
     def _run(self, source: FrameSource, progress: Progress,
@@ -212,8 +184,8 @@ class Reconstructor:
                 folder = stack.enter_context(
                     tempfile.TemporaryDirectory(prefix='mmtvface-'))
             store = stack.enter_context(TrackStore(folder, key))
-            pipeline = Pipeline(self.model, self.detector, self.run, store,
-                                progress)
+            pipeline = Pipeline(self.model, self.detector, self.settings,
+                                self.crop, store, progress)
             finished = stack.enter_context(contextlib.closing(
                 pipeline(source)))
             lost = LostFrames(source.name)
@@ -277,7 +249,7 @@ class Reconstructor:
 
     def _frame_result(self, frame: FrameDetections, face: Face,
                       arrays: dict[str, Any], position: int) -> FrameResult:
-        size = self.settings.image_size
+        size = self.crop.size
         codes = {name: code[position].copy()
                  for name, code in arrays['codes'].items()}
         vertices = arrays['vertices'][position].copy()
@@ -289,7 +261,7 @@ class Reconstructor:
         track_id = face.track.track_id
         common = dict(
             index=frame.index, frame_name=frame.name, frame_size=frame.size,
-            name=frame.name if self.run.faces == 'main' else
+            name=frame.name if self.settings.tracking.faces == 'main' else
             f'{frame.name}_track{track_id}', track_id=track_id,
             time=frame.time, detection=face.landmarks,
             detection_source=face.origin)

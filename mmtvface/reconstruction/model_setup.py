@@ -124,7 +124,6 @@ def choose_model(config: str | os.PathLike | Config | None,
 
 
 def crop_settings(config: Config, clip_length: int | None = None,
-                  image_size: int | None = None,
                   scale: float | None = None,
                   overlap: int | None = None) -> CropSettings:
     """Clip length and crop from a config, unless given.
@@ -163,8 +162,7 @@ def crop_settings(config: Config, clip_length: int | None = None,
             scale = sum(scale) / len(scale)
     return CropSettings(
         clip_length or int(find('clip_length', DEFAULT_CLIP_LENGTH)),
-        image_size or int(find('image_size',
-                               config.model.get('image_size', 224))),
+        int(find('image_size', config.model.get('image_size', 224))),
         float(scale), overlap, bool(clip_length))
 
 

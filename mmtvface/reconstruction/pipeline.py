@@ -4,7 +4,6 @@
 import contextlib
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from mmengine.logging import print_log
 
@@ -23,10 +22,10 @@ from mmtvface.tracking.shots import (
 from mmtvface.tracking.track_store import TrackStore
 from mmtvface.utils.threads import prefetch
 
-from .appearance_pass import AppearancePass, has_colors
-from .encoder_pass import EncoderPass
-from .finish import FinishSettings, Statistics
-from .finish_pass import TrackFinisher
+from .appearance import AppearancePass, has_colors
+from .encode import EncoderPass
+from .finish import Statistics, TrackFinisher
+from .settings import ReconstructSettings
 
 #: Bytes that the decoded frames of an input may take. Those of a longer one
 #: are decoded twice: to look for faces, and to encode them.
@@ -34,29 +33,6 @@ FRAME_MEMORY = 256 << 20
 
 _SHOTS_AHEAD = 2  # whose faces are known before they are encoded
 _FRAMES_AHEAD = 2
-
-
-@dataclass(frozen=True)
-class RunSettings:
-    """How a source is reconstructed.
-
-    Attributes:
-        crop: How faces are cut out.
-        faces: 'main' or 'all', see :class:`ShotBuilder`.
-        fill_gaps: See :class:`ShotBuilder`.
-        clip_length: Frames per clip.
-        overlap: Frames in common, see :class:`EncoderPass`.
-        batch_size: Clips at once.
-        finish: What is done to the codes of a track.
-    """
-
-    crop: CropPlan
-    faces: str
-    fill_gaps: int
-    clip_length: int
-    overlap: int
-    batch_size: int
-    finish: FinishSettings
 
 
 class _Stopped(Exception):
@@ -75,7 +51,8 @@ class Pipeline:
     Args:
         model: In evaluation mode.
         detector: Finds faces, None for MediaPipe; called in one thread only.
-        settings: Of the run.
+        settings: With a clip length, an overlap and steps of refinement.
+        crop: How faces are cut out.
         store: Where faces and codes are noted.
         progress: Called with the step, frames done and in all, by several
             threads.
@@ -83,10 +60,10 @@ class Pipeline:
 
     def __init__(self, model: TemporalDECA,
                  detector: FaceDetector | LandmarkFunction | None,
-                 settings: RunSettings, store: TrackStore,
-                 progress: Progress) -> None:
+                 settings: ReconstructSettings, crop: CropPlan,
+                 store: TrackStore, progress: Progress) -> None:
         self._model, self._detector = model, detector
-        self._settings, self._store = settings, store
+        self._settings, self._crop, self._store = settings, crop, store
         self._report_progress = progress
         self._stop = threading.Event()
         self.statistics = Statistics()
@@ -109,21 +86,21 @@ class Pipeline:
 
     def _shots(self, source: FrameSource, frames: '_Frames'
                ) -> Iterator[Shot]:
-        settings = self._settings
-        build = ShotBuilder(self._store, settings.crop, settings.faces,
-                            settings.fill_gaps, source.consecutive)
-        with build_tracker(self._detector, settings.fill_gaps) as tracker:
+        tracking = self._settings.tracking
+        build = ShotBuilder(self._store, self._crop, tracking.faces,
+                            tracking.fill_gaps, source.consecutive)
+        with build_tracker(self._detector, tracking.fill_gaps) as tracker:
             yield from build(find_faces(source, tracker, self._progress,
                                         self._store, frames.keep))
 
     def _finish(self, source: FrameSource) -> Iterator[Shot]:
-        settings = self._settings
-        windows = ((settings.clip_length, settings.overlap)
+        encoder = self._settings.encoder
+        windows = ((encoder.clip_length, encoder.overlap)
                    if source.consecutive else (1, 0))
-        encode = EncoderPass(self._model, settings.crop.size,
-                             settings.batch_size, *windows)
-        finish = TrackFinisher(self._model, settings.crop.size, source.fps,
-                               settings.finish, self.statistics,
+        encode = EncoderPass(self._model, self._crop.size,
+                             encoder.batch_size, *windows)
+        finish = TrackFinisher(self._model, self._crop.size, source.fps,
+                               self._settings.finish, self.statistics,
                                self._check_cancelled)
         color = AppearancePass(
             self._model, self.statistics,
@@ -163,8 +140,7 @@ class Pipeline:
                         and frame.image is not None):
                     for face in faces:
                         store.write_crop(face, warp(
-                            frame.image, face.crop_matrix,
-                            self._settings.crop.size))
+                            frame.image, face.crop_matrix, self._crop.size))
                 yield frame, faces
             frames.drop(shot.stop)
 

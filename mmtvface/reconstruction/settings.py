@@ -55,8 +55,8 @@ class EncoderSettings(Settings):
 class FinishSettings(Settings):
     """What is done to the codes of a track when all of them are known.
 
-    Without a value for ``refine`` it is 0 here; see
-    :meth:`~.face_reconstructor.Reconstructor`, which knows the head.
+    Without a value for ``refine``,
+    :class:`~.face_reconstructor.Reconstructor`, which knows the head, decides.
     """
 
     identity: str = option(

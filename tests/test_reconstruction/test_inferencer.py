@@ -109,7 +109,8 @@ def test_earlier_names_work_and_warn(shared_model_files, reconstructor,
                                      tmp_path):
     with pytest.warns(DeprecationWarning, match='by their names'):
         made = FaceReconstructor(*shared_model_files, 'cpu', 2, 1, 1.3)
-    assert (made.run.clip_length, made.run.overlap, made.run.crop.scale) == (
+    encoder = made.settings.encoder
+    assert (encoder.clip_length, encoder.overlap, made.crop.scale) == (
         2, 1, 1.3)
     with pytest.warns(DeprecationWarning, match='triangles'):
         np.testing.assert_array_equal(reconstructor.faces,
@@ -129,7 +130,8 @@ def test_settings_are_the_options(shared_model_files):
     settings = ReconstructSettings(
         device='cpu', encoder=EncoderSettings(clip_length=2, batch_size=3))
     made = FaceReconstructor(*shared_model_files, settings=settings)
-    assert (made.run.clip_length, made.run.batch_size) == (2, 3)
+    encoder = made.settings.encoder
+    assert (encoder.clip_length, encoder.batch_size) == (2, 3)
     with pytest.raises(ValueError, match='not both'):
         FaceReconstructor(settings=settings, overlap=1)
     with pytest.raises(TypeError, match=r"\['clip_lenght'\].*'clip_length'"):

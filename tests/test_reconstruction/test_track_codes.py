@@ -13,16 +13,16 @@ from helpers.toy_reconstructor import ToyFlame
 from mmtvface.geometry.alignment import nearest_rotation
 from mmtvface.geometry.rotation import axis_angle_to_matrix
 from mmtvface.heads import FLAME
-from mmtvface.reconstruction import finish_pass
+from mmtvface.reconstruction import finish as finish_module
+from mmtvface.reconstruction.encode import WindowBlender
 from mmtvface.reconstruction.finish import (
     FinishSettings,
     Statistics,
+    TrackFinisher,
     finish_run,
     one_identity,
 )
-from mmtvface.reconstruction.finish_pass import TrackFinisher
 from mmtvface.reconstruction.smoothing import robust_mean
-from mmtvface.reconstruction.track_encoder import WindowBlender
 from mmtvface.structures import FlameCodeLayout
 from mmtvface.tracking.detectors import FaceLandmarks
 from mmtvface.tracking.face_track import (
@@ -175,7 +175,7 @@ def test_blocks_of_a_track_make_no_difference(tmp_path, monkeypatch,
     rows[5] = np.nan
 
     def finish(block):
-        monkeypatch.setattr(finish_pass, '_BLOCK', block)
+        monkeypatch.setattr(finish_module, '_BLOCK', block)
         statistics = Statistics()
         store.write_codes(track, np.arange(count), rows)
         TrackFinisher(Model(flame, layout), size, 25., settings,

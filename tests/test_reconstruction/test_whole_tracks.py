@@ -16,7 +16,7 @@ from helpers.toy_pictures import find_bright_boxes, picture
 
 from mmtvface.apis import FaceReconstructor
 from mmtvface.io.video_writer import write_video
-from mmtvface.reconstruction import finish_pass, pipeline
+from mmtvface.reconstruction import finish, pipeline
 from mmtvface.reconstruction.settings import DEFAULT_REFINE
 from mmtvface.tracking.track_store import RESUME_FILE
 
@@ -123,11 +123,11 @@ def test_one_identity_per_track(model_files):
     with pytest.raises(ValueError, match='refine corrects one identity'):
         build(model_files, refine=2, identity='frame')
     # Refinement is on by default where it is possible.
-    assert build(model_files).run.finish.refine == 0
+    assert build(model_files).settings.finish.refine == 0
     for options, steps in (({}, DEFAULT_REFINE), (dict(refine=0), 0),
                            (dict(identity='frame'), 0)):
         packaged = FaceReconstructor(device='cpu', **options)
-        assert packaged.run.finish.refine == steps, options
+        assert packaged.settings.finish.refine == steps, options
 
 
 @pytest.mark.parametrize('smooth', ['one-euro', 'savgol'])
@@ -149,9 +149,9 @@ def test_smoothing_is_reported(model_files, smooth):
 
 def test_memory_of_a_long_video(model_files, monkeypatch):
     """Nothing of a frame stays but its place in a track."""
-    monkeypatch.setattr(finish_pass, '_BLOCK', 50)
-    monkeypatch.setattr(finish_pass, '_MARGIN', 10)
-    monkeypatch.setattr(finish_pass, '_MOST_FRAMES', 50)
+    monkeypatch.setattr(finish, '_BLOCK', 50)
+    monkeypatch.setattr(finish, '_MARGIN', 10)
+    monkeypatch.setattr(finish, '_MOST_FRAMES', 50)
     monkeypatch.setattr(pipeline, 'FRAME_MEMORY', 1 << 20)
     reconstructor = build(model_files, batch_size=8)
 

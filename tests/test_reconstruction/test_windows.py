@@ -1,7 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 import pytest
 
-from mmtvface.reconstruction.track_encoder import Window, plan_windows
+from mmtvface.reconstruction.encode import Window, plan_windows
 
 
 def test_by_hand():

@@ -16,8 +16,7 @@ from mmtvface.models.reconstructors import TemporalDECA
 from mmtvface.tracking.face_track import FaceTrack
 from mmtvface.tracking.track_store import TrackStore
 
-from .finish import Codes, Statistics
-from .finish_pass import join_codes, split_codes
+from .finish import Codes, Statistics, join_codes, split_codes
 from .model_setup import on_cpu
 
 _BLOCK = 100  # frames whose crops are in memory
