@@ -145,7 +145,7 @@ class FaceReconstructor(Reconstructor):
                 found. Called again with the same input and options, after
                 an interruption, the reconstruction goes on from there. Delete
                 it when the results are safe. True: a folder in ``out_dir``
-                that is deleted at the end.
+                that is deleted at the end; False: the same, begun anew.
             fps: Frames per second, for filters and videos; default: as the
                 input, or 25.
             out_dir: Folder for files, written while results are taken, see
@@ -172,9 +172,12 @@ class FaceReconstructor(Reconstructor):
                 frames that are no files.
             ImportError: If faces must be found and mediapipe is missing.
         """
-        for old, new, value in (('source', 'inputs', source),
-                                ('journal', 'resume', journal)):
+        for old, new, value, given in (
+                ('source', 'inputs', source, inputs),
+                ('journal', 'resume', journal, resume)):
             if value is not None:
+                if given is not None:
+                    raise TypeError(f"Give '{new}', not '{old}' as well.")
                 warnings.warn(f"The argument '{old}' is now '{new}'.",
                               DeprecationWarning, stacklevel=2)
         inputs = source if inputs is None else inputs
@@ -234,7 +237,8 @@ class FaceReconstructor(Reconstructor):
             if resume and out_dir is None:
                 raise ValueError('resume=True needs an out_dir; or give the '
                                  'folder to resume from.')
-            own = out_dir and writable_dir(out_dir) / RESUME
+            if out_dir and (resume or frames.fingerprint() is not None):
+                own = writable_dir(out_dir) / RESUME
             if own and not resume:
                 shutil.rmtree(own, ignore_errors=True)
             resume = own

@@ -9,7 +9,7 @@ import pytest
 import torch
 from helpers.toy_pictures import find_bright_boxes, picture
 
-from mmtvface.apis import FaceReconstructor, to_datasample
+from mmtvface.apis import FaceReconstructor, open_frames, to_datasample
 from mmtvface.reconstruction.settings import (
     EncoderSettings,
     ReconstructSettings,
@@ -69,6 +69,22 @@ def test_an_input_as_files(reconstructor, folders, tmp_path):
     with np.load(saved['files']['codes']) as codes:
         assert codes['fps'] == 5
     assert not (tmp_path / 'out/.resume').exists()
+    # Frames that are no files leave nothing to resume from.
+    saved = reconstructor.write([picture()] * 2, tmp_path / 'arrays',
+                                save=['codes'], resume=False)
+    assert saved['frames'] == 2
+
+
+def test_frames_of_the_caller_stay_as_they_are(reconstructor, folders):
+    frames = open_frames(folders[1])
+    assert list(reconstructor(frames, fps=5)) and frames.fps != 5
+
+
+def test_a_name_and_its_earlier_one(reconstructor, folders, tmp_path):
+    with pytest.raises(TypeError, match="'inputs', not 'source'"):
+        reconstructor(folders[0], source=folders[1])
+    with pytest.raises(TypeError, match="'resume', not 'journal'"):
+        reconstructor(folders[0], resume=tmp_path, journal=tmp_path)
 
 
 def test_data_samples(reconstructor):

@@ -81,7 +81,8 @@ def run(args: argparse.Namespace) -> int:
         made = FaceReconstructor(*(args.model or ()), device=args.device,
                                  **option)
         # Not again what is done by default
-        if all(made.run != other.run for other in reconstructors.values()):
+        if all(made.settings != other.settings
+               for other in reconstructors.values()):
             reconstructors[name] = made
     rows: list[dict[str, Any]] = []
     problems: list[str] = []

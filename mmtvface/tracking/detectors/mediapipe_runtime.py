@@ -1,6 +1,7 @@
 # Copyright (c) mmtvface contributors. Licensed under the Apache License 2.0.
 """Starting graphs of MediaPipe, without their notices."""
 
+import functools
 import importlib
 import os
 import warnings
@@ -31,6 +32,7 @@ def module(name: str) -> ModuleType:
     return found
 
 
+@functools.cache
 def _know_all_options() -> None:
     """Import the messages of all calculators' options (0.05 s).
 
