@@ -6,7 +6,8 @@ from mmengine.model import BaseModule
 from torch import nn
 
 from mmtvface.registry import MODELS
-from mmtvface.utils.checks import check_shape
+
+from .detail_decoder import join_inputs
 
 
 @MODELS.register_module()
@@ -65,10 +66,6 @@ class BasisDetailDecoder(BaseModule):
         Raises:
             ValueError: If a shape is another one.
         """
-        check_shape('jaw', jaw, ('B', 3))
-        check_shape('expression', expression,
-                    (len(jaw), self.num_condition - 3))
-        check_shape('detail', detail, (len(jaw), self.num_detail))
-        weights = self.weights(torch.cat([jaw, expression, detail], 1))
+        weights = self.weights(join_inputs(self, jaw, expression, detail))
         maps = self.base + torch.einsum('bk,krc->brc', weights, self.basis)
         return self.max_displacement * maps.tanh()[:, None]

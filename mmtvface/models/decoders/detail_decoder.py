@@ -11,6 +11,27 @@ from mmtvface.utils.checks import check_shape
 _CHANNELS = (128, 128, 64, 64, 32, 16)
 
 
+def join_inputs(decoder: nn.Module, jaw: torch.Tensor,
+                expression: torch.Tensor, detail: torch.Tensor
+                ) -> torch.Tensor:
+    """(B, num_condition + num_detail) of what a decoder is given.
+
+    Args:
+        decoder: With ``num_condition`` and ``num_detail``.
+        jaw: (B, 3) axis-angle, radians.
+        expression: (B, num_condition - 3).
+        detail: (B, num_detail).
+
+    Raises:
+        ValueError: If a shape is another one.
+    """
+    check_shape('jaw', jaw, ('B', 3))
+    check_shape('expression', expression,
+                (len(jaw), decoder.num_condition - 3))
+    check_shape('detail', detail, (len(jaw), decoder.num_detail))
+    return torch.cat([jaw, expression, detail], 1)
+
+
 @MODELS.register_module()
 class DetailDecoder(BaseModule):
     """Displacement map of a face, animated by its expression.
@@ -84,10 +105,6 @@ class DetailDecoder(BaseModule):
         Raises:
             ValueError: If a shape is another one.
         """
-        check_shape('jaw', jaw, ('B', 3))
-        check_shape('expression', expression,
-                    (len(jaw), self.num_condition - 3))
-        check_shape('detail', detail, (len(jaw), self.num_detail))
-        x = self.l1(torch.cat([jaw, expression, detail], 1))
+        x = self.l1(join_inputs(self, jaw, expression, detail))
         x = self.conv_blocks(x.view(len(x), -1, self.start, self.start))
         return self.max_displacement * x.tanh()
